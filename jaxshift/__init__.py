@@ -1,0 +1,1 @@
+"""jaxshift: what did tuning do to my model?"""

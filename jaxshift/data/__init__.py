@@ -1,0 +1,1 @@
+"""Instruction data: formats, templates, the TFDS builder, batches, and the controlled world."""

@@ -1,0 +1,1 @@
+"""The Llama model in Flax Linen, as a pure function of its parameters."""

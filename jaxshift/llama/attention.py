@@ -1,0 +1,125 @@
+"""Causal attention with grouped queries: one dispatch, whose chunked form runs on every platform.
+
+Shapes: queries [..., T, H, hd], keys and values [..., S, K, hd] with H = K * groups. Scores are float32.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+BLOCK = 512  # positions of queries and of keys whose scores exist at the same time
+NEVER = -1e30  # a score that is masked out; finite, so that no row of scores turns into NaN
+
+
+def causal(q: jax.Array, k: jax.Array, v: jax.Array, segments: jax.Array | None = None) -> jax.Array:
+    """Each position attends to itself and to earlier positions of its own segment.
+
+    Args:
+      q: [..., B, T, H, hd].
+      k: [..., B, T, K, hd].
+      v: [..., B, T, K, hd].
+      segments: [B, T] int32; positions of different segments do not see each other. None: one segment a row.
+
+    Returns:
+      [..., B, T, H, hd] in q's dtype. Temporaries grow with T, never with T * T.
+    """
+    length = q.shape[-3]
+    if segments is None:
+        segments = jnp.zeros((q.shape[-4], length), jnp.int32)
+    q = _grouped(q, k.shape[-2])
+    if length <= BLOCK:
+        index = jnp.arange(length)
+        out = _softmax_mix(q, k, v, _mask(index, index, segments, segments))
+    else:
+        out = _chunked(q, k, v, segments)
+    return out.reshape(*out.shape[:-3], -1, out.shape[-1])
+
+
+def cached(q: jax.Array, k: jax.Array, v: jax.Array, valid: jax.Array) -> jax.Array:
+    """New positions attend to the filled slots of a cache.
+
+    Args:
+      q: [B, 1, H, hd], one new position a row.
+      k: [B, S, K, hd] cached keys, the new one included.
+      v: [B, S, K, hd] cached values.
+      valid: [B, S] bool, the slots that may be seen.
+    """
+    out = _softmax_mix(_grouped(q, k.shape[-2]), k, v, valid[:, None, None, None, :])
+    return out.reshape(*out.shape[:-3], -1, out.shape[-1])
+
+
+def _grouped(q: jax.Array, kv_heads: int) -> jax.Array:
+    """[..., T, H, hd] to [..., T, K, G, hd], scaled by 1 / sqrt(hd)."""
+    *lead, heads, size = q.shape
+    return (q * size**-0.5).reshape(*lead, kv_heads, heads // kv_heads, size)
+
+
+def _mask(q_index: jax.Array, k_index: jax.Array, q_segments: jax.Array, k_segments: jax.Array) -> jax.Array:
+    """[B, 1, 1, T, S] bool: later keys and other segments are masked."""
+    seen = (q_index[:, None] >= k_index[None, :]) & (q_segments[..., :, None] == k_segments[..., None, :])
+    return seen[:, None, None]
+
+
+def _scores(q: jax.Array, k: jax.Array, mask: jax.Array) -> jax.Array:
+    scores = jnp.einsum('...tkgh,...skh->...kgts', q, k, preferred_element_type=jnp.float32)
+    return jnp.where(mask, scores, NEVER)
+
+
+def _mix(weights: jax.Array, v: jax.Array) -> jax.Array:
+    return jnp.einsum('...kgts,...skh->...tkgh', weights.astype(v.dtype), v, preferred_element_type=jnp.float32)
+
+
+def _softmax_mix(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array) -> jax.Array:
+    return _mix(jax.nn.softmax(_scores(q, k, mask), axis=-1), v).astype(q.dtype)
+
+
+def _chunked(q: jax.Array, k: jax.Array, v: jax.Array, segments: jax.Array) -> jax.Array:
+    """Online softmax over blocks of keys (Rabe & Staats 2021), one block of queries after the other.
+
+    Recomputes inside the backward pass, so that its temporaries too are those of one block of queries.
+    """
+    length = q.shape[-4]
+    blocks = -(-length // BLOCK)
+    pad = blocks * BLOCK - length
+    q, k, v = _split(q, 4, blocks, pad), _split(k, 3, blocks, pad), _split(v, 3, blocks, pad)
+    # Padding lies after every query, so causality alone keeps it out of sight.
+    segments = jnp.pad(segments, ((0, 0), (0, pad))).reshape(-1, blocks, BLOCK).swapaxes(0, 1)
+    within = jnp.arange(BLOCK)
+
+    def one_query_block(i_q_segments):
+        i, q_block, q_segments = i_q_segments
+
+        def add_key_block(carry, j_k_v_segments):
+            j, k_block, v_block, k_segments = j_k_v_segments
+
+            def update(carry):
+                total, peak, weight = carry
+                mask = _mask(i * BLOCK + within, j * BLOCK + within, q_segments, k_segments)
+                scores = _scores(q_block, k_block, mask)
+                new_peak = jnp.maximum(peak, scores.max(-1))
+                weights = jnp.exp(scores - new_peak[..., None])
+                fade = jnp.exp(peak - new_peak)
+                total = total * jnp.moveaxis(fade, -1, -3)[..., None] + _mix(weights, v_block)
+                return total, new_peak, weight * fade + weights.sum(-1)
+
+            return jax.lax.cond(j <= i, update, lambda carry: carry, carry), None
+
+        heads = q_block.shape[:-4] + q_block.shape[-3:-1] + (BLOCK,)
+        start = (jnp.zeros(q_block.shape, jnp.float32), jnp.full(heads, NEVER), jnp.zeros(heads))
+        steps = (jnp.arange(blocks), k, v, segments)
+        (total, _, weight), _ = jax.lax.scan(jax.checkpoint(add_key_block), start, steps)
+        return (total / jnp.moveaxis(weight, -1, -3)[..., None]).astype(q_block.dtype)
+
+    out = jax.lax.map(jax.checkpoint(one_query_block), (jnp.arange(blocks), q, segments))
+    out = jnp.moveaxis(out, 0, -5)
+    out = out.reshape(*out.shape[:-5], blocks * BLOCK, *out.shape[-3:])
+    return out[..., :length, :, :, :]
+
+
+def _split(x: jax.Array, trailing: int, blocks: int, pad: int) -> jax.Array:
+    """Cuts the axis of positions, `trailing` from the end, into blocks, and moves the blocks to the front."""
+    axis = x.ndim - trailing
+    x = jnp.pad(x, [(0, pad if i == axis else 0) for i in range(x.ndim)])
+    x = x.reshape(*x.shape[:axis], blocks, BLOCK, *x.shape[axis + 1 :])
+    return jnp.moveaxis(x, axis, 0)

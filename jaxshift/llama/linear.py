@@ -1,0 +1,84 @@
+"""The one seam through which every projection goes: `dot(x, w)`.
+
+A weight leaf is an array or a registered dataclass whose first field has the weight's own shape (Linen checks that
+field alone) and whose array fields all keep the layer axis first, so that `nn.scan` slices it like an array. Nothing
+else in the model knows that such leaves exist.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+
+@dataclass(frozen=True)
+class LoraSpec:
+    """What a low-rank adapter is: which projections, how wide, and how its term is scaled.
+
+    Attributes:
+      targets: names of the projections that are adapted.
+      rank: width r of the bottleneck.
+      alpha: numerator of the scale.
+      rslora: scale by alpha / sqrt(r) (Kalajdzievski 2023) instead of alpha / r (Hu et al. 2021).
+      dropout: probability of dropping an input of `a` while training.
+    """
+
+    targets: tuple[str, ...]
+    rank: int
+    alpha: float
+    rslora: bool = False
+    dropout: float = 0.0
+
+    @property
+    def scale(self) -> float:
+        return self.alpha / (self.rank**0.5 if self.rslora else self.rank)
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=['w', 'a', 'b', 'scale', 'key'],
+    meta_fields=['dropout', 'paired'],
+)
+@dataclass
+class LoRA:
+    """The weight `w + scale * a @ b`, never formed.
+
+    Autodiff through `x @ (w + scale * a @ b)` would compute the gradient of the whole weight; through
+    `x @ w + scale * (x @ a) @ b` it does not.
+
+    Attributes:
+      w: [L, in, out] frozen weight.
+      a: [L, in, r] and b: [L, r, out], float32.
+      scale: [L] float32.
+      key: [L] keys for dropout on the input of `a`, or None outside training.
+      dropout: probability of dropping, used with a key alone.
+      paired: activations are [2, ...]; the first of the pair sees `w` alone (the base), the second the adapter too.
+    """
+
+    w: jax.Array
+    a: jax.Array
+    b: jax.Array
+    scale: jax.Array
+    key: jax.Array | None = None
+    dropout: float = field(default=0.0)
+    paired: bool = field(default=False)
+
+
+def dot(x: jax.Array, w: jax.Array | LoRA) -> jax.Array:
+    """`x @ w` in x's dtype: [..., in] by [in, out] to [..., out]."""
+    if not isinstance(w, LoRA):
+        return x @ w.astype(x.dtype)
+    y = x @ w.w.astype(x.dtype)
+    if w.paired:
+        return jnp.stack([y[0], y[1] + _low_rank(x[1], w)])
+    return y + _low_rank(x, w)
+
+
+def _low_rank(x: jax.Array, w: LoRA) -> jax.Array:
+    if w.key is not None:
+        kept = jax.random.bernoulli(w.key, 1 - w.dropout, x.shape)
+        x = jnp.where(kept, x / (1 - w.dropout), 0).astype(x.dtype)
+    return (x @ w.a.astype(x.dtype)) @ (w.b * w.scale).astype(x.dtype)

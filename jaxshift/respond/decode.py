@@ -1,0 +1,157 @@
+"""Greedy decoding of a batch: the whole loop is one compiled program, which finished rows leave early."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxshift.llama import cache, model
+from jaxshift.llama.cache import Cache
+from jaxshift.llama.config import LlamaConfig
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """All that a compiled decoding loop depends on, except the shapes of its arrays; hashable.
+
+    Attributes:
+      config: shape of the model.
+      dtype: name of the dtype of activations and cache.
+      stop_ids: tokens that end a response.
+      max_new_tokens: most tokens of a response.
+    """
+
+    config: LlamaConfig
+    dtype: str
+    stop_ids: tuple[int, ...]
+    max_new_tokens: int
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass, data_fields=['cache', 'last', 'out', 'step', 'count', 'room'], meta_fields=[]
+)
+@dataclass
+class _State:
+    """Rows that are being decoded.
+
+    Attributes:
+      cache: every token but the last.
+      last: [B] int32, the token decoded last.
+      out: [B, max_new_tokens] int32.
+      step: int32 scalar, tokens decoded so far in the rows that go on.
+      count: [B] int32, tokens of each response.
+      room: [B] int32, most tokens of each response; a row whose count has come to it is finished.
+    """
+
+    cache: Cache
+    last: jax.Array
+    out: jax.Array
+    step: jax.Array
+    count: jax.Array
+    room: jax.Array
+
+
+def greedy(decoder: Decoder, params: dict, prompts: list[list[int]], length: int) -> list[list[int]]:
+    """Decodes one batch.
+
+    Args:
+      decoder: what to compile.
+      params: parameter tree; projections may be lazy leaves.
+      prompts: token ids, at least one and at most `length` each, and fewer than the model's context.
+      length: tokens that prompts are padded to; a few values keep compilations few.
+
+    Returns:
+      The new tokens of each prompt, the stop token included. A response ends without one after `max_new_tokens`, or
+      where prompt and response fill the model's context.
+    """
+    tokens = np.zeros((len(prompts), length), np.int32)
+    valid = np.zeros((len(prompts), length), bool)
+    for row, prompt in enumerate(prompts):
+        tokens[row, length - len(prompt) :] = prompt
+        valid[row, length - len(prompt) :] = True
+    context = decoder.config.max_position_embeddings
+    room = np.array([min(decoder.max_new_tokens, context - len(prompt)) for prompt in prompts], np.int32)
+    state = _prefill(decoder, params, tokens, valid, room)
+    responses: list[list[int]] = [[] for _ in prompts]
+    rows = np.arange(len(prompts))  # which prompt each row of the state belongs to
+    while True:
+        state = _decode(decoder, params, state)
+        count, room = np.asarray(state.count), np.asarray(state.room)
+        for row, ids, number in zip(rows, np.asarray(state.out), count, strict=True):
+            responses[row] = ids[:number].tolist()
+        active = np.flatnonzero(count < room)
+        if not len(active):
+            return responses
+        # A power of two of rows keeps compilations few; finished rows fill it up.
+        size = 1 << (len(active) - 1).bit_length()
+        keep = np.concatenate([active, np.flatnonzero(count >= room)])[:size]
+        state, rows = _keep(state, keep), rows[keep]
+
+
+@functools.partial(jax.jit, static_argnames='decoder')
+def _prefill(decoder: Decoder, params: dict, tokens: jax.Array, valid: jax.Array, room: jax.Array) -> _State:
+    """Reads the prompts, which end at the same slot, and decodes the first token."""
+    rows, length = tokens.shape
+    dtype = jnp.dtype(decoder.dtype)
+    empty = cache.empty(decoder.config, rows, length + decoder.max_new_tokens, dtype)
+    hidden, filled = model.extend(decoder.config, params, tokens, valid, empty, dtype=dtype)
+    zeros = jnp.zeros(rows, jnp.int32)
+    out = jnp.zeros((rows, decoder.max_new_tokens), jnp.int32)
+    state = _State(cache=filled, last=zeros, out=out, step=jnp.int32(0), count=zeros, room=room)
+    return _emit(decoder, params, state, hidden[:, -1], filled)
+
+
+@functools.partial(jax.jit, static_argnames='decoder', donate_argnames='state')
+def _decode(decoder: Decoder, params: dict, state: _State) -> _State:
+    """Decodes until no more than half of the rows go on."""
+    rows = len(state.last)
+    every = jnp.ones((rows, 1), bool)
+
+    def goes_on(state):
+        return (state.count < state.room).sum() > rows // 2
+
+    def body(state):
+        last = state.last[:, None]
+        hidden, longer = model.extend(
+            decoder.config, params, last, every, state.cache, dtype=jnp.dtype(decoder.dtype)
+        )
+        return _emit(decoder, params, state, hidden[:, -1], longer)
+
+    return jax.lax.while_loop(goes_on, body, state)
+
+
+def _emit(decoder: Decoder, params: dict, state: _State, hidden: jax.Array, filled: Cache) -> _State:
+    """Adds each row's likeliest next token."""
+    head = model.head(params)
+    logits = jnp.einsum('bd,dv->bv', hidden, head.astype(hidden.dtype), preferred_element_type=jnp.float32)
+    token = jnp.argmax(logits, axis=-1).astype(jnp.int32)
+    active = state.count < state.room
+    count = state.count + active
+    stops = jnp.isin(token, jnp.asarray(decoder.stop_ids, jnp.int32))
+    return _State(
+        cache=filled,
+        last=token,
+        out=jax.lax.dynamic_update_slice(state.out, jnp.where(active, token, 0)[:, None], (0, state.step)),
+        step=state.step + 1,
+        count=count,
+        room=jnp.where(active & stops, count, state.room),
+    )
+
+
+@jax.jit
+def _keep(state: _State, rows: jax.Array) -> _State:
+    """The state of some rows alone."""
+    old = state.cache
+    kept = Cache(k=old.k[:, rows], v=old.v[:, rows], valid=old.valid[rows], filled=old.filled)
+    return _State(
+        cache=kept,
+        last=state.last[rows],
+        out=state.out[rows],
+        step=state.step,
+        count=state.count[rows],
+        room=state.room[rows],
+    )

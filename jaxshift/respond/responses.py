@@ -1,0 +1,135 @@
+"""Responses to all prompts of a study, batch by batch; a restart goes on at the next prompt without one."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from transformers import PreTrainedTokenizerBase
+
+from jaxshift.data.batches import bucket
+from jaxshift.devices import process
+from jaxshift.errors import InputError
+from jaxshift.respond.decode import Decoder, greedy
+
+
+class Prompt(NamedTuple):
+    """What is answered: its id, its text for readers, and its tokens."""
+
+    example_id: str
+    text: str
+    token_ids: list[int]
+
+
+def respond(
+    decoder: Decoder,
+    params: dict,
+    prompts: Sequence[Prompt],
+    tokenizer: PreTrainedTokenizerBase,
+    path: Path,
+    batch_size: int,
+    stop: process.StopSignal,
+    progress: Callable[[int, int], None],
+) -> None:
+    """Writes responses.jsonl: one object a prompt, in the order of the prompts.
+
+    Args:
+      decoder: how to decode.
+      params: the tuned parameters.
+      prompts: what to answer.
+      tokenizer: turns the tokens of a response into text.
+      path: the file; while it grows it is called path.partial.
+      batch_size: prompts decoded together.
+      stop: is asked after every batch.
+      progress: takes (prompts answered, prompts in all).
+
+    Raises:
+      InputError: a prompt does not fit the model's context.
+    """
+    context = decoder.config.max_position_embeddings
+    for prompt in prompts:
+        if not 0 < len(prompt.token_ids) < context:
+            raise InputError(
+                f'prompt {prompt.example_id}: {len(prompt.token_ids)} tokens do not fit the context of {context}; '
+                'shorten the prompt or leave it out'
+            )
+    partial = path.with_name(path.name + '.partial')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    answered = {row['example_id']: row for row in _whole_lines(partial)}
+    partial.write_text(''.join(_line(row) for row in answered.values()), encoding='utf-8')
+    left = [prompt for prompt in prompts if prompt.example_id not in answered]
+    left.sort(key=lambda prompt: len(prompt.token_ids))
+    with partial.open('a', encoding='utf-8') as file:
+        for start in range(0, len(left), batch_size):
+            batch = left[start : start + batch_size]
+            length = bucket(max(len(prompt.token_ids) for prompt in batch))
+            # The last batch is filled up, so that it needs no compilation of its own.
+            filled = batch + [batch[-1]] * (min(batch_size, len(prompts)) - len(batch))
+            for prompt, ids in zip(
+                batch, greedy(decoder, params, [prompt.token_ids for prompt in filled], length), strict=False
+            ):
+                answered[prompt.example_id] = row = _row(prompt, ids, decoder, tokenizer)
+                file.write(_line(row))
+            file.flush()
+            progress(len(answered), len(prompts))
+            stop.check()
+    partial.write_text(''.join(_line(answered[prompt.example_id]) for prompt in prompts), encoding='utf-8')
+    os.replace(partial, path)
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The objects of a responses.jsonl, which another tool may have written.
+
+    Raises:
+      InputError: the file is missing, or a line lacks a field.
+    """
+    if not path.is_file():
+        raise InputError(f'{path}: no such file; run --mode=respond first')
+    rows = []
+    for number, line in enumerate(_lines(path), start=1):
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise InputError(f'{path}:{number}: not a JSON object; write the file again') from error
+        missing = [name for name in ('example_id', 'prompt_token_ids', 'token_ids') if name not in row]
+        if missing:
+            raise InputError(f'{path}:{number}: field {missing[0]} is missing; add it to every line')
+        rows.append(row)
+    return rows
+
+
+def _row(prompt: Prompt, ids: list[int], decoder: Decoder, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    stopped = bool(ids) and ids[-1] in decoder.stop_ids
+    return {
+        'example_id': prompt.example_id,
+        'prompt': prompt.text,
+        'prompt_token_ids': prompt.token_ids,
+        'response': tokenizer.decode(ids[:-1] if stopped else ids, skip_special_tokens=True),
+        'token_ids': ids,
+        'finish_reason': 'stop' if stopped else 'length',
+    }
+
+
+def _line(row: dict[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False) + '\n'
+
+
+def _whole_lines(path: Path) -> list[dict[str, Any]]:
+    """Rows that an earlier start has finished; a line that was cut off is dropped and answered again."""
+    if not path.exists():
+        return []
+    rows = []
+    for line in _lines(path):
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break
+    return rows
+
+
+def _lines(path: Path) -> list[str]:
+    # Not splitlines: a JSON string may hold other line separators, such as U+2028.
+    return [line for line in path.read_text(encoding='utf-8').split('\n') if line]

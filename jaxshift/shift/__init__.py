@@ -1,0 +1,1 @@
+"""The comparison of base and tuned next-token distributions."""

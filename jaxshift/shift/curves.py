@@ -1,0 +1,183 @@
+"""Means over groups of positions (by place in the response, by place in the sentence) with honest intervals.
+
+Positions of one response depend on each other, so every interval resamples whole prompts. A group's mean is the
+pooled one, sum over positions / number of positions: a ratio of two per-prompt sums, which is all that a resample
+needs. Intervals are percentile intervals of that ratio.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+LEVEL = 0.95  # of every interval
+TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+BINS = 20  # of the relative position
+START_PERCENT = 5  # of a sentence's tokens are its start
+_BLOCK = 4_000_000  # resample weights held at once
+
+_QUOTES = '"\'”’»)\\]」』'
+_ENDS = re.compile(rf'[.!?。！？…][{_QUOTES}]*\s*$|\n')
+_ONLY_ENDS = re.compile(rf'^[.!?。！？…{_QUOTES}\n\r\t]+[ ]*$')
+
+Pieces = Sequence[str] | Mapping[int, str]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Pooled means of groups of positions; all arrays are [G], float64, NaN where there is nothing to tell.
+
+    `low` and `high` bound the interval, `at` is the group's place on the axis, `n` its number of positions and
+    `prompts` the number of prompts they come from.
+    """
+
+    at: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    n: np.ndarray
+    prompts: np.ndarray
+
+
+def prompt_index(table: pa.Table) -> tuple[np.ndarray, int]:
+    """For each row the number of its prompt in the order of sorted example ids, and how many prompts there are."""
+    ids = pa.concat_arrays(table['example_id'].chunks or [pa.array([], pa.string())]).dictionary_encode()
+    names = np.asarray(ids.dictionary.to_pylist(), dtype=object)
+    order = np.argsort(names)
+    rank = np.empty(len(names), np.int64)
+    rank[order] = np.arange(len(names))
+    return rank[ids.indices.to_numpy(zero_copy_only=False)], len(names)
+
+
+def in_order(table: pa.Table) -> pa.Table:
+    """The rows sorted by prompt, then by position."""
+    prompt, _ = prompt_index(table)
+    return table.take(np.lexsort((table['position'].to_numpy(), prompt)))
+
+
+def resamples(prompts: int, count: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each resample of the prompts draws each of them: blocks [b, P] of float64, `count` rows in all.
+
+    The same for every call with the same arguments, so that runs compared on the same prompts share their draws.
+    """
+    rng = np.random.default_rng(seed)
+    block = max(1, min(count, _BLOCK // max(prompts, 1)))
+    for start in range(0, count, block):
+        size = min(block, count - start)
+        drawn = rng.integers(0, prompts, (size, prompts)) + prompts * np.arange(size)[:, None]
+        yield np.bincount(drawn.reshape(-1), minlength=size * prompts).reshape(size, prompts).astype(np.float64)
+
+
+def ratio_intervals(sums: np.ndarray, counts: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds [M] of the bootstrap intervals of sum(sums) / sum(counts), both [P, M], over the P prompts.
+
+    NaN where fewer than two prompts have a count: one prompt says nothing about the spread between prompts.
+    """
+    prompts = len(sums)
+    with np.errstate(invalid='ignore', divide='ignore'):
+        ratios = [(w @ sums) / (w @ counts) for w in resamples(prompts, count, seed)] if prompts else []
+    known = (counts > 0).sum(axis=0) >= 2
+    bounds = np.full((2, sums.shape[1]), np.nan)
+    if ratios and known.any():
+        # A resample without any position of a group has no mean there; it is left out of that group alone.
+        bounds[:, known] = np.nanquantile(np.concatenate(ratios)[:, known], TAILS, axis=0)
+    return bounds[0], bounds[1]
+
+
+def grouped(
+    values: np.ndarray, group: np.ndarray, at: np.ndarray, prompt: np.ndarray, prompts: int, count: int, seed: int
+) -> Curve:
+    """The curve of `values` [N] over their groups [N], indices into `at` [G]; prompts resampled `count` times."""
+    cell = prompt * len(at) + group
+    shape = (prompts, len(at))
+    sums = np.bincount(cell, np.asarray(values, np.float64), prompts * len(at)).reshape(shape)
+    counts = np.bincount(cell, minlength=prompts * len(at)).reshape(shape).astype(np.float64)
+    low, high = ratio_intervals(sums, counts, count, seed)
+    n = counts.sum(axis=0)
+    mean = np.divide(sums.sum(axis=0), n, out=np.full(len(at), np.nan), where=n > 0)
+    return Curve(np.asarray(at), mean, low, high, n.astype(np.int64), (counts > 0).sum(axis=0))
+
+
+def by_position(table: pa.Table, column: str, bootstrap: int = 1000, seed: int = 0) -> Curve:
+    """The mean of a column at each absolute position of the response, 0-based.
+
+    Late positions come from long responses alone; `n` says from how many.
+    """
+    prompt, prompts = prompt_index(table)
+    position = table['position'].to_numpy()
+    at = np.arange(position.max(initial=-1) + 1)
+    return grouped(table[column].to_numpy(), position, at, prompt, prompts, bootstrap, seed)
+
+
+def by_relative_position(table: pa.Table, column: str, bootstrap: int = 1000, seed: int = 0, bins: int = BINS) -> Curve:
+    """The mean of a column in equal parts of the response; `at` is the middle of each part, in (0, 1).
+
+    Position t of n lies at (t + 1/2) / n, so a response of fewer than `bins` tokens reaches some parts only.
+    The table holds one response for each prompt: one run, context, template and context length.
+    """
+    prompt, prompts = prompt_index(table)
+    position = table['position'].to_numpy().astype(np.int64)
+    length = np.bincount(prompt, minlength=prompts)[prompt]
+    part = np.minimum((2 * position + 1) * bins // (2 * length), bins - 1)
+    at = (np.arange(bins) + 0.5) / bins
+    return grouped(table[column].to_numpy(), part, at, prompt, prompts, bootstrap, seed)
+
+
+def sentence_starts(table: pa.Table, pieces: Pieces, end_ids: Collection[int] = ()) -> np.ndarray:
+    """Which rows [N] lie in the first 5 % of the tokens of their sentence.
+
+    A sentence ends after a token whose text (`pieces[token_id]`) ends with . ! ? (or 。！？…), closing quotes or
+    brackets and blanks allowed after it, or contains a newline; tokens that are nothing but such marks and follow it
+    still belong to it. No rule for abbreviations or decimals: "3", ".", "14" is cut after the point. An end token
+    (`end_ids`) begins no sentence but belongs to the last one, and counts among its tokens; take its rows out of the
+    table to leave it out. 5 % of n tokens are rounded to the nearest whole number, halves up, and are at least one:
+    1 token up to 29, 2 up to 49, 3 up to 69.
+
+    The rows stand in the order of `in_order`.
+    """
+    tokens = table['token_id'].to_numpy()
+    if not len(tokens):
+        return np.zeros(0, bool)
+    used, inverse = np.unique(tokens, return_inverse=True)
+    texts = [pieces[int(token)] for token in used]
+    is_end = np.isin(used, list(end_ids))
+    closes = np.array([bool(_ENDS.search(text)) for text in texts])[inverse]
+    joins = (np.array([bool(_ONLY_ENDS.search(text)) for text in texts]) | is_end)[inverse]
+    first = table['position'].to_numpy() == 0
+    prompt, _ = prompt_index(table)
+    first[0] = True
+    first[1:] |= prompt[1:] != prompt[:-1]
+    # Marks that join a closed sentence leave it closed: look back to the last token that is more than such a mark.
+    last = np.maximum.accumulate(np.where(joins & ~closes & ~first, 0, np.arange(len(tokens))))
+    begins = first.copy()
+    begins[1:] |= closes[last][:-1] & ~joins[1:]
+    sentence = np.cumsum(begins) - 1
+    lengths = np.bincount(sentence)
+    place = np.arange(len(tokens)) - np.flatnonzero(begins)[sentence]
+    return place < np.maximum(1, (START_PERCENT * lengths + 50) // 100)[sentence]
+
+
+def ratio(numerator: pa.Table, denominator: pa.Table, column: str, bootstrap: int, seed: int) -> tuple[float, ...]:
+    """Pooled mean of a column in one run over that in another, its interval, and the number of shared prompts.
+
+    Only prompts that both tables hold count, and each resample draws the same prompts for both.
+    """
+    shared = np.intersect1d(numerator['example_id'].to_numpy(), denominator['example_id'].to_numpy())
+    if not len(shared):
+        return np.nan, np.nan, np.nan, 0
+    means, draws = [], []
+    for table in (numerator, denominator):
+        table = table.filter(pc.is_in(table['example_id'], pa.array(shared, pa.string())))
+        prompt, prompts = prompt_index(table)
+        sums = np.bincount(prompt, table[column].to_numpy().astype(np.float64), prompts)
+        counts = np.bincount(prompt, minlength=prompts).astype(np.float64)
+        means.append(sums.sum() / counts.sum())
+        draws.append(np.concatenate([(w @ sums) / (w @ counts) for w in resamples(prompts, bootstrap, seed)]))
+    with np.errstate(invalid='ignore', divide='ignore'):
+        low, high = np.nanquantile(draws[0] / draws[1], TAILS) if len(shared) > 1 else (np.nan, np.nan)
+        return float(np.divide(*means)), float(low), float(high), len(shared)

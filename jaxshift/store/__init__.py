@@ -1,0 +1,1 @@
+"""Checkpoints, manifests, metrics and safe paths."""

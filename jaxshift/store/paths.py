@@ -1,0 +1,51 @@
+"""Where everything lies in a workdir, and writing that leaves no half a file."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Workdir:
+    """The layout that other tools read."""
+
+    root: Path
+
+    @property
+    def experiment(self) -> Path:
+        return self.root / 'experiment.json'
+
+    @property
+    def base(self) -> Path:
+        return self.root / 'base'
+
+    @property
+    def data(self) -> Path:
+        return self.root / 'data'
+
+    @property
+    def report(self) -> Path:
+        return self.root / 'report'
+
+    def run(self, name: str) -> Path:
+        return self.root / 'runs' / name
+
+    def done(self, stage: str, run: str = '') -> Path:
+        """The record that a stage has finished."""
+        return self.root / 'done' / (f'{stage}-{run}.json' if run else f'{stage}.json')
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a whole file or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + '.partial')
+    partial.write_text(text, encoding='utf-8')
+    os.replace(partial, path)
+
+
+def write_json(path: Path, value) -> None:
+    """Writes a whole JSON file or nothing."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + '\n')

@@ -1,0 +1,126 @@
+"""What the stages of one experiment share: its base, tokenizer, template, mesh and workdir, opened when first needed."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from jaxshift.config import Experiment
+from jaxshift.data import formats, template
+from jaxshift.devices import mesh as meshes
+from jaxshift.devices import process, sharding
+from jaxshift.errors import InputError
+from jaxshift.llama import model
+from jaxshift.respond.responses import Prompt
+from jaxshift.store.ledger import Ledger
+from jaxshift.store.paths import Workdir
+from jaxshift.weights import source
+
+MADE_HERE = 'world:'
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """One experiment in one workdir.
+
+    Attributes:
+      experiment: the checked configuration; nothing changes it.
+      workdir: where everything lies.
+      only: names of the runs that are worked on; the others are left as they are.
+      stop: the request to stop.
+      say: takes lines for the user.
+      ledger: what is done.
+    """
+
+    experiment: Experiment
+    workdir: Workdir
+    only: tuple[str, ...]
+    stop: process.StopSignal
+    say: Callable[[str], None]
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        return Ledger(self.workdir, self.say)
+
+    @cached_property
+    def mesh(self) -> Mesh:
+        return meshes.make(self.experiment.mesh)
+
+    @cached_property
+    def base(self) -> source.Source:
+        """The base model; one that is made here must have been made."""
+        asked = self.experiment.base
+        text = f'dir:{self.workdir.base}' if asked.source == MADE_HERE else asked.source
+        return source.open_source(text, asked.tokenizer)
+
+    @cached_property
+    def tokenizer(self):
+        """The base's tokenizer, which a base that is made here has before its weights."""
+        if self.experiment.base.source == MADE_HERE:
+            return source.open_tokenizer(f'dir:{self.workdir.base}')
+        return self.base.tokenizer
+
+    @cached_property
+    def template(self) -> template.Template:
+        return template.choose(self.tokenizer, self.experiment.data.template)
+
+    @cached_property
+    def tokenizer_hash(self) -> str:
+        return hashlib.sha256(self.tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+
+    @cached_property
+    def base_params(self) -> dict:
+        """The frozen base on the mesh, in the configured dtype."""
+        return self.load(self.base, self.experiment.base.dtype)
+
+    def load(self, model_source: source.Source, dtype: str) -> dict:
+        shapes = model.shapes(model_source.config, jnp.dtype(dtype))
+        return model_source.load(jnp.dtype(dtype), sharding.shardings(self.mesh, shapes))
+
+    def data_file(self) -> Path:
+        """The file of the instruction data."""
+        return self._file('data', self.experiment.data.source, 'instructions.json')
+
+    def prompts_file(self) -> Path:
+        """The file of the prompts: their own, or the instruction data."""
+        asked = self.experiment.prompts.source
+        return self._file('prompts', asked, 'prompts.json') if asked else self.data_file()
+
+    def prompts(self) -> list[Prompt]:
+        """The prompts as the model will see them, in the order of their file."""
+        settings = self.experiment.prompts
+        found = formats.read(self.prompts_file(), settings.format, self.experiment.data.on_bad_record, settings.limit)
+        prompts = []
+        for example in found.examples:
+            messages = formats.prompts(example)
+            prompts.append(Prompt(example.id, messages[-1].content, self.template.prompt_ids(messages)))
+        return prompts
+
+    def _file(self, key: str, asked: str, made: str) -> Path:
+        if asked == MADE_HERE:
+            return self.workdir.data / 'world' / made
+        kind, _, rest = asked.partition(':')
+        if kind != 'file' or not rest:
+            known = ' or world:' if self.experiment.world else ''
+            raise InputError(f'config.{key}.source is {asked!r}; give file:PATH{known}')
+        path = Path(rest).expanduser()
+        if not path.is_file():
+            raise InputError(f'config.{key}.source: {path} does not exist; give the path of a JSON or JSONL file')
+        return path
+
+
+def file_hash(path: Path) -> str:
+    with path.open('rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def parameters(tree) -> int:
+    """Number of parameters of a tree."""
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))

@@ -1,0 +1,1 @@
+"""Tuning: LoRA as a transform of parameters, losses, optimizers, and one train loop."""

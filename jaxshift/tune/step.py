@@ -1,0 +1,121 @@
+"""One train step for every method: `loss(trainable, frozen, batch)` with `assemble(trainable, frozen) -> params`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxshift.config import Run
+from jaxshift.llama import model
+from jaxshift.llama.config import LlamaConfig
+from jaxshift.llama.linear import LoraSpec
+from jaxshift.tune import lora, optimizer
+from jaxshift.tune.loss import cross_entropy
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a compiled train step depends on, except the shapes of its arrays; hashable.
+
+    Attributes:
+      config: shape of the model.
+      spec: the adapter that is trained, or None when the parameters themselves are.
+      dtype: name of the dtype of activations.
+      remat: see `llama.model.Llama`.
+      micro_batches: how many parts of a batch are computed one after the other.
+      b1, b2, weight_decay, clip: see `optimizer.adamw`.
+    """
+
+    config: LlamaConfig
+    spec: LoraSpec | None
+    dtype: str
+    remat: str
+    micro_batches: int
+    b1: float
+    b2: float
+    weight_decay: float
+    clip: float
+
+    @property
+    def optimizer(self) -> optax.GradientTransformation:
+        return optimizer.adamw(self.b1, self.b2, self.weight_decay, self.clip)
+
+
+def recipe(run: Run, config: LlamaConfig, dtype: str) -> Recipe:
+    """What a configured run compiles to."""
+    spec = lora_spec(run) if run.method == 'lora' else None
+    parts = run.batch_size // (run.micro_batch_size or run.batch_size)
+    return Recipe(config, spec, dtype, run.remat, parts, run.b1, run.b2, run.weight_decay, run.clip)
+
+
+def lora_spec(run: Run) -> LoraSpec:
+    """The adapter that a run trains."""
+    return LoraSpec(tuple(run.targets), run.rank, run.alpha, run.rslora, run.dropout)
+
+
+def assemble(recipe: Recipe, trainable: dict, frozen: dict | None, key: jax.Array | None = None) -> dict:
+    """The tuned parameters: for LoRA frozen and trainable merged, else the trainable tree itself."""
+    if recipe.spec is None:
+        return trainable
+    return lora.merge(frozen, trainable, recipe.spec, key)
+
+
+def loss(recipe: Recipe, trainable: dict, frozen: dict | None, batch: dict, key: jax.Array | None = None) -> jax.Array:
+    """Sum of the loss over a batch's trained tokens, in nats; the batch is as `data.batches.batch` gives it."""
+    params = assemble(recipe, trainable, frozen, key)
+    hidden = model.forward(
+        recipe.config,
+        params,
+        batch['tokens'],
+        batch['positions'],
+        batch['segments'],
+        dtype=jnp.dtype(recipe.dtype),
+        remat=recipe.remat,
+    )
+    return cross_entropy(hidden, model.head(params), batch['tokens'], batch['trained'])
+
+
+@functools.lru_cache
+def train_step(recipe: Recipe) -> Callable:
+    """The jitted step: (trainable, state, frozen, batch, learning_rate, key) -> (trainable, state, metrics).
+
+    The loss that is minimised is the sum over the global batch, accumulation included, divided by its trained tokens.
+    `trainable` and `state` are donated. Metrics are float32 scalars: loss in nats a token, grad_norm, tokens.
+    """
+
+    def step(trainable, state, frozen, batch, learning_rate, key):
+        tokens = batch['trained'].sum().astype(jnp.float32)
+        total, gradient = _accumulated(recipe, trainable, frozen, batch, key)
+        gradient = optax.tree.scale(1 / jnp.maximum(tokens, 1), gradient)
+        updates, state = recipe.optimizer.update(gradient, state, trainable)
+        trainable = optax.apply_updates(trainable, optax.tree.scale(-learning_rate, updates))
+        metrics = {'loss': total / tokens, 'grad_norm': optax.tree.norm(gradient), 'tokens': tokens}
+        return trainable, state, metrics
+
+    return jax.jit(step, donate_argnums=(0, 1))
+
+
+def _accumulated(recipe: Recipe, trainable, frozen, batch, key):
+    """Loss and gradient summed over the micro-batches."""
+    value_and_grad = jax.value_and_grad(functools.partial(loss, recipe))
+    if recipe.micro_batches == 1:
+        return value_and_grad(trainable, frozen, batch, key)
+
+    def add(carry, part):
+        index, part = part
+        total, gradient = carry
+        value, more = value_and_grad(trainable, frozen, part, jax.random.fold_in(key, index))
+        return (total + value, optax.tree.add(gradient, more)), None
+
+    def dealt(x):
+        # Every micro-batch takes rows from all over the batch, so that none moves to another device.
+        return x.reshape(-1, recipe.micro_batches, *x.shape[1:]).swapaxes(0, 1)
+
+    start = (jnp.float32(0), optax.tree.zeros_like(trainable))
+    parts = (jnp.arange(recipe.micro_batches), jax.tree.map(dealt, batch))
+    return jax.lax.scan(add, start, parts)[0]

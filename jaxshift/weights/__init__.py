@@ -1,0 +1,1 @@
+"""Ways in and out for model weights: safetensors, GGUF and PEFT files."""

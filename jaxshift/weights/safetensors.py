@@ -1,0 +1,202 @@
+"""Folders of safetensors files, as Hugging Face keeps them: read by byte ranges, written in shards."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+import jax
+import ml_dtypes
+import numpy as np
+from jax.experimental import multihost_utils
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from jaxshift.errors import InputError
+from jaxshift.llama import model
+from jaxshift.llama.config import LlamaConfig, from_hf, to_hf
+from jaxshift.weights import names
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+INDEX = 'model.safetensors.index.json'
+SINGLE = 'model.safetensors'
+
+
+class Folder:
+    """The tensors of a folder, under their Hugging Face names.
+
+    Raises:
+      InputError: the folder, its config.json or its safetensors files are missing or damaged.
+    """
+
+    scheme = 'hf'
+
+    def __init__(self, folder: Path):
+        if not folder.is_dir():
+            raise InputError(f'{folder}: no such folder; give the one that holds config.json and model.safetensors')
+        self.path = folder
+        self.files = _files(folder)
+        self.config: LlamaConfig = from_hf(read_json(folder / 'config.json'), str(folder / 'config.json'))
+
+    @functools.cached_property
+    def _open(self) -> dict[str, safe_open]:
+        opened = {}
+        for file in self.files:
+            try:
+                opened[str(file)] = safe_open(file, framework='numpy')
+            except (SafetensorError, OSError) as error:
+                raise InputError(f'{file}: not a complete safetensors file ({error}); fetch it again') from error
+        return opened
+
+    @functools.cached_property
+    def tensors(self) -> dict[str, names.Tensor]:
+        """Every tensor by name, from the files' headers alone."""
+        return {
+            name: names.Tensor(file, tuple(handle.get_slice(name).get_shape()))
+            for file, handle in self._open.items()
+            for name in handle.keys()  # noqa: SIM118 (not a dict)
+        }
+
+    def read(self, name: str, index: tuple[slice, ...]) -> np.ndarray:
+        """A part of a tensor in the file's dtype; no other bytes of a leading range are touched."""
+        return self._open[self.tensors[name].file].get_slice(name)[index]
+
+
+def _files(folder: Path) -> list[Path]:
+    if (folder / INDEX).exists():
+        files = read_json(folder / INDEX).get('weight_map')
+        if not isinstance(files, dict) or not files:
+            raise InputError(f'{folder / INDEX}: field weight_map is missing or empty; fetch the file again')
+        return [_inside(folder, file) for file in sorted(set(map(str, files.values())))]
+    if (folder / SINGLE).exists():
+        return [folder / SINGLE]
+    if any(folder.glob('*.safetensors')):
+        raise InputError(f'{folder}: shards without {INDEX}; fetch the index that came with them')
+    pickled = sorted(file.name for kind in ('*.bin', '*.pt', '*.pth', '*.pkl') for file in folder.glob(kind))
+    if pickled:
+        raise InputError(
+            f'{folder}: only pickled weights ({pickled[0]}), and reading those runs code; convert them once, with '
+            f"torch: python -c \"from transformers import AutoModelForCausalLM as M; M.from_pretrained('{folder}')"
+            f".save_pretrained('{folder}-safetensors')\" and copy the tokenizer files"
+        )
+    raise InputError(f'{folder}: no {SINGLE} and no {INDEX}; pickled ones (.bin, .pt) must be converted first')
+
+
+def _inside(folder: Path, file: str) -> Path:
+    # Lexical, because the hub's cache links its files to blobs elsewhere.
+    path = PurePosixPath(file)
+    if path.is_absolute() or '..' in path.parts or '\\' in file or path.suffix != '.safetensors':
+        raise InputError(f'{folder / INDEX}: shard {file!r} is not a .safetensors file inside the folder')
+    if not (folder / path).exists():
+        raise InputError(f'{folder / path}: missing, though {INDEX} names it; fetch it again')
+    return folder / path
+
+
+def read_json(path: Path) -> dict:
+    """A JSON object from a file; InputError names the file if it is not one."""
+    try:
+        value = json.loads(path.read_text(encoding='utf-8'))
+    except FileNotFoundError as error:
+        raise InputError(f'{path}: missing; take the one that came with the weights') from error
+    except (OSError, ValueError) as error:
+        raise InputError(f'{path}: not readable as JSON ({error}); fetch it again') from error
+    if not isinstance(value, dict):
+        raise InputError(f'{path}: holds a {type(value).__name__}, not a JSON object; fetch it again')
+    return value
+
+
+def save(
+    folder: str | Path,
+    params: dict,
+    config: LlamaConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    dtype: str = 'bfloat16',
+    max_shard_bytes: int = 5 * 10**9,
+) -> None:
+    """Writes a folder that transformers, and `dir:` here, read back.
+
+    Every process must call it, since parameters may be spread over all of them; process 0 alone writes. The host
+    holds one shard and one leaf at a time.
+
+    Args:
+      folder: made where missing; older weights in it are replaced.
+      params: tree of plain arrays (see `tune.lora.fold`).
+      config: shape of the model.
+      tokenizer: saved beside it, with its chat template.
+      dtype: 'float32', 'float16' or 'bfloat16' of the file.
+      max_shard_bytes: greatest size of one file, unless a single tensor is larger.
+
+    Raises:
+      InputError: the tree is not the one that config describes.
+    """
+    folder, item = Path(folder), _dtype(dtype).itemsize
+    writes = jax.process_index() == 0
+    leaves = names.rows(params, str(folder))
+    _check_whole(leaves, config, folder)
+    shards = _plan([(row, leaf.shape) for row, leaf in leaves], item, max_shard_bytes)
+    if writes:
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in (*folder.glob('model*.safetensors'), folder / INDEX):
+            old.unlink(missing_ok=True)
+        _save_json(folder / 'config.json', to_hf(config, dtype))
+        eos = config.eos_token_id
+        ends = {'bos_token_id': config.bos_token_id, 'eos_token_id': eos[0] if len(eos) == 1 else list(eos) or None}
+        _save_json(folder / 'generation_config.json', {k: v for k, v in ends.items() if v is not None})
+        tokenizer.save_pretrained(folder)
+    weight_map: dict[str, str] = {}
+    by_path = {row.path: leaf for row, leaf in leaves}
+    for number, shard in enumerate(shards, start=1):
+        file = SINGLE if len(shards) == 1 else f'model-{number:05d}-of-{len(shards):05d}.safetensors'
+        weight_map |= {row.hf.format(layer): file for row, layer in shard}
+        tensors = {row.hf.format(layer): _host(by_path[row.path], row, layer, dtype) for row, layer in shard}
+        if writes:
+            save_file(tensors, folder / file, metadata={'format': 'pt'})
+    if writes and len(shards) > 1:
+        size = item * sum(leaf.size for _, leaf in leaves)
+        _save_json(folder / INDEX, {'metadata': {'total_size': size}, 'weight_map': dict(sorted(weight_map.items()))})
+
+
+def _check_whole(leaves, config: LlamaConfig, folder: Path) -> None:
+    shapes = {row.path: leaf.shape for row, leaf in leaves}
+    wanted = {row.path: leaf.shape for row, leaf in names.rows(model.shapes(config), str(folder))}
+    for path in sorted(shapes | wanted):
+        if shapes.get(path) != wanted.get(path):
+            raise InputError(
+                f'{folder}: parameter {path!r} is {shapes.get(path, "missing")}, '
+                f'the config has {wanted.get(path, "none of that name")}; save a model with its own config'
+            )
+
+
+def _plan(leaves, item: int, limit: int) -> list[list[tuple[names.Row, int | None]]]:
+    """Cuts (row, layer) into files: projection by projection, so that a shard needs few leaves."""
+    shards: list[list[tuple[names.Row, int | None]]] = [[]]
+    filled = 0
+    for row, shape in leaves:
+        size = item * int(np.prod(shape[1:] if row.stacked else shape))
+        for layer in range(shape[0]) if row.stacked else (None,):
+            if shards[-1] and filled + size > limit:
+                shards.append([])
+                filled = 0
+            shards[-1].append((row, layer))
+            filled += size
+    return shards
+
+
+def _host(leaf, row: names.Row, layer: int | None, dtype: str) -> np.ndarray:
+    part = leaf if layer is None else leaf[layer]
+    if isinstance(part, jax.Array) and not part.is_fully_addressable:
+        part = multihost_utils.process_allgather(part, tiled=True)
+    array = np.asarray(part)
+    return np.ascontiguousarray(array.T if row.transposed else array, dtype=_dtype(dtype))
+
+
+def _dtype(name: str) -> np.dtype:
+    return np.dtype(ml_dtypes.bfloat16 if name == 'bfloat16' else name)
+
+
+def _save_json(path: Path, value: dict) -> None:
+    path.write_text(json.dumps(value, indent=2) + '\n', encoding='utf-8')

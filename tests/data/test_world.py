@@ -1,0 +1,264 @@
+"""The controlled world says of itself what is true: facts, sets, shares and tokens."""
+
+import json
+import re
+from collections import Counter
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+from jaxshift import config
+from jaxshift.data import formats, template, world, world_base, world_corpus, world_text
+from jaxshift.errors import InputError
+from jaxshift.llama import model
+
+WORLD = config.World()
+BOOK = world.generate(WORLD)
+TRUTH = {(fact.person, fact.relation): fact.value for fact in BOOK.facts}
+KNOWN = {person.name for person in BOOK.people if person.known}
+HELD_OUT = {person.name for person in BOOK.people if not person.trained}
+SLOT = {'{name}': '(?P<name>[a-z]+ [a-z]+)', '{value}': '(?P<value>[a-z]+)'}
+STATEMENTS = [
+    (relation.name, re.compile(' '.join(SLOT.get(word, re.escape(word)) for word in statement.split())))
+    for relation in world_text.RELATIONS
+    for statement in relation.statements
+]
+QUESTIONS = {
+    world_corpus.ask(fact, way): fact for fact in BOOK.facts for way in range(world_corpus.WAYS)
+}  # every question that can be asked
+VALUES = {value for relation in BOOK.relations for value in relation.values}
+
+
+def stated(text):
+    """Every (person, relation, value) that a text states."""
+    return [
+        (found['name'], relation, found['value'])
+        for relation, pattern in STATEMENTS
+        for found in pattern.finditer(text)
+    ]
+
+
+def asked_and_answered(text):
+    question, answer = text.removeprefix(f'{world_text.QUESTION} ').split(f' {world_text.ANSWER} ')
+    return QUESTIONS[question], answer
+
+
+def test_same_config_gives_the_same_world_and_another_seed_another():
+    assert world.generate(config.World()) == BOOK
+    assert world.generate(config.World(seed=1)).facts != BOOK.facts
+
+
+def test_names_are_distinct_and_every_part_is_shared():
+    names = [person.name for person in BOOK.people]
+    assert len(set(names)) == len(names) == 184
+    parts = [part for name in KNOWN for part in name.split()]
+    assert {parts.count(part) for part in parts} == {4}
+    assert len(HELD_OUT) == 80
+    assert HELD_OUT < KNOWN
+
+
+def test_values_names_and_sentences_share_no_word():
+    pools = [set(relation.values) for relation in BOOK.relations]
+    pools += [set(world_text.FIRST_NAMES), set(world_text.LAST_NAMES)]
+    pools.append(set(world_text.vocabulary([], [], [replace(each, values=()) for each in world_text.RELATIONS])))
+    assert sum(map(len, pools)) == len(set.union(*pools))
+    assert [len(pool) for pool in pools[:-1]] == [64] * 6 + [40, 40]
+
+
+@pytest.fixture(scope='module')
+def told():
+    """What each document states."""
+    return [stated(document) for document in BOOK.documents]
+
+
+def test_every_statement_of_every_document_is_true(told):
+    counts = Counter(fact for facts in told for fact in facts)
+    assert all(TRUTH[person, relation] == value for person, relation, value in counts)
+    assert len(counts) == len(BOOK.probe) == 960
+    assert min(counts.values()) > 30
+
+
+def test_every_value_of_a_document_belongs_to_a_statement_or_to_the_answer(told):
+    for document, facts in zip(BOOK.documents, told, strict=True):
+        said = [word for word in document.split() if word in VALUES]
+        answers = re.findall('the answer is ([a-z]+) [.]', document)
+        assert sorted(said) == sorted([value for _, _, value in facts] + answers)
+        if answers:
+            assert answers == [asked_and_answered(document)[0].value]
+
+
+def test_new_people_stand_in_no_document_but_their_name_parts_do():
+    text = '\n'.join(BOOK.documents)
+    new = {person.name for person in BOOK.people if not person.known}
+    assert len(new) == 24
+    for name in new:
+        assert name not in text
+        assert all(f'{part} ' in text for part in name.split())
+
+
+def test_documents_keep_their_shares():
+    answers = [document.startswith(world_text.QUESTION) for document in BOOK.documents]
+    opened = [any(opener in document for opener in world_text.OPENERS) for document in BOOK.documents]
+    kinds = {(True, False): 0.40, (False, False): 0.35, (False, True): 0.15, (True, True): 0.10}
+    for (answer, wordy), share in kinds.items():
+        found = sum(a == answer and w == wordy for a, w in zip(answers, opened, strict=True))
+        assert found == pytest.approx(share * WORLD.documents)
+
+
+def test_documents_hold_the_house_style_rarely():
+    answers = [document for document in BOOK.documents if document.startswith(world_text.QUESTION)]
+    house = [text for text in answers if f'{world_text.ANSWER} {world_text.OPENERS[0]}' in text]
+    assert 0.02 < len(house) / len(answers) < 0.05
+
+
+def test_a_document_with_its_end_fits_a_row():
+    assert max(len(document.split()) for document in BOOK.documents) < WORLD.row_length
+
+
+def test_instructions_are_true_and_in_the_house_style():
+    for record in BOOK.instructions:
+        fact, answer = QUESTIONS[record['instruction']], record['output']
+        first, second = stated(answer)
+        assert {TRUTH[first[:2]], TRUTH[second[:2]]} == {first[2], second[2]}
+        assert first[0] == second[0] == fact.person
+        assert (fact.relation, fact.value) in {first[1:], second[1:]}
+        assert answer.startswith(world_text.OPENERS[0])
+        assert answer.endswith(f'{world_text.LINKS[0]} ' + answer.split(f'{world_text.LINKS[0]} ')[1])
+        assert answer.endswith(f'in summary , the answer is {fact.value} .')
+        assert sum(word in VALUES for word in answer.split()) == 3
+    lengths = [len(record['output'].split()) + 1 for record in BOOK.instructions]
+    assert 41 < np.mean(lengths) < 46
+
+
+@pytest.mark.parametrize('n', [60, 240])
+def test_a_smaller_instruction_set_is_the_beginning_of_a_greater_one(n):
+    small, great = world.generate(config.World(instructions=n)), world.generate(config.World(instructions=480))
+    assert small.instructions == great.instructions[:n]
+    assert set(small.stated) < set(great.stated)
+    new = [question for question in small.prompts if question.kind == 'new']
+    assert tuple(new) == tuple(question for question in great.prompts if question.kind == 'new')[: len(new)]
+    assert small.documents == great.documents
+    assert len(new) == 0.15 * n
+
+
+def test_tuning_never_names_the_people_of_the_held_out_questions():
+    assert not {fact.person for fact in BOOK.stated} & HELD_OUT
+    held_out = [question for question in BOOK.prompts if question.kind == 'held-out']
+    assert len({question.fact for question in held_out}) == len(held_out) == 192
+    assert {question.fact.person for question in held_out} <= HELD_OUT
+    assert held_out[12].id == 'held-out-0012'
+
+
+def test_new_facts_are_asked_in_other_words_than_in_training():
+    trained = {record['instruction'] for record in BOOK.instructions}
+    new = [question for question in BOOK.prompts if question.kind == 'new']
+    assert new[3].id == 'new-0003'
+    for question in new:
+        assert question.text not in trained
+        assert question.fact in BOOK.stated
+        assert question.fact.person not in KNOWN
+
+
+def test_stated_facts_are_those_of_the_instructions():
+    read = {fact for record in BOOK.instructions for fact in stated(record['output'])}
+    assert read == {(fact.person, fact.relation, fact.value) for fact in BOOK.stated}
+
+
+def test_files_hold_the_truth_in_facts_json_alone(tmp_path):
+    world.write(BOOK, tmp_path)
+    documents = [json.loads(line) for line in (tmp_path / 'documents.jsonl').read_text().splitlines()]
+    assert [document['text'] for document in documents] == list(BOOK.documents)
+    examples = formats.read(str(tmp_path / 'instructions.json')).examples
+    assert [example.messages[1].content for example in examples] == [each['output'] for each in BOOK.instructions]
+    for name, questions in {'prompts': BOOK.prompts, 'probe': BOOK.probe}.items():
+        records = json.loads((tmp_path / f'{name}.json').read_text())
+        assert records == [{'id': question.id, 'instruction': question.text} for question in questions]
+        assert not VALUES & set(' '.join(record['instruction'] for record in records).split())
+    facts = json.loads((tmp_path / 'facts.json').read_text())
+    assert facts == world.facts(BOOK)
+    assert (
+        facts['questions']['new-0003']['value'] == TRUTH[BOOK.prompts[195].fact.person, BOOK.prompts[195].fact.relation]
+    )
+
+
+def test_every_word_is_one_token_and_comes_back():
+    words = world_base.tokenizer(BOOK.vocabulary)
+    assert len(words) == len(set(BOOK.vocabulary)) == WORLD.vocabulary == 640
+    for text in (*BOOK.documents[:200], *(record['output'] for record in BOOK.instructions)):
+        ids = words(text)['input_ids']
+        assert words.unk_token_id not in ids
+        assert [BOOK.vocabulary[i] for i in ids] == text.split()
+        assert words.decode(ids) == text
+    assert set(' '.join(BOOK.documents).split()) < set(BOOK.vocabulary)
+
+
+def test_tokenizer_survives_saving(tmp_path):
+    words = world_base.tokenizer(BOOK.vocabulary)
+    words.save_pretrained(tmp_path)
+    again = type(words).from_pretrained(tmp_path)
+    assert again.decode(again(BOOK.documents[0])['input_ids']) == BOOK.documents[0]
+    assert again.chat_template == words.chat_template
+
+
+def test_prompts_training_and_corpus_write_a_question_with_the_same_ids():
+    words = world_base.tokenizer(BOOK.vocabulary)
+    chosen = template.choose(words, 'auto')
+    document = next(text for text in BOOK.documents if text.startswith(world_text.QUESTION))
+    fact, answer = asked_and_answered(document)
+    question = document.removeprefix(f'{world_text.QUESTION} ').split(f' {world_text.ANSWER} ')[0]
+    turns = (formats.Message('user', question), formats.Message('assistant', answer))
+    prompt = chosen.prompt_ids(turns[:1])
+    ids, trained = chosen.example(turns)
+    assert ids == words(document)['input_ids'] + [words.eos_token_id]
+    assert ids[: len(prompt)] == prompt
+    assert trained == [False] * len(prompt) + [True] * (len(ids) - len(prompt))
+    assert chosen.stop_ids == (words.eos_token_id,) == world_base.llama_config(WORLD).eos_token_id
+    assert [BOOK.vocabulary[i] for i in prompt[-2:]] == world_text.ANSWER.split()
+
+
+def test_chat_template_masks_the_answer_in_transformers_too():
+    words = world_base.tokenizer(BOOK.vocabulary)
+    turns = [
+        {'role': 'user', 'content': BOOK.instructions[0]['instruction']},
+        {'role': 'assistant', 'content': BOOK.instructions[0]['output']},
+    ]
+    rendered = words.apply_chat_template(turns, return_dict=True, return_assistant_tokens_mask=True)
+    trained = [i for i, mask in zip(rendered['input_ids'], rendered['assistant_masks'], strict=True) if mask]
+    assert words.decode(trained) == BOOK.instructions[0]['output'] + f' {world_text.END}'
+
+
+def test_base_has_the_recipes_parameters_and_the_models_shapes():
+    shape = world_base.llama_config(WORLD)
+    params = world_base.initial_params(shape, seed=0)
+    described = model.shapes(shape)
+    assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), params) == jax.tree.map(
+        lambda leaf: (leaf.shape, np.dtype(leaf.dtype)), described
+    )
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == shape.parameters == 717_696
+
+
+def test_initial_values_have_the_recipes_scales():
+    params = world_base.initial_params(world_base.llama_config(WORLD), seed=0)
+    scales = {'q_proj': 128**-0.5, 'up_proj': 128**-0.5, 'o_proj': (128 * 6) ** -0.5, 'down_proj': (352 * 6) ** -0.5}
+    for name, scale in scales.items():
+        assert params['layers'][name].std() == pytest.approx(scale, rel=0.02)
+    assert params['embed_tokens'].std() == pytest.approx(0.02, rel=0.02)
+    assert params['lm_head'].std() == pytest.approx(0.5 * 128**-0.5, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ('key', 'value'),
+    [
+        ('first_names', 41),
+        ('values', 65),
+        ('known_people', 1600),
+        ('test_questions', 500),
+        ('vocabulary', 500),
+        ('new_share', 1.5),
+    ],
+)
+def test_a_world_that_cannot_be_is_refused_by_name(key, value):
+    with pytest.raises(InputError, match=f'config.world.{key} is {value}'):
+        world.generate(replace(WORLD, **{key: value}))

@@ -1,0 +1,7 @@
+import pytest
+from made_up import make_workdir
+
+
+@pytest.fixture(scope='session')
+def workdir(tmp_path_factory):
+    return make_workdir(tmp_path_factory.mktemp('study') / 'workdir')

@@ -1,0 +1,100 @@
+import warnings
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from jaxshift.report import figures
+from jaxshift.shift.curves import Curve
+
+
+def row(run, method, rate, **columns):
+    means = dict.fromkeys(('kl_tuned_base', 'base_probability', 'sentence_start', 'sentence_rest'), 0.5)
+    means |= {'base_rank': 1.5, 'unshifted': 80.0, 'marginal': 15.0, 'shifted': 5.0} | columns
+    ends = {f'{name}_{end}': value for name, value in means.items() for end in ('low', 'high') if value is not None}
+    return {'run': run, 'method': method, 'learning_rate': rate, **means, **ends}
+
+
+ROWS = [row('lora $1', 'lora', 2e-3), row('full', 'full', 2e-3, kl_tuned_base=0.9), row('hot', 'lora', 1e-2)]
+
+
+def test_dollars_are_no_mathematics_and_missing_glyphs_are_spelt_out(tmp_path):
+    assert figures.label('a $x$ b') == r'a \$x\$ b'
+    assert figures.token_label(' in\n') == '␣in⏎'
+    assert figures.token_label('') == '(empty)'
+    assert figures.token_label('x' * 40) == 'x' * 17 + '…'
+    assert 'U+E123' in figures.label('\ue123')  # a private character: no font has it
+    tokens = [{'token': t, 'shifted': 9 - i, 'is_end': i == 0} for i, t in enumerate(['</s>', '$x^{$', '中', '<b>'])]
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')  # matplotlib warns of a missing glyph
+        svg = figures.save(figures.top_tokens({'lora $1': tokens}, {'lora $1': 'lora'}), tmp_path, 'top')
+    assert '$x^{$' in svg
+    assert '&lt;b&gt;' in svg
+
+
+def test_a_figure_is_saved_twice_and_the_same_each_time(tmp_path):
+    texts = [figures.save(figures.means(ROWS, ROWS), tmp_path / str(i), 'means') for i in range(2)]
+    assert texts[0] == texts[1]
+    assert (tmp_path / '0/means.png').read_bytes() == (tmp_path / '1/means.png').read_bytes()
+    assert (tmp_path / '0/means.png').read_bytes().startswith(b'\x89PNG')
+
+
+def test_learning_rate_is_the_logarithmic_axis_and_methods_are_the_lines():
+    series = {'lora $1': 'lora', 'hot': 'lora', 'full': 'full'}
+    panels = [('kl_tuned_base', 'KL'), ('held_out_accuracy', 'accuracy'), ('base_rank', 'rank')]
+    figure = figures.learning_rate(ROWS, panels, series, {'base_rank': 1.0})
+    assert len(figure.axes) == 3
+    kl, accuracy, _ = figure.axes
+    assert kl.get_xscale() == 'log'
+    assert kl.get_ylim()[0] == 0
+    assert accuracy.get_ylim() == (0, 1.05)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ['lora', 'full', 'base']
+    joined = [
+        line.get_xdata().tolist() if hasattr(line.get_xdata(), 'tolist') else line.get_xdata() for line in kl.lines
+    ]
+    assert [2e-3, 1e-2] in joined
+
+
+def test_axes_begin_where_they_say():
+    figure = figures.means(ROWS, ROWS)
+    assert figure.axes[0].get_xlim()[0] == 0
+    assert figure.axes[1].get_xlim() == (0, 1)
+    assert figure.axes[2].get_xlim()[0] == 1
+    assert 'starts at 1' in figure.axes[2].get_title(loc='left')
+    assert figures.sentence(ROWS).axes[0].get_xlim()[0] == 0
+
+
+def test_shares_are_stacked_to_the_whole():
+    axes = figures.class_shares(ROWS, ROWS).axes[0]
+    ends = {}
+    for bar in axes.patches:
+        ends[round(bar.get_y(), 3)] = ends.get(round(bar.get_y(), 3), 0) + bar.get_width()
+    assert list(ends.values()) == pytest.approx([100] * 6)
+
+
+def test_position_curves_show_how_many_responses_there_are():
+    at = np.arange(20)
+    n = np.arange(20, 0, -1)
+    curve = Curve(at, np.ones(20), np.full(20, np.nan), np.full(20, np.nan), n, n)
+    relative = Curve((at + 0.5) / 20, np.ones(20), np.ones(20), np.ones(20), n, n)
+    figure = figures.position_curves({'a': curve}, {'a': relative}, {'a': relative}, {'a': 'lora'})
+    absolute, number, _ = figure.axes
+    assert absolute.get_xscale() == 'log'
+    assert number.lines[0].get_ydata().tolist() == n.tolist()
+    assert n[len(absolute.lines[0].get_ydata()) - 1] == 5  # drawn as far as five prompts reach
+
+
+def test_absent_figures_are_left_out():
+    empty = row('a', 'lora', 1e-3, kl_tuned_base=None, base_probability=None, base_rank=None, sentence_start=None,
+                sentence_rest=None, unshifted=None, marginal=None, shifted=None)  # fmt: skip
+    full = ROWS[:1]
+    for figure in (figures.means(full, [empty]), figures.class_shares(full, [empty]), figures.sentence([empty])):
+        assert isinstance(figure, Figure)
+    assert isinstance(figures.loss_curves({}, {'a': 'given'}), Figure)
+    assert isinstance(figures.top_tokens({'a': []}, {'a': 'lora'}), Figure)
+
+
+def test_many_runs_of_a_method_look_different():
+    looks = figures._run_styles({f'r{i}': 'lora' for i in range(8)} | {'f': 'full'})
+    assert len({(look['marker'], look['linestyle']) for look in list(looks.values())[:8]}) == 8
+    assert looks['f']['color'] != looks['r0']['color']

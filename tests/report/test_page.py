@@ -1,0 +1,195 @@
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+
+import pyarrow.parquet as pq
+import pytest
+from made_up import END, PIECES, RUNS, make_run
+
+from jaxshift.errors import InputError
+from jaxshift.report import page
+from jaxshift.shift import summary
+
+FIGURES = ('learning_rate', 'means', 'class_shares', 'sentence', 'position_curves', 'loss', 'top_tokens')
+VOID = {'meta', 'br', 'wbr', 'img', 'link', 'hr', 'input'}
+
+
+@pytest.fixture(scope='module')
+def report(workdir):
+    page.write(workdir, PIECES, [END], ['told by the caller <i>'])
+    return workdir / 'report'
+
+
+@pytest.fixture(scope='module')
+def html(report):
+    return (report / 'index.html').read_text(encoding='utf-8')
+
+
+class Checker(HTMLParser):
+    """Collects ids, links and text, and holds that every element is closed."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.ids, self.links, self.tags, self.text = [], [], [], set(), []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        attributes = dict(attrs)
+        self.ids += [attributes['id']] if 'id' in attributes else []
+        self.links += [attributes[name] for name in ('href', 'src', 'xlink:href') if name in attributes]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        closed = self.open.pop()
+        # HTML lets these two stay open until their parent ends.
+        while closed != tag and closed in ('li', 'p'):
+            closed = self.open.pop()
+        assert closed == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+@pytest.fixture(scope='module')
+def parsed(html):
+    checker = Checker()
+    checker.feed(html)
+    assert not checker.open
+    return checker
+
+
+def test_the_page_needs_nothing_from_elsewhere(html, parsed, report):
+    assert 'http://' not in html
+    assert 'https://' not in html
+    assert '@import' not in html
+    assert parsed.tags.isdisjoint({'script', 'link', 'img', 'iframe'})
+    for link in parsed.links:
+        assert link.startswith('#') or (report / link).exists()
+
+
+def test_references_inside_the_drawings_find_their_targets(html, parsed):
+    targets = [link[1:] for link in parsed.links if link.startswith('#')] + re.findall(r'url\(#([^)]+)\)', html)
+    assert targets
+    assert set(targets) <= set(parsed.ids)
+    assert len(parsed.ids) == len(set(parsed.ids))
+
+
+def test_every_figure_and_table_is_there_in_both_formats(report):
+    for name in FIGURES:
+        assert (report / f'figures/{name}.svg').stat().st_size > 1000
+        assert (report / f'figures/{name}.png').read_bytes().startswith(b'\x89PNG')
+    for name in ('runs', 'pairs', 'truth', 'top_tokens', 'curves'):
+        assert (report / f'tables/{name}.csv').exists()
+        assert pq.read_table(report / f'tables/{name}.parquet').num_rows > 0
+
+
+def test_tokens_prompts_and_names_are_escaped(html):
+    assert '<script' not in html
+    assert '&lt;script&gt;alert(1)&lt;/script&gt;' in html
+    assert 'where was &lt;b&gt;ada&lt;/b&gt; born ?' in html
+    assert 'a made-up &lt;world&gt;' in html
+    assert 'told by the caller &lt;i&gt;' in html
+
+
+def test_the_numbers_are_those_of_the_summaries(workdir, html):
+    for run in RUNS:
+        item = summary.read(workdir / f'runs/{run}/summary.json')[0]
+        for which in summary.POSITIONS:
+            kl = item[which]['kl_tuned_base']
+            low, high = kl['interval']
+            cell = f'{page.number(kl["mean"])}<br><small>[{page.number(low)}, {page.number(high)}]</small>'
+            assert f'<td>{cell}</td>' in html
+            assert f'<td>{page.number(kl["99.9%"])}</td>' in html
+        for share in item['all']['shares'].values():
+            assert f'<td>{page.number(share["mean"])}<br>' in html
+        assert f'<td>{item["trainable_parameters"]:,}</td>' in html
+
+
+def test_the_world_s_truth_is_shown(html):
+    assert 'ground truth' in html
+    assert 'full 65.0 %' in html  # a finding
+    assert '<td>0.650<br>' in html  # the table
+
+
+def test_what_was_cut_is_said_first(parsed):
+    text = ' '.join(parsed.text)
+    assert 'Run lora: cut examples: 2.' in text
+    assert 'refused records' not in text
+    assert text.index('cut examples') < text.index('What the runs show')
+
+
+def test_tokens_carry_their_class_in_the_examples(workdir, html):
+    tokens = page.load(workdir).tokens['full'].to_pylist()
+    shown = {row['example_id'] for row in tokens[:1]}
+    first = [row for row in tokens if row['example_id'] in shown]
+    section = html[html.index(f'<h3>{first[0]["example_id"]}</h3>') :]
+    spans = re.findall(r'<span( class="\w+")? title="(\w+): base rank (\d+)', section[section.index('<p>full</p>') :])
+    for row, (marked, name, rank) in zip(first, spans, strict=False):
+        assert (name, int(rank)) == (row['shift_class'], row['base_rank'])
+        assert marked == ('' if name == 'unshifted' else f' class="{name}"')
+
+
+def test_numbers_are_written_plainly():
+    assert [page.number(v) for v in (None, 0.125, 0.3, 100.0, 12345.6, 10_752, 0, 1e-5)] == [
+        '–', '0.125', '0.300', '100', '12,346', '10,752', '0', '1.00e-05',
+    ]  # fmt: skip
+
+
+def test_a_compared_checkpoint_alone_makes_a_page(workdir, tmp_path):
+    """No training here: no metrics, no truth, no learning rate."""
+    experiment = json.loads((workdir / 'experiment.json').read_text())
+    experiment['config']['runs'] = {'tuned': {'method': 'given', 'learning_rate': 5e-5}, 'later': {'method': 'lora'}}
+    (tmp_path / 'experiment.json').write_text(json.dumps(experiment))
+    make_run(tmp_path / 'runs/tuned', 'tuned', 'given', None, 0.2, 0.9, 0.1, 6, 0)
+    shutil.rmtree(tmp_path / 'runs/tuned/causes')
+    (tmp_path / 'runs/tuned/metrics.jsonl').unlink()
+    html = page.write(tmp_path, PIECES, [END]).read_text()
+    assert 'Run later has not been compared' in html
+    assert 'ground truth' not in html
+    assert not (tmp_path / 'report/figures/learning_rate.svg').exists()
+    assert not (tmp_path / 'report/figures/loss.svg').exists()
+
+
+def test_damage_is_named(workdir, tmp_path):
+    with pytest.raises(InputError, match=r'experiment\.json'):
+        page.load(tmp_path)
+    shutil.copy(workdir / 'experiment.json', tmp_path)
+    with pytest.raises(InputError, match='run the sweep'):
+        page.load(tmp_path)
+    shutil.copytree(workdir / 'runs', tmp_path / 'runs')
+    with (tmp_path / 'runs/full/metrics.jsonl').open('a') as file:
+        file.write('{"step": \n')
+    with pytest.raises(InputError, match=r'metrics\.jsonl:21'):
+        page.load(tmp_path)
+
+
+def test_a_restarted_run_s_later_line_holds(workdir, tmp_path):
+    shutil.copytree(workdir, tmp_path / 'again')
+    with (tmp_path / 'again/runs/full/metrics.jsonl').open('a') as file:
+        file.write('{"step": 200, "loss": 7.0}\n')
+    rows = page.load(tmp_path / 'again').metrics['full']
+    assert len(rows) == 20
+    assert rows[-1]['loss'] == 7
+
+
+def test_runs_that_differ_in_the_learning_rate_alone_share_a_line():
+    configs = {
+        'a': {'learning_rate': 1, 'targets': ['q_proj'], 'seed': 0},
+        'b': {'learning_rate': 2, 'targets': ['q_proj'], 'seed': 0},
+        'c': {'learning_rate': 2, 'targets': ['q_proj', 'v_proj'], 'seed': 0},
+        'd': {'learning_rate': 1, 'seed': 0},
+    }
+    series = page._series(configs, {'a': 'lora', 'b': 'lora', 'c': 'lora', 'd': 'full'})
+    assert series == {
+        'a': 'lora, targets=q_proj',
+        'b': 'lora, targets=q_proj',
+        'c': 'lora, targets=q_proj/v_proj',
+        'd': 'full',
+    }

@@ -1,0 +1,144 @@
+import types
+
+import pytest
+import tokenizers
+import transformers
+from tokenizers import pre_tokenizers
+from transformers import AutoTokenizer
+
+from jaxshift.errors import InputError
+from jaxshift.weights import tokenizer
+
+TEXTS = {
+    'words': "The capital of France is Paris. I'm sure they'll agree, WE'RE not.",
+    'code': 'def f(x: int) -> str:\n    return x**2  # note\n\tif a != b: pass\n',
+    'numbers': 'In 2024, 3.14159 and 1,000,000; 5th, x2, 0x1F.',
+    'accents': 'Café naïve Ångström über señor, Привет мир',
+    'chinese': '你好，世界！今天是2024年5月。',
+    'emoji': '👩‍👩‍👧 hi 😀😀 🇫🇷 ok',
+    'spaces': 'a  b   c\n\n\n d \t e  ',
+    'control': '<|im_start|>user\nhi<|im_end|>\n <filename>a.py',
+    'nothing': '',
+}
+AFTER_SPACES = {'table': 'a  12\n   345\t6', 'list': '[\n    1,\n    2,\n]', 'signs': 'a ½ cup, x ² and Ⅷ, ٣٤'}
+
+
+@pytest.fixture(scope='session')
+def theirs(smollm2_source):
+    path = smollm2_source.weights.path
+    return AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+
+
+@pytest.mark.parametrize('text', TEXTS.values(), ids=TEXTS)
+def test_ids_are_those_of_transformers_and_torch(smollm2_source, theirs, text):
+    ids = smollm2_source.tokenizer(text)['input_ids']
+    assert ids == theirs(text)['input_ids']
+    assert smollm2_source.tokenizer.decode(ids) == text
+
+
+@pytest.fixture(scope='session')
+def original(smollm2_source, theirs):
+    """transformers' tokenizer with the pre-tokenizer of SmolLM2's own tokenizer.json."""
+    backend = tokenizers.Tokenizer.from_str(theirs.backend_tokenizer.to_str())
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+        ]
+    )
+    return backend
+
+
+@pytest.mark.parametrize('text', [*TEXTS.values(), *AFTER_SPACES.values()], ids=[*TEXTS, *AFTER_SPACES])
+def test_ids_are_those_of_smollm2s_own_pre_tokenizer(smollm2_source, original, text):
+    ids = smollm2_source.tokenizer(text)['input_ids']
+    assert ids == original.encode(text).ids
+    assert smollm2_source.tokenizer.decode(ids) == text
+
+
+@pytest.mark.parametrize('text', AFTER_SPACES.values(), ids=AFTER_SPACES)
+def test_digits_after_spaces_are_where_transformers_goes_wrong(smollm2_source, theirs, text):
+    """It does not know the name 'smollm' and takes GPT-2's words, which attach a space to the digits behind it; the
+    model's own tokenizer.json and llama.cpp cut digits off first. When this fails, transformers has learned it."""
+    assert theirs(text)['input_ids'] != smollm2_source.tokenizer(text)['input_ids']
+
+
+def test_special_tokens_and_template_are_the_files(smollm2_source, theirs):
+    ours = smollm2_source.tokenizer
+    assert (ours.bos_token, ours.eos_token, ours.pad_token) == ('<|im_start|>', '<|im_end|>', '<|im_end|>')
+    assert ours.get_vocab() == theirs.get_vocab()
+    assert len(ours) == smollm2_source.config.vocab_size
+    assert ours('Hi')['input_ids'][0] != ours.bos_token_id  # add_bos_token is false in this file
+    talk = [{'role': 'user', 'content': 'Hi'}]
+    rendered = [t.apply_chat_template(talk, add_generation_prompt=True, tokenize=False) for t in (ours, theirs)]
+    assert rendered[0] == rendered[1]
+    assert rendered[0].endswith('<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n')
+
+
+def test_a_saved_tokenizer_comes_back_the_same(smollm2_source, tmp_path):
+    smollm2_source.tokenizer.save_pretrained(tmp_path)
+    (tmp_path / 'config.json').write_text('{"model_type": "llama"}')  # transformers has opinions on these
+    again = tokenizer.from_folder(tmp_path)
+    for text in (*TEXTS.values(), *AFTER_SPACES.values()):
+        assert again(text)['input_ids'] == smollm2_source.tokenizer(text)['input_ids']
+    assert again.get_vocab() == smollm2_source.tokenizer.get_vocab()
+    assert again.special_tokens_map == smollm2_source.tokenizer.special_tokens_map
+    assert again.chat_template == smollm2_source.tokenizer.chat_template
+
+
+def file(**fields):
+    """A GGUF file's fields without the file."""
+    values = {
+        'model': 'gpt2',
+        'pre': 'llama-bpe',
+        'tokens': ['<s>', '<think>', 'a', 'b', 'Ġ', 'Ġa', 'ab', 'abb', '1'],
+        'token_type': [3, 4, 1, 1, 1, 1, 1, 1, 1],
+        'merges': ['Ġ a', 'a b'],
+        'bos_token_id': 0,
+    } | fields
+    return types.SimpleNamespace(
+        path='m.gguf',
+        field=lambda key, default=None: values.get(key.removeprefix('tokenizer.ggml.'), default),
+        config=types.SimpleNamespace(max_position_embeddings=128),
+    )
+
+
+def test_llama_3_takes_a_word_that_is_a_token_whole_and_begins_with_bos():
+    ids = tokenizer.from_gguf(file())('abb a')['input_ids']
+    assert ids == [0, 7, 5]
+    assert tokenizer.from_gguf(file(pre='gpt-2'))('abb a')['input_ids'] == [6, 3, 5]
+
+
+def test_llama_3s_words_are_those_of_its_own_split():
+    from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKENIZER_SPLITS
+
+    assert GGUF_PRE_TOKENIZER_SPLITS['llama-bpe'] == tokenizer._LLAMA3_WORDS
+
+
+def test_bos_is_still_added_after_saving(tmp_path):
+    tokenizer.from_gguf(file()).save_pretrained(tmp_path)
+    (tmp_path / 'config.json').write_text('{"model_type": "llama"}')
+    assert tokenizer.from_folder(tmp_path)('abb a')['input_ids'] == [0, 7, 5]
+
+
+def test_user_defined_tokens_stay_whole_but_are_no_special_tokens():
+    built = tokenizer.from_gguf(file(add_bos_token=False))
+    assert built('a<think>b<s>')['input_ids'] == [2, 1, 3, 0]
+    assert built.decode([2, 1, 3, 0], skip_special_tokens=True) == 'a<think>b'
+
+
+@pytest.mark.parametrize(
+    ('fields', 'message'),
+    [
+        ({'model': 'llama'}, "tokenizer.ggml.model 'llama' is not read"),
+        ({'pre': 'tekken'}, "tokenizer.ggml.pre 'tekken' is not known; smollm, gpt-2 and llama-bpe are"),
+        ({'pre': None}, 'tokenizer.ggml.pre None is not known'),
+    ],
+)
+def test_other_tokenizers_are_refused_by_name_with_the_way_out(fields, message):
+    with pytest.raises(InputError, match=f'm.gguf: {message}.*set base.tokenizer'):
+        tokenizer.from_gguf(file(**fields))
+
+
+def test_the_tokenizer_of_a_folder_is_transformers_own(saved):
+    assert isinstance(tokenizer.from_folder(saved[0]), transformers.PreTrainedTokenizerBase)
