@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -9,40 +10,31 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-from jaxshift import config, options
+from jaxshift import config, helptext, options
 from jaxshift.errors import InputError, RunFailed, Stopped
 
-MODES = ('run', 'data', 'train', 'respond', 'sweep', 'causes', 'report', 'list')
 FLAGS = flags.FLAGS
 CONFIG = config_flags.DEFINE_config_file('config', None, 'the experiment, for example configs/demo.py')
 WORKDIR = flags.DEFINE_string('workdir', None, 'where everything is written; workdirs/NAME by default')
-MODE = flags.DEFINE_enum('mode', 'run', MODES, 'run: every stage in order; else one stage; list: configs and stages')
+MODE = flags.DEFINE_enum('mode', 'run', list(helptext.MODES), 'what to do, see below')
 ONLY = flags.DEFINE_list('only', [], 'names of the runs to work on; all by default')
 DEBUG = flags.DEFINE_bool('debug', False, 'show the traceback of an error')
 
 
 def help_text(path: str | None) -> str:
     """What `--help` prints: the flags, and the keys of the config if one is named."""
-    lines = [
-        'usage: python run.py --config=configs/NAME.py [--config.KEY=VALUE ...] [--workdir=DIR] [--mode=MODE]',
-        '                     [--only=RUN,RUN] [--debug]',
-        '',
-        *(f'  --{flag.name:<9} {flag.help}' for flag in FLAGS.flags_by_module_dict()[sys.argv[0]]),
-        f'\nmodes: {", ".join(MODES)}',
-        'exit codes: 0 done, 1 failed, 2 usage, config or input at fault, 75 stopped with everything saved',
-        f'\nkeys of {path}:' if path else '\nkeys (name --config to see the values of a config):',
-    ]
     experiment = load(path) if path else config.Experiment(runs={'RUN': config.Run()}, world=config.World())
-    for option in options.options(experiment):
-        lines.append(f'  --config.{option.key}={option.value!r} ({option.type})\n      {option.help}')
-    return '\n'.join(lines)
+    typed = {'config=FILE': CONFIG, 'workdir=DIR': WORKDIR, 'mode=MODE': MODE, 'only=RUN,RUN': ONLY, 'debug': DEBUG}
+    # absl puts the choices of an enumeration before its help.
+    notes = {text: FLAGS[flag.name].help.rpartition('>: ')[2] for text, flag in typed.items()}
+    return helptext.text(notes, path, experiment)
 
 
 def load(path: str) -> config.Experiment:
     """Runs a config file."""
     if not Path(path).is_file():
         raise InputError(f'{path}: no such config file; --mode=list shows those of configs/')
-    space: dict = {'__file__': path}
+    space: dict = {'__file__': path, '__name__': Path(path).stem}
     exec(compile(Path(path).read_text(encoding='utf-8'), path, 'exec'), space)
     if 'get_config' not in space:
         raise InputError(f'{path}: has no function get_config(); see configs/demo.py')
@@ -51,7 +43,7 @@ def load(path: str) -> config.Experiment:
 
 def parse(argv: list[str]) -> config.Experiment | None:
     """Reads flags and config; None when the mode needs no config."""
-    path = next((text.partition('=')[2] for text in argv if text.startswith('--config=')), None)
+    path = options.config_path(argv[1:])
     if path is not None:
         options.check_overrides(argv[1:], load(path))
     try:
@@ -63,7 +55,7 @@ def parse(argv: list[str]) -> config.Experiment | None:
     if CONFIG.value is None:
         if MODE.value == 'list':
             return None
-        raise InputError('--config is missing; for example --config=configs/demo.py')
+        raise InputError('--config is missing; for example --config=configs/demo.py, or --help')
     experiment = CONFIG.value
     options.split_lists(experiment)
     config.check(experiment)
@@ -74,18 +66,20 @@ def parse(argv: list[str]) -> config.Experiment | None:
 
 
 def main(argv: list[str]) -> int:
-    if any(text in ('--help', '-h', '-help', '--helpfull') for text in argv[1:]):
-        path = next((text.partition('=')[2] for text in argv if text.startswith('--config=')), None)
-        print(help_text(path))
+    if any(text in ('--help', '-h', '-help', '--helpfull', '--helpshort') for text in argv[1:]):
+        print(help_text(options.config_path(argv[1:])), flush=True)
         return 0
     experiment = parse(argv)
-    name = Path(FLAGS['config'].config_filename).stem if experiment else ''
-    workdir = WORKDIR.value or (f'workdirs/{name}' if name else None)
-    if MODE.value == 'list':
+    name = Path(options.config_path(argv[1:]) or '').stem
+    workdir = WORKDIR.value or (f'workdirs/{name}' if name else '')
+    if MODE.value == 'list' or experiment is None:
         from jaxshift import listing
 
-        print(listing.text(Path(__file__).parent / 'configs', Path(workdir) if workdir else None))
+        print(listing.text(Path(__file__).parent / 'configs', Path(workdir) if workdir else None), flush=True)
         return 0
+    from jaxshift.devices import host_memory
+
+    host_memory.keep()  # takes effect only before JAX is imported
     from jaxshift import start
 
     start.run(experiment, Path(workdir), MODE.value, tuple(ONLY.value) or tuple(experiment.runs), argv)
@@ -96,20 +90,29 @@ def guarded(argv: list[str]) -> int:
     """`main`, with every error turned into one line and an exit code."""
     try:
         return main(argv)
-    except InputError as error:
-        code, line = 2, f'error: {error}'
-    except Stopped as error:
-        code, line = 75, str(error)
-    except KeyboardInterrupt:
-        code, line = 1, 'stopped at once; what was not saved is lost'
-    except RunFailed as error:
-        code, line = 1, f'failed: {error}'
-    except Exception as error:  # noqa: BLE001 - the last resort; --debug shows where
-        code, line = 1, f'failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ""} (--debug)'
-    if '--debug' in argv:
-        traceback.print_exc()
-    print(line, file=sys.stderr)
-    return code
+    except BrokenPipeError:  # the reader went away, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (Exception, KeyboardInterrupt) as error:
+        if any(text.lstrip('-') in ('debug', 'debug=true') for text in argv[1:]):
+            traceback.print_exc()
+        code, line = outcome(error)
+        print(line, file=sys.stderr)
+        return code
+
+
+def outcome(error: BaseException) -> tuple[int, str]:
+    """The exit code of an error, and its line for the user."""
+    match error:
+        case InputError():
+            return 2, f'error: {error}'
+        case Stopped():
+            return 75, str(error)
+        case KeyboardInterrupt():
+            return 1, 'stopped at once; what was not saved is lost'
+        case RunFailed():
+            return 1, f'failed: {error}'
+    return 1, f'failed: {type(error).__name__}: {(str(error).splitlines() or [""])[0]} (--debug shows where)'
 
 
 if __name__ == '__main__':

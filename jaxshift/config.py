@@ -2,12 +2,10 @@
 
 A config file `configs/NAME.py` defines `get_config()`, which returns a mutable `Experiment`. `check` validates
 it once; nothing changes it afterwards. This module imports no JAX, so that help and errors are instant.
-The comment at the end of a field's line is its help text.
+The comment at the end of a field's line is its help text. Annotations are evaluated, not kept as strings: the flag
+parser asks the dataclass for the type of a key.
 """
 
-from __future__ import annotations
-
-import dataclasses
 from dataclasses import dataclass, field
 
 from jaxshift.errors import InputError
@@ -50,7 +48,7 @@ class Run:
     """One way to tune the base."""
 
     method: str = 'lora'  # lora, full, pretrain (plain text, every token trained) or given (tuned elsewhere)
-    source: str = ''  # method given: dir:PATH of a Hugging Face checkpoint
+    source: str = ''  # method given: the tuned model, named like base.source; dir:PATH of a Hugging Face checkpoint
     learning_rate: float = 5e-5  # peak learning rate
     schedule: str = 'cosine'  # cosine (after a linear warm-up)
     warmup: float = 0.0  # share of the steps spent warming up
@@ -147,7 +145,6 @@ class Experiment:
 
     name: str = 'experiment'  # the title of the report
     seed: int = 0  # bootstrap and other draws outside training
-    debug: bool = False  # show tracebacks
     base: Base = field(default_factory=Base)
     data: Data = field(default_factory=Data)
     prompts: Prompts = field(default_factory=Prompts)
@@ -175,6 +172,9 @@ _ONLY = {'sweep.contexts': ('own',), 'sweep.templates': ('matched',), 'sweep.con
 _AT_LEAST_ONE = ('respond.max_new_tokens', 'respond.batch_size', 'sweep.batch_size', 'sweep.chunk', 'sweep.top_k',
                  'sweep.bootstrap', 'data.max_length')  # fmt: skip
 _RUN_AT_LEAST_ONE = ('batch_size', 'rank', 'log_every', 'checkpoint_every')
+_NOT_NEGATIVE = ('data.limit', 'prompts.limit')
+_RUN_NOT_NEGATIVE = ('min_steps', 'max_steps', 'micro_batch_size', 'weight_decay')
+_RUN_ABOVE_ZERO = ('learning_rate', 'epochs', 'clip', 'alpha')
 
 
 def check(experiment: Experiment) -> None:
@@ -185,16 +185,20 @@ def check(experiment: Experiment) -> None:
     """
     for key, known in _CHOICES.items():
         _one_of(f'config.{key}', _value(experiment, key), known)
-    for key, known in _ONLY.items():
+    for key, only in _ONLY.items():
         for value in _value(experiment, key):
-            _one_of(f'config.{key}', value, known)
+            _one_of(f'config.{key}', value, only)
     for key in _AT_LEAST_ONE:
         _at_least_one(f'config.{key}', _value(experiment, key))
+    for key in _NOT_NEGATIVE:
+        _not_negative(f'config.{key}', _value(experiment, key))
     if not experiment.base.source:
         raise InputError('config.base.source is empty; name the base model, for example dir:PATH or hf:OWNER/NAME')
     if not experiment.runs:
         raise InputError('config.runs is empty; add at least one run')
     for name, run in experiment.runs.items():
+        if not name.replace('-', '_').isidentifier():
+            raise InputError(f'config.runs has the name {name!r}; it names a folder: use letters, digits, _ and -')
         _check_run(f'config.runs.{name}', run)
     if experiment.world:
         _check_run('config.world.pretraining', experiment.world.pretraining)
@@ -213,6 +217,13 @@ def _check_run(key: str, run: Run) -> None:
         _one_of(f'{key}.{name}', getattr(run, name), known)
     for name in _RUN_AT_LEAST_ONE:
         _at_least_one(f'{key}.{name}', getattr(run, name))
+    for name in _RUN_NOT_NEGATIVE:
+        _not_negative(f'{key}.{name}', getattr(run, name))
+    for name in _RUN_ABOVE_ZERO:
+        if not getattr(run, name) > 0:
+            raise InputError(f'{key}.{name} is {getattr(run, name)}; it must be above 0')
+    if 0 < run.max_steps < run.min_steps:
+        raise InputError(f'{key}.max_steps is {run.max_steps}, below min_steps {run.min_steps}; change one of them')
     for target in run.targets:
         _one_of(f'{key}.targets', target, LINEAR_TARGETS)
     if len(set(run.targets)) < len(run.targets):
@@ -221,8 +232,6 @@ def _check_run(key: str, run: Run) -> None:
         raise InputError(f'{key}.targets is empty; name at least one of {", ".join(LINEAR_TARGETS)}')
     if run.method == 'given' and not run.source:
         raise InputError(f'{key}.source is empty; name the tuned model, for example dir:PATH')
-    if not run.learning_rate > 0:
-        raise InputError(f'{key}.learning_rate is {run.learning_rate}; it must be above 0')
     for name in ('warmup', 'dropout'):
         if not 0 <= getattr(run, name) < 1:
             raise InputError(f'{key}.{name} is {getattr(run, name)}; it must be at least 0 and below 1')
@@ -243,3 +252,8 @@ def _one_of(key: str, value, known: tuple) -> None:
 def _at_least_one(key: str, value: int) -> None:
     if value < 1:
         raise InputError(f'{key} is {value}; it must be at least 1')
+
+
+def _not_negative(key: str, value: float) -> None:
+    if value < 0:
+        raise InputError(f'{key} is {value}; it must be at least 0')

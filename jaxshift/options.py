@@ -1,4 +1,4 @@
-"""The keys of a configuration: as text for the help, and the nearest one to a key that does not exist."""
+"""The keys of a configuration, the nearest one to a key that does not exist, and the config files of a folder."""
 
 from __future__ import annotations
 
@@ -25,21 +25,33 @@ class Option:
     help: str
 
 
-def options(section, prefix: str = '') -> Iterator[Option]:
-    """All keys below a section of the configuration, in the order in which they are defined."""
-    if isinstance(section, dict):
-        for name, part in section.items():
-            yield from options(part, f'{prefix}{name}.')
+class Section(typing.NamedTuple):
+    """The keys of one dataclass of the configuration: `prefix` is '' or ends with a dot."""
+
+    prefix: str
+    title: str
+    options: list[Option]
+
+
+def sections(part, prefix: str = '', title: str = '') -> Iterator[Section]:
+    """A part of the configuration and all parts below it, in the order in which they are defined."""
+    if isinstance(part, dict):
+        for name, inner in part.items():
+            yield from sections(inner, f'{prefix}{name}.')
         return
-    notes = _notes(type(section))
-    types = typing.get_type_hints(type(section))
-    for field in dataclasses.fields(section):
-        value = getattr(section, field.name)
+    notes, types = _notes(type(part)), typing.get_type_hints(type(part))
+    own, below = [], []
+    for field in dataclasses.fields(part):
+        value = getattr(part, field.name)
         if dataclasses.is_dataclass(value) or isinstance(value, dict):
-            yield from options(value, f'{prefix}{field.name}.')
-        else:
+            below.append((value, f'{prefix}{field.name}.', notes.get(field.name, '')))
+        elif type(None) not in typing.get_args(types[field.name]):
             kind = types[field.name]
-            yield Option(prefix + field.name, getattr(kind, '__name__', str(kind)), value, notes.get(field.name, ''))
+            shown = str(kind) if typing.get_args(kind) else kind.__name__
+            own.append(Option(prefix + field.name, shown, value, notes.get(field.name, '')))
+    yield Section(prefix, title or (type(part).__doc__ or '').partition('\n')[0], own)
+    for inner, inner_prefix, inner_title in below:
+        yield from sections(inner, inner_prefix, inner_title)
 
 
 def _notes(section: type) -> dict[str, str]:
@@ -48,19 +60,29 @@ def _notes(section: type) -> dict[str, str]:
     return dict(found)
 
 
+def config_path(arguments: list[str]) -> str | None:
+    """The file that `--config=FILE` or `--config FILE` names."""
+    for index, argument in enumerate(arguments):
+        name, equals, value = argument.lstrip('-').partition('=')
+        if argument.startswith('-') and name == 'config':
+            return value if equals else next(iter(arguments[index + 1 :]), None)
+    return None
+
+
 def check_overrides(arguments: list[str], experiment: config.Experiment) -> None:
     """Checks `--config.key` arguments before they are parsed, because a wrong key would be a traceback.
 
     Raises:
       InputError: names the nearest known key.
     """
-    known = {option.key for option in options(experiment)}
+    known = [option.key for section in sections(experiment) for option in section.options]
     for argument in arguments:
-        key, equals, _ = argument.removeprefix('--config.').partition('=')
-        if not argument.startswith('--config.'):
+        flag, equals, _ = argument.partition('=')
+        if not re.match(r'--?config\.', flag):
             continue
+        key = flag.partition('.')[2]
         if key not in known:
-            near = difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.0)[0]
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
             raise InputError(f'unknown key config.{key}; did you mean config.{near}? --help lists all keys')
         if not equals:
             raise InputError(f'config.{key} has no value; write --config.{key}=VALUE')

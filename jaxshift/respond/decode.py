@@ -81,8 +81,8 @@ def greedy(decoder: Decoder, params: dict, prompts: list[list[int]], length: int
     while True:
         state = _decode(decoder, params, state)
         count, room = np.asarray(state.count), np.asarray(state.room)
-        for row, ids, number in zip(rows, np.asarray(state.out), count, strict=True):
-            responses[row] = ids[:number].tolist()
+        for index, ids, number in zip(rows, np.asarray(state.out), count, strict=True):
+            responses[index] = ids[:number].tolist()
         active = np.flatnonzero(count < room)
         if not len(active):
             return responses
@@ -116,9 +116,7 @@ def _decode(decoder: Decoder, params: dict, state: _State) -> _State:
 
     def body(state):
         last = state.last[:, None]
-        hidden, longer = model.extend(
-            decoder.config, params, last, every, state.cache, dtype=jnp.dtype(decoder.dtype)
-        )
+        hidden, longer = model.extend(decoder.config, params, last, every, state.cache, dtype=jnp.dtype(decoder.dtype))
         return _emit(decoder, params, state, hidden[:, -1], longer)
 
     return jax.lax.while_loop(goes_on, body, state)

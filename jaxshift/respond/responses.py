@@ -92,8 +92,10 @@ def read(path: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(_lines(path), start=1):
         try:
             row = json.loads(line)
-        except ValueError as error:
-            raise InputError(f'{path}:{number}: not a JSON object; write the file again') from error
+        except ValueError:
+            row = None
+        if not isinstance(row, dict):
+            raise InputError(f'{path}:{number}: not a JSON object; write the file again')
         missing = [name for name in ('example_id', 'prompt_token_ids', 'token_ids') if name not in row]
         if missing:
             raise InputError(f'{path}:{number}: field {missing[0]} is missing; add it to every line')

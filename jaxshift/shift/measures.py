@@ -105,8 +105,9 @@ class _Vocabulary:
 
     def top(self, logits: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
         """The k greatest logits and their ids, lower id first among equals; shards merge their short lists."""
-        # Without the barrier XLA merges later slices into it, no longer sees a top-k, and sorts the vocabulary.
-        values, index = jax.lax.optimization_barrier(jax.lax.top_k(logits, min(k, logits.shape[-1])))
+        # Without the barriers XLA merges later slices into it, no longer sees a top-k, and sorts the vocabulary. One
+        # for each result: XLA's CPU compiler of a mesh crashes on a barrier around the pair.
+        values, index = map(jax.lax.optimization_barrier, jax.lax.top_k(logits, min(k, logits.shape[-1])))
         ids = self.ids[index]
         if self.axis is None:
             return values, ids

@@ -51,7 +51,7 @@ def steps(folder: Path) -> list[int]:
 
 def newest(folder: Path) -> tuple[int | None, list[str]]:
     """The newest step whose files match its manifest, and a line for every newer one that was passed over."""
-    passed = []
+    passed: list[str] = []
     for step in reversed(steps(folder)):
         wrong = manifest.fault(folder / str(step))
         if wrong is None:

@@ -61,14 +61,22 @@ class Ledger:
             self._say(f'{title}: {changed} has changed; doing it again')
             clear()
         paths.write_json(path, {'settings': settings, 'files': None})
-        files = manifest.digests(self._workdir.root, list(work()))
+        try:
+            files = manifest.digests(self._workdir.root, list(work()))
+        except InputError:
+            # Nothing was made by these settings, so nothing need be protected from the corrected ones.
+            if record:
+                paths.write_json(path, record)
+            else:
+                path.unlink()
+            raise
         paths.write_json(path, {'settings': settings, 'files': files})
 
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
         record = json.loads(path.read_text(encoding='utf-8'))
-        return record if {'settings', 'files'} <= record.keys() else None
+        return record if isinstance(record, dict) and {'settings', 'files'} <= record.keys() else None
     except (FileNotFoundError, ValueError):
         return None
 

@@ -29,11 +29,11 @@ def fault(folder: Path) -> str | None:
     """What is wrong with a folder that should match its manifest, in a few words, or None."""
     try:
         files = json.loads((folder / NAME).read_text())['files']
+        return difference(folder, files)
     except FileNotFoundError:
         return f'no {NAME}'
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError, AttributeError):  # JSON of another form, which a flipped bit can make
         return f'{NAME} is damaged'
-    return difference(folder, files)
 
 
 def difference(folder: Path, files: dict[str, dict]) -> str | None:

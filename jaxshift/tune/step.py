@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 
 from jaxshift.config import Run
+from jaxshift.devices import sharding
 from jaxshift.llama import model
 from jaxshift.llama.config import LlamaConfig
 from jaxshift.llama.linear import LoraSpec
@@ -60,7 +62,7 @@ def lora_spec(run: Run) -> LoraSpec:
 
 def assemble(recipe: Recipe, trainable: dict, frozen: dict | None, key: jax.Array | None = None) -> dict:
     """The tuned parameters: for LoRA frozen and trainable merged, else the trainable tree itself."""
-    if recipe.spec is None:
+    if recipe.spec is None or frozen is None:
         return trainable
     return lora.merge(frozen, trainable, recipe.spec, key)
 
@@ -81,11 +83,12 @@ def loss(recipe: Recipe, trainable: dict, frozen: dict | None, batch: dict, key:
 
 
 @functools.lru_cache
-def train_step(recipe: Recipe) -> Callable:
+def train_step(recipe: Recipe, mesh: Mesh | None = None) -> Callable:
     """The jitted step: (trainable, state, frozen, batch, learning_rate, key) -> (trainable, state, metrics).
 
     The loss that is minimised is the sum over the global batch, accumulation included, divided by its trained tokens.
     `trainable` and `state` are donated. Metrics are float32 scalars: loss in nats a token, grad_norm, tokens.
+    On a mesh `trainable` and `state` leave as they came, laid out by the sharding table.
     """
 
     def step(trainable, state, frozen, batch, learning_rate, key):
@@ -95,6 +98,9 @@ def train_step(recipe: Recipe) -> Callable:
         updates, state = recipe.optimizer.update(gradient, state, trainable)
         trainable = optax.apply_updates(trainable, optax.tree.scale(-learning_rate, updates))
         metrics = {'loss': total / tokens, 'grad_norm': optax.tree.norm(gradient), 'tokens': tokens}
+        if mesh is not None:  # else XLA may lay them out otherwise, and the second step is compiled anew
+            placed = sharding.shardings(mesh, (trainable, state))
+            trainable, state = jax.lax.with_sharding_constraint((trainable, state), placed)
         return trainable, state, metrics
 
     return jax.jit(step, donate_argnums=(0, 1))

@@ -77,7 +77,7 @@ def train(
     rates = optimizer.learning_rates(run, plan.steps)
     key = jax.random.key(run.seed)
     log = Metrics(folder, start)
-    step_function = train_step(recipe)
+    step_function = train_step(recipe, mesh)
     pending: list[tuple[int, dict]] = []
     clock, tokens_seen, tokens_then = time.perf_counter(), 0.0, 0.0
     loader = batches.loader(dataset, plan, start, jax.process_index(), jax.process_count())
@@ -89,7 +89,8 @@ def train(
         pending.append((step, metrics))
         last = step == plan.steps
         logged = step % run.log_every == 0 or step == start + 1 or last
-        saved = step % run.checkpoint_every == 0 or last or stop.requested
+        stopping = stop.requested  # asked once: a signal that comes while a step is waited for is heeded after the next
+        saved = step % run.checkpoint_every == 0 or last or stopping
         if not (logged or saved or len(pending) > 1):
             continue
         # One step stays in flight, so that the device does not wait for the host to look at a loss.
@@ -107,7 +108,7 @@ def train(
         if saved:
             checkpoint.save(checkpoints, step, {'trainable': values, 'optimizer': state})
             _forget_older(checkpoints, step)
-        if not last:
+        if stopping and not last:
             stop.check()
     log.close()
     return values

@@ -1,0 +1,45 @@
+"""`--mode=list`: the configs, and the stages of a workdir that are done."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from jaxshift import options
+
+ORDER = ('world', 'data', 'base', 'train', 'respond', 'sweep', 'causes', 'report')
+
+
+def text(configs: Path, workdir: Path | None) -> str:
+    """What there is to run, and what has been run.
+
+    Args:
+      configs: the folder of the config files.
+      workdir: whose stages are listed; None: those of no workdir.
+    """
+    found = {os.path.relpath(path): line for path, line in options.config_files(configs).items()}
+    width = max(map(len, found), default=0)
+    lines = ['configs:', *(f'  {path:{width}}  {line}' for path, line in found.items())]
+    if workdir is not None:
+        lines += ['', f'{workdir}:', *(f'  {line}' for line in stages(workdir) or ['nothing is done yet'])]
+    return '\n'.join(lines)
+
+
+def stages(workdir: Path) -> list[str]:
+    """A line a stage that was begun: its runs that are done, and those that are not finished."""
+    done: dict[str, list[str]] = {}
+    begun: dict[str, list[str]] = {}
+    for path in sorted((workdir / 'done').glob('*.json')):
+        stage, _, run = path.stem.partition('-')
+        finished = json.loads(path.read_text(encoding='utf-8'))['files'] is not None
+        (done if finished else begun).setdefault(stage, []).append(run)
+    lines = []
+    for stage in (each for each in ORDER if each in done or each in begun):
+        states = [_state(word, runs[stage]) for word, runs in (('done', done), ('begun', begun)) if stage in runs]
+        lines.append(f'{stage:8} {"; ".join(states)}')
+    return lines
+
+
+def _state(word: str, runs: list[str]) -> str:
+    return word if runs == [''] else f'{word} {", ".join(runs)}'

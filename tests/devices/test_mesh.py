@@ -1,0 +1,82 @@
+import types
+
+import jax
+import pytest
+from jax.sharding import PartitionSpec as P
+
+from jaxshift.config import Mesh
+from jaxshift.devices import mesh as meshes
+from jaxshift.devices import sharding
+from jaxshift.errors import InputError
+from jaxshift.llama import model
+from jaxshift.llama.config import LlamaConfig
+from jaxshift.llama.linear import LoraSpec
+from jaxshift.tune import lora
+from jaxshift.tune.optimizer import adamw
+
+CONFIG = LlamaConfig(56, 32, 48, 2, 4, 2, 8, 64, 1e-5, 1e4, attention_bias=True, mlp_bias=True)
+
+
+def test_the_free_axis_takes_what_is_left():
+    made = meshes.make(Mesh())
+    assert made.axis_names == ('data', 'fsdp', 'tensor', 'sequence')
+    assert dict(made.shape) == {'data': jax.device_count(), 'fsdp': 1, 'tensor': 1, 'sequence': 1}
+    assert meshes.row_shards(made) == jax.device_count()
+
+
+@pytest.mark.parametrize(
+    ('layout', 'asked'),
+    [
+        (Mesh(data=1, fsdp=3), 'data=1, fsdp=3, tensor=1, sequence=1'),
+        (Mesh(data=-1, tensor=2), 'data=0, fsdp=1, tensor=2, sequence=1'),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(layout, asked):
+    with pytest.raises(InputError, match=f'config.mesh: {asked} does not fit 1 devices'):
+        meshes.make(layout, jax.devices()[:1])
+
+
+@pytest.mark.parametrize('layout', [Mesh(data=0), Mesh(data=-1, fsdp=0), Mesh(data=-1, fsdp=-1), Mesh(data=-2)])
+def test_odd_sizes_are_refused_and_do_not_crash(layout):
+    with pytest.raises(InputError, match='config.mesh'):
+        meshes.make(layout, jax.devices()[:1])
+
+
+def specs(tree, **sizes):
+    """Specs of a tree's leaves on a mesh of the sizes given."""
+    mesh = types.SimpleNamespace(shape={'data': 1, 'fsdp': 1, 'tensor': 1, 'sequence': 1} | sizes)
+    placed = sharding.shardings(jax.sharding.AbstractMesh(tuple(mesh.shape.values()), tuple(mesh.shape)), tree)
+    return {
+        '/'.join(str(getattr(part, 'key', getattr(part, 'name', part))) for part in path): leaf.spec
+        for path, leaf in jax.tree_util.tree_leaves_with_path(placed)
+    }
+
+
+def test_every_leaf_has_the_place_of_the_table():
+    found = specs(model.shapes(CONFIG), fsdp=2, tensor=2)
+    for name in ('q_proj', 'k_proj', 'v_proj', 'gate_proj', 'up_proj'):
+        assert found[f'layers/{name}'] == P(None, 'fsdp', 'tensor')
+        assert found[f'layers/{name}_bias'] == P(None, 'tensor')
+    for name in ('o_proj', 'down_proj'):
+        assert found[f'layers/{name}'] == P(None, 'tensor', 'fsdp')
+        assert found[f'layers/{name}_bias'] == P()
+    assert found['embed_tokens'] == P('tensor', 'fsdp')
+    assert found['lm_head'] == P('fsdp', 'tensor')
+    for name in ('norm', 'layers/input_layernorm', 'layers/post_attention_layernorm'):
+        assert found[name] == P()
+
+
+def test_an_adapters_leaves_and_moments_follow_the_table():
+    adapter = jax.eval_shape(lambda: lora.init(jax.random.key(0), model.shapes(CONFIG), LoraSpec(('o_proj',), 4, 8.0)))
+    found = specs(jax.eval_shape(adamw(0.9, 0.99, 0.0, 1.0).init, adapter), fsdp=2, tensor=2)
+    for side, spec in (('a', P(None, 'fsdp', None)), ('b', P(None, None, 'tensor'))):
+        places = [place for name, place in found.items() if name.endswith(f'layers/o_proj/{side}')]
+        assert places == [spec, spec]
+
+
+def test_an_axis_that_does_not_divide_is_left_whole():
+    found = specs(model.shapes(CONFIG), fsdp=3, tensor=8)
+    assert found['layers/q_proj'] == P(None, None, 'tensor')
+    assert found['layers/gate_proj'] == P(None, None, 'tensor')
+    assert found['layers/down_proj'] == P(None, 'tensor', None)
+    assert found['embed_tokens'] == P('tensor', None)

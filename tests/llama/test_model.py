@@ -1,0 +1,112 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+
+from jaxshift.llama import attention, model
+
+KINDS = {
+    'Llama 2': {'num_key_value_heads': 4, 'rope_theta': 1e4},
+    'Llama 3': {'num_key_value_heads': 1, 'rope_theta': 5e5},
+    'Llama 3.1 beyond the original length': {
+        'rope_parameters': {
+            'rope_type': 'llama3',
+            'rope_theta': 5e5,
+            'factor': 8.0,
+            'low_freq_factor': 1.0,
+            'high_freq_factor': 4.0,
+            'original_max_position_embeddings': 32,
+        }
+    },
+    'tied head': {'tie_word_embeddings': True},
+    'head_dim': {'head_dim': 24},
+    'attention bias': {'attention_bias': True},
+    'mlp bias': {'mlp_bias': True},
+}
+
+
+def torch_logits(torch_model, tokens):
+    with torch.no_grad():
+        return torch_model(torch.tensor(np.asarray(tokens))).logits.float().numpy()
+
+
+def logits(config, params, tokens, **how):
+    run = jax.jit(lambda params, tokens: model.forward(config, params, tokens, **how) @ model.head(params))
+    return np.asarray(run(params, jnp.asarray(tokens)), np.float32)
+
+
+def draw_tokens(shape, seed=0, vocabulary=40):
+    return np.random.default_rng(seed).integers(0, vocabulary, shape).astype(np.int32)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_logits_of_a_random_model_are_torchs(ported, monkeypatch, kind):
+    config, params, torch_model = ported(**KINDS[kind])
+    tokens = draw_tokens((2, 100))
+    expected = torch_logits(torch_model, tokens)
+    assert abs(expected).max() > 1
+    for block, short in ((512, 48), (24, 48)):  # the two forms of attention, each with several blocks
+        monkeypatch.setattr(attention, 'BLOCK', block)
+        monkeypatch.setattr(attention, 'SHORT', short)
+        np.testing.assert_allclose(logits(config, params, tokens), expected, atol=1e-4, rtol=0)
+
+
+def test_logits_of_smollm2_are_torchs_on_2000_tokens(smollm2_source, smollm2_params, smollm2_torch, smollm2_text):
+    tokens = np.array([smollm2_text[:2000]])
+    expected = torch_logits(smollm2_torch, tokens)
+    ours = logits(smollm2_source.config, smollm2_params, tokens)
+    np.testing.assert_allclose(ours, expected, atol=2e-3, rtol=0)
+    best = torch.tensor(expected).topk(2).values.numpy()
+    clear = best[..., 0] - best[..., 1] >= 1e-3
+    assert clear.mean() > 0.99
+    np.testing.assert_array_equal(ours.argmax(-1)[clear], expected.argmax(-1)[clear])
+
+
+@pytest.mark.parametrize('block', [512, 16], ids=['whole', 'chunked'])
+def test_packed_rows_equal_separate_rows(small, monkeypatch, block):
+    monkeypatch.setattr(attention, 'BLOCK', block)
+    config, params, _ = small
+    lengths = 13, 30, 7
+    tokens = draw_tokens((1, sum(lengths) + 4))
+    segments = np.repeat([1, 2, 3, 0], [*lengths, 4])[None]
+    positions = np.concatenate([np.arange(n) for n in (*lengths, 4)])[None]
+    packed = logits(config, params, tokens, positions=jnp.asarray(positions), segments=jnp.asarray(segments))
+    start = 0
+    for length in lengths:
+        alone = logits(config, params, tokens[:, start : start + length])
+        np.testing.assert_allclose(packed[:, start : start + length], alone, atol=1e-5, rtol=0)
+        start += length
+
+
+def test_the_gradient_does_not_depend_on_what_a_layer_keeps(small):
+    config, params, _ = small
+    tokens = jnp.asarray(draw_tokens((2, 20)))
+
+    def gradient(remat):
+        score = lambda params: (model.forward(config, params, tokens, remat=remat) @ model.head(params)).std()  # noqa: E731
+        return jax.jit(jax.grad(score))(params)
+
+    kept = gradient('none')
+    assert min(float(abs(leaf).max()) for leaf in jax.tree.leaves(kept)) > 0
+    for remat in model.REMAT:
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), kept, gradient(remat))
+
+
+def test_bfloat16_stays_near_float32(small):
+    config, params, _ = small
+    tokens = draw_tokens((2, 50))
+    exact = logits(config, params, tokens)
+    half = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), params)
+    hidden = jax.eval_shape(lambda: model.forward(config, half, jnp.asarray(tokens), dtype=jnp.bfloat16))
+    assert hidden.dtype == jnp.bfloat16
+    rough = logits(config, half, tokens, dtype=jnp.bfloat16)
+    assert 0 < abs(rough - exact).mean() < 0.03 * exact.std()
+
+
+def test_shapes_describe_what_is_read_and_what_is_drawn(small):
+    config, params, _ = small
+    described = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), model.shapes(config))
+    for tree in (params, jax.jit(lambda: model.init(config, jax.random.key(0)))()):
+        assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree) == described
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == config.parameters

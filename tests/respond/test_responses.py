@@ -1,0 +1,127 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from jaxshift.devices.process import StopSignal
+from jaxshift.errors import InputError, Stopped
+from jaxshift.respond import responses
+from jaxshift.respond.decode import Decoder
+from jaxshift.respond.responses import Prompt, respond
+
+
+@pytest.fixture(scope='module')
+def prompts():
+    random = np.random.default_rng(2)
+    lengths = 5, 17, 1, 30, 9, 24, 13
+    # U+2028 ends a line for str.splitlines, but not in JSON.
+    return [Prompt(f'é{n}', f'line\u2028{n}\n', random.integers(3, 40, n).tolist()) for n in lengths]
+
+
+@pytest.fixture(scope='module')
+def answer(small, tokenizer, prompts):
+    """Answers prompts, three at a time, into a file."""
+    config, params, _ = small
+
+    def go(path, asked=prompts, stop=None, context=128, stop_ids=(7,), seen=None):
+        decoder = Decoder(dataclasses.replace(config, max_position_embeddings=context), 'float32', stop_ids, 10)
+        progress = lambda *at: seen is None or seen.append(at)  # noqa: E731
+        respond(decoder, params, asked, tokenizer, path, 3, stop or StopSignal(), progress)
+        return path.read_text(encoding='utf-8')
+
+    return go
+
+
+@pytest.fixture(scope='module')
+def whole(answer, tmp_path_factory):
+    return answer(tmp_path_factory.mktemp('whole') / 'responses.jsonl')
+
+
+def test_every_prompt_has_its_line_in_the_order_asked(whole, prompts, answer, tmp_path):
+    (tmp_path / 'r.jsonl').write_text(whole, encoding='utf-8')
+    rows = responses.read(tmp_path / 'r.jsonl')
+    assert [(row['example_id'], row['prompt'], row['prompt_token_ids']) for row in rows] == prompts
+    assert {tuple(row) for row in rows} == {
+        ('example_id', 'prompt', 'prompt_token_ids', 'response', 'token_ids', 'finish_reason')
+    }
+    for row in rows:
+        stopped = row['token_ids'][-1] == 7
+        assert row['finish_reason'] == ('stop' if stopped else 'length')
+        assert stopped or len(row['token_ids']) == 10
+        assert 7 not in row['token_ids'][:-1]
+
+
+def test_the_response_is_the_text_without_its_stop_token(whole, tokenizer):
+    for row in map(json.loads, whole.rstrip('\n').split('\n')):
+        ids = row['token_ids'][:-1] if row['finish_reason'] == 'stop' else row['token_ids']
+        assert row['response'] == tokenizer.decode(ids, skip_special_tokens=True)
+
+
+def test_both_ways_to_end_occur(whole):
+    assert '"stop"' in whole
+    assert '"length"' in whole
+
+
+@pytest.mark.parametrize('cut', [0, 1, 25], ids=['whole lines', 'without its newline', 'cut-off line'])
+def test_a_restart_goes_on_at_the_next_prompt_and_writes_the_same(answer, whole, prompts, tmp_path, cut):
+    path, partial = tmp_path / 'responses.jsonl', tmp_path / 'responses.jsonl.partial'
+    stop = StopSignal()
+    stop.requested = True
+    with pytest.raises(Stopped):
+        answer(path, stop=stop)
+    assert not path.exists()
+    content = partial.read_text(encoding='utf-8')
+    assert content.count('\n') == 3
+    partial.write_text(content[: len(content) - cut], encoding='utf-8')
+    seen = []
+    assert answer(path, seen=seen) == whole
+    kept = 3 if cut <= 1 else 2
+    assert seen == [(n, 7) for n in ([6, 7] if kept == 3 else [5, 7])]
+    assert not partial.exists()
+
+
+def test_the_context_ends_a_response_with_reason_length(answer, tmp_path, prompts):
+    rows = answer(tmp_path / 'r.jsonl', context=33, stop_ids=()).rstrip('\n').split('\n')
+    by_prompt = {len(row['prompt_token_ids']): row for row in map(json.loads, rows)}
+    assert {n: len(row['token_ids']) for n, row in by_prompt.items()} == {n: min(10, 33 - n) for n in by_prompt}
+    assert {row['finish_reason'] for row in by_prompt.values()} == {'length'}
+
+
+@pytest.mark.parametrize(('context', 'ids'), [(30, [5] * 30), (128, [])])
+def test_a_prompt_that_does_not_fit_is_named(answer, tmp_path, context, ids):
+    with pytest.raises(InputError, match=rf'prompt p9: {len(ids)} tokens do not fit the context of {context}'):
+        answer(tmp_path / 'r.jsonl', [Prompt('p9', '', ids)], context=context)
+
+
+def test_text_of_all_kinds_survives(answer, prompts, tmp_path):
+    strange = ['\u2028', '\u2029\x85', 'a\r\nb', '"\\', '漢字 🙂']
+    asked = [Prompt(str(n), text, [5, 6]) for n, text in enumerate(strange)]
+    answer(tmp_path / 'r.jsonl', asked)
+    assert [row['prompt'] for row in responses.read(tmp_path / 'r.jsonl')] == strange
+
+
+@pytest.mark.parametrize(
+    ('line', 'message'),
+    [
+        ('{"example_id": "a"', ':2: not a JSON object'),
+        ('{"example_id": "a", "token_ids": []}', ':2: field prompt_token_ids is missing'),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path, line, message):
+    good = '{"example_id": "a\u2028", "prompt_token_ids": [1], "token_ids": [2]}'
+    (tmp_path / 'r.jsonl').write_text(f'{good}\n{line}\n', encoding='utf-8')
+    with pytest.raises(InputError, match=message):
+        responses.read(tmp_path / 'r.jsonl')
+
+
+@pytest.mark.parametrize('line', ['[1, 2]', '3', 'null'])
+def test_a_line_that_is_no_object_is_named(tmp_path, line):
+    (tmp_path / 'r.jsonl').write_text(line + '\n', encoding='utf-8')
+    with pytest.raises(InputError, match=':1: not a JSON object'):
+        responses.read(tmp_path / 'r.jsonl')
+
+
+def test_missing_responses_say_what_to_run(tmp_path):
+    with pytest.raises(InputError, match='r.jsonl: no such file; run --mode=respond first'):
+        responses.read(tmp_path / 'r.jsonl')

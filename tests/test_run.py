@@ -1,0 +1,90 @@
+"""run.py as a stranger meets it: help, list, and what it says to a wrong command line."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from commandline import DEMO, ROOT, start
+
+
+def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, text=True, capture_output=True, env={**os.environ, **environment}
+    )
+
+
+def test_help_is_instant_because_it_imports_no_jax():
+    ended = python('-X', 'importtime', 'run.py', '--help')
+    assert ended.returncode == 0
+    imported = {line.rpartition('|')[2].strip() for line in ended.stderr.splitlines()}
+    assert 'jaxshift.config' in imported
+    assert not imported & {'jax', 'flax', 'transformers', 'torch', 'tensorflow'}
+
+
+def test_help_lists_flags_modes_exit_codes_and_keys():
+    ended = start('--help')
+    assert (ended.code, ended.err) == (0, '')
+    words = ' '.join(ended.out.split())
+    for part in (
+        '--mode=MODE what to do, see below',
+        'train tune every run',
+        '75 stopped on a signal with everything saved: the same command goes on from there',
+        'sweep.top_k=10 int likeliest tokens of both models kept with each position',
+    ):
+        assert part in words
+
+
+def test_help_shows_the_values_of_the_config_that_is_named():
+    for arguments in ((DEMO, '--help'), ('--help', *DEMO.split('='))):
+        assert 'base.source=world:' in start(*arguments).out
+
+
+def test_help_survives_a_reader_that_goes_away():
+    ended = subprocess.run(
+        f'"{sys.executable}" run.py --help | head -1', shell=True, cwd=ROOT, text=True, capture_output=True
+    )
+    assert ended.stderr == ''
+
+
+def test_list_shows_the_configs():
+    ended = start('--mode=list')
+    assert ended.code == 0
+    for name in ('demo', 'smollm2_135m', 'lora_7b', 'full_7b', 'lora_70b', 'full_70b', 'compare'):
+        assert f'{name}.py' in ended.out
+
+
+def test_list_says_that_nothing_is_done_in_a_new_workdir(tmp_path):
+    assert 'nothing is done yet' in start('--mode=list', f'--workdir={tmp_path}').out
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'said'),
+    [
+        ([], 'error: --config is missing; for example --config=configs/demo.py, or --help'),
+        (['--config=configs/dmeo.py'], 'error: configs/dmeo.py: no such config file; --mode=list shows those'),
+        (['--config', 'configs/dmeo.py'], 'error: configs/dmeo.py: no such config file'),
+        ([DEMO, '--config.swep.chunk=1'], 'error: unknown key config.swep.chunk; did you mean config.sweep.chunk?'),
+        ([DEMO, '-config.swep.chunk=1'], 'error: unknown key config.swep.chunk; did you mean config.sweep.chunk?'),
+        ([DEMO, '--config.sweep.chunk'], 'error: config.sweep.chunk has no value; write --config.sweep.chunk=VALUE'),
+        ([DEMO, '--config.sweep.chunk=many'], 'config.sweep.chunk=many'),
+        ([DEMO, '--config.runs.lora.pack=perhaps'], 'config.runs.lora.pack=perhaps'),
+        ([DEMO, '--config.sweep.chunk=0'], 'error: config.sweep.chunk is 0; it must be at least 1'),
+        ([DEMO, '--config.base.dtype=float8'], "error: config.base.dtype is 'float8'; it can be bfloat16, float32"),
+        ([DEMO, '--mode=trian'], 'flag --mode=trian: value should be one of <run|data|train'),
+        ([DEMO, '--only=lora,lroa'], "error: --only: no run 'lroa'; the config has lora, "),
+        ([DEMO, '--wrokdir=x'], "Unknown command line flag 'wrokdir'"),
+        ([DEMO, 'train'], "error: unexpected argument 'train'; flags begin with --"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_code_2(arguments, said):
+    ended = start(*arguments)
+    assert ended.code == 2
+    assert said in ended.error()
+
+
+def test_debug_adds_the_traceback():
+    ended = start(DEMO, '--config.sweep.chunk=0', '--debug')
+    assert ended.code == 2
+    assert 'Traceback' in ended.err
+    assert ended.err.splitlines()[-1].startswith('error: config.sweep.chunk is 0')

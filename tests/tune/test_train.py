@@ -1,0 +1,149 @@
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from jaxshift import config
+from jaxshift.config import Run
+from jaxshift.devices import mesh as meshes
+from jaxshift.devices.process import StopSignal
+from jaxshift.errors import InputError, RunFailed, Stopped
+from jaxshift.store import checkpoint, metrics
+from jaxshift.tune import lora
+from jaxshift.tune.step import lora_spec, recipe
+from jaxshift.tune.train import check, train
+
+RUN = Run(
+    method='lora', rank=2, dropout=0.1, learning_rate=1e-2, batch_size=4, max_steps=7, log_every=2, checkpoint_every=3,
+    targets=('q_proj', 'v_proj'), remat='none',
+)  # fmt: skip
+
+
+class StopAfter(StopSignal):
+    """A request that comes after so many looks at it: in the middle of a step."""
+
+    def __init__(self, looks):
+        self._looks = looks
+
+    @property
+    def requested(self):
+        self._looks -= 1
+        return self._looks < 0
+
+
+@pytest.fixture(scope='module')
+def data(rows):
+    return rows(np.random.default_rng(4).integers(6, 30, 12))
+
+
+@pytest.fixture(scope='module')
+def tune(small, data):
+    """Trains RUN, or a changed one, in a folder."""
+    shape, base, _ = small
+    mesh = meshes.make(config.Mesh())
+
+    def go(folder, run=RUN, stop=None, said=None, frozen=base):
+        start = lambda: lora.init(jax.random.key(run.seed), base, lora_spec(run))  # noqa: E731
+        say = (lambda line: None) if said is None else said.append
+        how = recipe(run, shape, 'float32')
+        return train(run, how, start, frozen, data, mesh, folder, stop or StopSignal(), say, lambda *at: None)
+
+    return go
+
+
+@pytest.fixture(scope='module')
+def whole(tune, tmp_path_factory):
+    """(folder, trained tree) of a run that nothing disturbed."""
+    folder = tmp_path_factory.mktemp('whole')
+    return folder, tune(folder)
+
+
+def assert_equal_bits(a, b):
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def rows_without_speed(folder):
+    return [
+        {key: value for key, value in row.items() if key != 'tokens_per_second'}
+        for row in metrics.read(folder / 'metrics.jsonl')
+    ]
+
+
+def test_the_last_step_is_saved_and_the_two_newest_are_kept(whole):
+    folder, values = whole
+    assert checkpoint.steps(folder / 'checkpoints') == [6, 7]
+    assert checkpoint.newest(folder / 'checkpoints') == (7, [])
+    kept = checkpoint.restore(folder / 'checkpoints' / '7', 'trainable', values)
+    assert_equal_bits(kept, values)
+
+
+def test_metrics_are_written_at_the_first_the_logged_and_the_last_step(whole):
+    rows = metrics.read(whole[0] / 'metrics.jsonl')
+    assert [row['step'] for row in rows] == [1, 2, 4, 6, 7]
+    assert set(rows[0]) == {'step', 'loss', 'grad_norm', 'tokens', 'learning_rate', 'tokens_per_second'}
+    assert list((whole[0] / 'tensorboard').iterdir())
+
+
+@pytest.mark.parametrize('steps', [1, 3, 5])
+def test_a_stopped_run_saves_its_last_step_and_goes_on_bit_for_bit(tune, whole, tmp_path, steps):
+    with pytest.raises(Stopped):
+        tune(tmp_path, stop=StopAfter(steps - 1))
+    at, _ = checkpoint.newest(tmp_path / 'checkpoints')
+    assert at == steps
+    said = []
+    assert_equal_bits(tune(tmp_path, said=said), whole[1])
+    assert said == [f'going on from step {at}']
+    whole_rows = {row['step']: row for row in rows_without_speed(whole[0])}
+    resumed = rows_without_speed(tmp_path)
+    assert {row['step'] for row in resumed} >= set(whole_rows)
+    assert all(row == whole_rows[row['step']] for row in resumed if row['step'] in whole_rows)
+
+
+def test_a_damaged_newest_checkpoint_is_passed_over(tune, whole, tmp_path):
+    tune(tmp_path)
+    last = tmp_path / 'checkpoints' / '7'
+    victim = max((path for path in last.rglob('*') if path.is_file()), key=lambda path: path.stat().st_size)
+    content = bytearray(victim.read_bytes())
+    content[len(content) // 2] ^= 1
+    victim.write_bytes(content)
+    (tmp_path / 'checkpoints' / '9').mkdir()  # a folder that is no checkpoint
+    said = []
+    assert_equal_bits(tune(tmp_path, said=said), whole[1])
+    assert said[0] == f'{tmp_path}/checkpoints/9: no MANIFEST.json; passed over'
+    assert said[1].startswith(f'{last}: ')
+    assert said[1].endswith(' is damaged; passed over')
+    assert said[2:] == ['going on from step 6']
+
+
+def test_a_finished_run_trains_no_more(tune, whole, tmp_path):
+    tune(tmp_path)
+    before = (tmp_path / 'metrics.jsonl').read_text()
+    assert_equal_bits(tune(tmp_path), whole[1])
+    assert (tmp_path / 'metrics.jsonl').read_text() == before
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint(small, tune, tmp_path):
+    with pytest.raises(Stopped):
+        tune(tmp_path, stop=StopAfter(5))
+    good, _ = checkpoint.newest(tmp_path / 'checkpoints')
+    with pytest.raises(RunFailed, match=rf'loss nan, .*the checkpoint of step {good} is kept. Lower the learning'):
+        tune(tmp_path, frozen=small[1] | {'norm': small[1]['norm'] * np.nan})
+    assert checkpoint.newest(tmp_path / 'checkpoints') == (good, [])
+
+
+def test_the_order_of_the_data_is_the_seeds(tune, whole, tmp_path):
+    other = tune(tmp_path, dataclasses.replace(RUN, seed=1, max_steps=1))
+    assert json.loads((tmp_path / 'metrics.jsonl').read_text())['loss'] != rows_without_speed(whole[0])[0]['loss']
+    assert jax.tree.structure(other) == jax.tree.structure(whole[1])
+
+
+@pytest.mark.parametrize(('batch', 'micro', 'shards'), [(6, 4, 1), (4, 2, 4)])
+def test_rows_that_cannot_be_dealt_are_refused(monkeypatch, batch, micro, shards):
+    monkeypatch.setattr(meshes, 'row_shards', lambda mesh: shards)
+    run = dataclasses.replace(RUN, batch_size=batch, micro_batch_size=micro)
+    with pytest.raises(InputError, match=rf'runs.a: batch_size {batch} .* micro_batch_size {micro}, .* {shards} row'):
+        check(run, meshes.make(config.Mesh()), 'runs.a')
+    check(dataclasses.replace(RUN, batch_size=8, micro_batch_size=4), meshes.make(config.Mesh()), 'runs.a')
