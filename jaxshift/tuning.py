@@ -35,18 +35,16 @@ def train_all(study: Study) -> None:
     if study.experiment.base.source == MADE_HERE:
         settings: dict[str, Any] = {'world': dataclasses.asdict(study.world)}
         study.ledger.do('base', '', settings, lambda: _make_base(study), None)
-    counts = study.workdir.data / 'counts.json'
+    data = study.workdir.done('data')
     for name in study.only:
         run = study.experiment.runs[name]
         if run.method == 'given':
             continue
-        if not counts.is_file():
-            raise InputError(f'{counts}: no such file; run --mode=data first')
         settings = {
             'run': {key: value for key, value in dataclasses.asdict(run).items() if key not in WATCHED_ONLY},
             'base': study.base.fingerprint,
             'dtype': study.experiment.base.dtype,
-            'data': manifest.digests(study.workdir.root, [counts]),
+            'data': file_hash(data),
         }
         study.ledger.do('train', name, settings, partial(_tune, study, name, run), None)
 

@@ -56,7 +56,7 @@ def test_logits_of_smollm2_are_torchs_on_2000_tokens(smollm2_source, smollm2_par
     tokens = np.array([smollm2_text[:2000]])
     expected = torch_logits(smollm2_torch, tokens)
     ours = logits(smollm2_source.config, smollm2_params, tokens)
-    np.testing.assert_allclose(ours, expected, atol=2e-3, rtol=0)
+    assert abs(ours - expected).max() <= 2e-3  # assert_allclose takes seconds for a hundred million numbers
     best = torch.tensor(expected).topk(2).values.numpy()
     clear = best[..., 0] - best[..., 1] >= 1e-3
     assert clear.mean() > 0.99
