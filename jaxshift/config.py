@@ -90,7 +90,7 @@ class Sweep:
     templates: tuple[str, ...] = ('matched',)  # how the base is prompted: matched
     context_lengths: tuple[int, ...] = (-1,)  # prompt tokens a window keeps; -1: all
     batch_size: int = 8  # responses in one forward pass
-    chunk: int = 256  # positions whose full distributions exist at the same time
+    chunk: int = 128  # positions whose full distributions exist at the same time
     top_k: int = 10  # likeliest tokens of both models kept with each position
     marginal_above: int = 1  # base ranks above this are not unshifted any more
     shifted_above: int = 3  # base ranks above this are shifted

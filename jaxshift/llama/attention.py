@@ -53,18 +53,19 @@ def _grouped(q: jax.Array, kv_heads: int) -> jax.Array:
 
 
 def _mask(q_index: jax.Array, k_index: jax.Array, q_segments: jax.Array, k_segments: jax.Array) -> jax.Array:
-    """[B, 1, 1, T, S] bool: later keys and other segments are masked."""
+    """[B, 1, T, 1, S] bool: later keys and other segments are masked."""
     seen = (q_index[:, None] >= k_index[None, :]) & (q_segments[..., :, None] == k_segments[..., None, :])
-    return seen[:, None, None]
+    return seen[:, None, :, None]
 
 
 def _scores(q: jax.Array, k: jax.Array, mask: jax.Array) -> jax.Array:
-    scores = jnp.einsum('...tkgh,...skh->...kgts', q, k, preferred_element_type=jnp.float32)
+    """[..., K, T, G, S], the order in which the product comes: any other would move all scores once more."""
+    scores = jnp.einsum('...tkgh,...skh->...ktgs', q, k, preferred_element_type=jnp.float32)
     return jnp.where(mask, scores, NEVER)
 
 
 def _mix(weights: jax.Array, v: jax.Array) -> jax.Array:
-    return jnp.einsum('...kgts,...skh->...tkgh', weights.astype(v.dtype), v, preferred_element_type=jnp.float32)
+    return jnp.einsum('...ktgs,...skh->...tkgh', weights.astype(v.dtype), v, preferred_element_type=jnp.float32)
 
 
 def _softmax_mix(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array) -> jax.Array:
@@ -72,15 +73,25 @@ def _softmax_mix(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array) -> j
 
 
 def _short(q: jax.Array, k: jax.Array, v: jax.Array, segments: jax.Array) -> jax.Array:
-    """A few blocks of queries, each with the keys before its end: nearly half of the scores are never computed."""
-    length = q.shape[-4]
+    """A few blocks of queries, each with the keys before its end: nearly half of the scores are never computed.
+
+    Heads come first and positions and groups are one axis, so that both products are plain batched matrix products.
+    """
+    length, groups, size = q.shape[-4], q.shape[-2], q.shape[-1]
     index = jnp.arange(length)
+    q, k, v = jnp.moveaxis(q, -4, -3), jnp.moveaxis(k, -3, -1), jnp.moveaxis(v, -3, -2)
     parts = []
     for start in range(0, length, SHORT):
         end = min(start + SHORT, length)
+        part = q[..., start:end, :, :]  # [..., K, t, G, hd]
+        flat = part.reshape(*part.shape[:-3], (end - start) * groups, size)
+        scores = jnp.matmul(flat, k[..., :end], preferred_element_type=jnp.float32)
+        scores = scores.reshape(*part.shape[:-1], end)
         mask = _mask(index[start:end], index[:end], segments[:, start:end], segments[:, :end])
-        parts.append(_softmax_mix(q[..., start:end, :, :, :], k[..., :end, :, :], v[..., :end, :, :], mask))
-    return jnp.concatenate(parts, axis=-4)
+        weights = jax.nn.softmax(jnp.where(mask, scores, NEVER), axis=-1).astype(v.dtype)
+        mixed = jnp.matmul(weights.reshape(*flat.shape[:-1], end), v[..., :end, :])
+        parts.append(mixed.reshape(part.shape))
+    return jnp.moveaxis(jnp.concatenate(parts, axis=-3), -3, -4)
 
 
 def _chunked(q: jax.Array, k: jax.Array, v: jax.Array, segments: jax.Array) -> jax.Array:
@@ -109,16 +120,16 @@ def _chunked(q: jax.Array, k: jax.Array, v: jax.Array, segments: jax.Array) -> j
                 new_peak = jnp.maximum(peak, scores.max(-1))
                 weights = jnp.exp(scores - new_peak[..., None])
                 fade = jnp.exp(peak - new_peak)
-                total = total * jnp.moveaxis(fade, -1, -3)[..., None] + _mix(weights, v_block)
+                total = total * fade.swapaxes(-3, -2)[..., None] + _mix(weights, v_block)
                 return total, new_peak, weight * fade + weights.sum(-1)
 
             return jax.lax.cond(j <= i, update, lambda carry: carry, carry), None
 
-        heads = q_block.shape[:-4] + q_block.shape[-3:-1] + (BLOCK,)
+        heads = q_block.shape[:-4] + (q_block.shape[-3], BLOCK, q_block.shape[-2])
         start = (jnp.zeros(q_block.shape, jnp.float32), jnp.full(heads, NEVER), jnp.zeros(heads))
         steps = (jnp.arange(blocks), k, v, segments)
         (total, _, weight), _ = jax.lax.scan(jax.checkpoint(add_key_block), start, steps)
-        return (total / jnp.moveaxis(weight, -1, -3)[..., None]).astype(q_block.dtype)
+        return (total / weight.swapaxes(-3, -2)[..., None]).astype(q_block.dtype)
 
     out = jax.lax.map(jax.checkpoint(one_query_block), (jnp.arange(blocks), q, segments))
     out = jnp.moveaxis(out, 0, -5)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-BLOCK = 4096  # tokens of the vocabulary whose terms exist at the same time
+BLOCK = 2048  # tokens of the vocabulary whose terms exist at the same time
 
 
 class Measures(NamedTuple):
