@@ -59,8 +59,7 @@ def parse(argv: list[str]) -> config.Experiment | None:
     experiment = CONFIG.value
     options.split_lists(experiment)
     config.check(experiment)
-    unknown = [name for name in ONLY.value if name not in experiment.runs]
-    if unknown:
+    if unknown := [name for name in ONLY.value if name not in experiment.runs]:
         raise InputError(f'--only: no run {unknown[0]!r}; the config has {", ".join(experiment.runs)}')
     return experiment
 
@@ -80,6 +79,7 @@ def main(argv: list[str]) -> int:
     from jaxshift.devices import host_memory
 
     host_memory.keep()  # takes effect only before JAX is imported
+    os.environ.setdefault('TRANSFORMERS_VERBOSITY', 'error')  # else it tells that PyTorch was not found
     from jaxshift import start
 
     start.run(experiment, Path(workdir), MODE.value, tuple(ONLY.value) or tuple(experiment.runs), argv)

@@ -47,7 +47,7 @@ class Prompts:
 class Run:
     """One way to tune the base."""
 
-    method: str = 'lora'  # lora, full, pretrain (plain text, every token trained) or given (tuned elsewhere)
+    method: str = 'lora'  # lora, full or given (tuned elsewhere); pretrain (plain text) for the world's base alone
     source: str = ''  # method given: the tuned model, named like base.source; dir:PATH of a Hugging Face checkpoint
     learning_rate: float = 5e-5  # peak learning rate
     schedule: str = 'cosine'  # cosine (after a linear warm-up)
@@ -155,7 +155,7 @@ class Experiment:
     world: World | None = None
 
 
-METHODS = ('lora', 'full', 'pretrain', 'given')
+METHODS = ('lora', 'full', 'given')
 _CHOICES = {
     'base.dtype': ('bfloat16', 'float32'),
     'data.format': ('auto', 'alpaca', 'messages'),
@@ -164,7 +164,6 @@ _CHOICES = {
     'prompts.format': ('auto', 'alpaca', 'messages'),
 }
 _RUN_CHOICES = {
-    'method': METHODS,
     'schedule': ('cosine',),
     'remat': ('none', 'nothing_saveable', 'dots_saveable'),
 }
@@ -173,7 +172,7 @@ _AT_LEAST_ONE = ('respond.max_new_tokens', 'respond.batch_size', 'sweep.batch_si
                  'sweep.bootstrap', 'data.max_length')  # fmt: skip
 _RUN_AT_LEAST_ONE = ('batch_size', 'rank', 'log_every', 'checkpoint_every')
 _NOT_NEGATIVE = ('data.limit', 'prompts.limit')
-_RUN_NOT_NEGATIVE = ('min_steps', 'max_steps', 'micro_batch_size', 'weight_decay')
+_RUN_NOT_NEGATIVE = ('min_steps', 'max_steps', 'micro_batch_size', 'weight_decay', 'final_fraction')
 _RUN_ABOVE_ZERO = ('learning_rate', 'epochs', 'clip', 'alpha')
 
 
@@ -192,6 +191,9 @@ def check(experiment: Experiment) -> None:
         _at_least_one(f'config.{key}', _value(experiment, key))
     for key in _NOT_NEGATIVE:
         _not_negative(f'config.{key}', _value(experiment, key))
+    first, second = experiment.sweep.marginal_above, experiment.sweep.shifted_above
+    if not 1 <= first <= second:
+        raise InputError(f'config.sweep.shifted_above is {second}; need 1 <= marginal_above ({first}) <= shifted_above')
     if not experiment.base.source:
         raise InputError('config.base.source is empty; name the base model, for example dir:PATH or hf:OWNER/NAME')
     if not experiment.runs:
@@ -199,9 +201,11 @@ def check(experiment: Experiment) -> None:
     for name, run in experiment.runs.items():
         if not name.replace('-', '_').isidentifier():
             raise InputError(f'config.runs has the name {name!r}; it names a folder: use letters, digits, _ and -')
+        _one_of(f'config.runs.{name}.method', run.method, METHODS)
         _check_run(f'config.runs.{name}', run)
     if experiment.world:
         _check_run('config.world.pretraining', experiment.world.pretraining)
+        _one_of('config.world.pretraining.method', experiment.world.pretraining.method, ('pretrain',))
     made_here = [experiment.base.source, experiment.data.source, experiment.prompts.source]
     if 'world:' in made_here and experiment.world is None:
         raise InputError('a source is world:, but config.world is not set; start from configs/demo.py')
@@ -232,7 +236,7 @@ def _check_run(key: str, run: Run) -> None:
         raise InputError(f'{key}.targets is empty; name at least one of {", ".join(LINEAR_TARGETS)}')
     if run.method == 'given' and not run.source:
         raise InputError(f'{key}.source is empty; name the tuned model, for example dir:PATH')
-    for name in ('warmup', 'dropout'):
+    for name in ('warmup', 'dropout', 'b1', 'b2'):
         if not 0 <= getattr(run, name) < 1:
             raise InputError(f'{key}.{name} is {getattr(run, name)}; it must be at least 0 and below 1')
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
 from jaxshift import options
+from jaxshift.store import ledger
 
 ORDER = ('world', 'data', 'base', 'train', 'respond', 'sweep', 'causes', 'report')
 
@@ -32,7 +32,8 @@ def stages(workdir: Path) -> list[str]:
     begun: dict[str, list[str]] = {}
     for path in sorted((workdir / 'done').glob('*.json')):
         stage, _, run = path.stem.partition('-')
-        finished = json.loads(path.read_text(encoding='utf-8'))['files'] is not None
+        record = ledger.read(path)
+        finished = record is not None and record['files'] is not None
         (done if finished else begun).setdefault(stage, []).append(run)
     lines = []
     for stage in (each for each in ORDER if each in done or each in begun):

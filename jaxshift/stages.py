@@ -68,6 +68,7 @@ def respond(study: Study) -> None:
         'prompts': dataclasses.asdict(study.experiment.prompts),
         'file': file_hash(study.prompts_file()),
         'template': study.template.text_hash,
+        'reading': study.reading,
         'max_new_tokens': study.experiment.respond.max_new_tokens,
     }
     if study.experiment.world:
@@ -104,6 +105,7 @@ def sweep_all(study: Study) -> None:
             'sweep': dataclasses.asdict(study.experiment.sweep),
             'seed': study.experiment.seed,
             'responses': file_hash(_responses(study, name)),
+            'reading': study.reading,
             'base': study.base.fingerprint,
             'model': _model_key(study, name),
         }
@@ -141,21 +143,20 @@ def _compare(study: Study, name: str) -> list[Path]:
 
 def _extra(study: Study, name: str, run: Run, answered: list[dict]) -> dict:
     """What a reader of summary.json must know beside the measures."""
+    counts = {'empty_responses': sum(not row['token_ids'] for row in answered)}
     extra = {
         'run': name,
         'method': run.method,
-        'cut_responses': sum(row['finish_reason'] == 'length' for row in answered),
-        'empty_responses': sum(not row['token_ids'] for row in answered),
+        'cut_responses': sum(row.get('finish_reason') == 'length' for row in answered),
     }
     if run.method == 'given':
-        return extra
+        return extra | {'counts': counts}
     made = dataset.open_dataset(study.workdir.data)
     return extra | {
         'learning_rate': run.learning_rate,
         'steps': schedule(run, made).steps,
         'trainable_parameters': parameters(tuning.start_shapes(study, run)),
-        'refused_records': dict(made.counts['refused']),
-        'cut_records': made.counts['cut'],
+        'counts': counts | {'refused_records': sum(made.counts['refused'].values()), 'cut_records': made.counts['cut']},
     }
 
 

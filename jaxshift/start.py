@@ -28,7 +28,10 @@ def run(experiment: Experiment, folder: Path, mode: str, only: tuple[str, ...], 
     os.environ.setdefault('TOKENIZERS_PARALLELISM', 'false')
     workdir = paths.Workdir(folder)
     stop = process.StopSignal().install()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f'--workdir={folder}: cannot be made ({error.strerror}); name another folder') from error
     jax.config.update('jax_compilation_cache_dir', str(folder.resolve() / 'compiled'))
     record = describe(experiment, argv)
     before = workdir.experiment.read_text(encoding='utf-8') if workdir.experiment.is_file() else ''

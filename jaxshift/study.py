@@ -85,6 +85,12 @@ class Study:
     def tokenizer_hash(self) -> str:
         return hashlib.sha256(self.tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
 
+    @property
+    def reading(self) -> dict:
+        """How tokens are read and numbers kept: settings that responses and measures depend on beside the weights."""
+        stops = list(self.template.stop_ids)
+        return {'tokenizer': self.tokenizer_hash, 'stop_ids': stops, 'dtype': self.experiment.base.dtype}
+
     @cached_property
     def base_params(self) -> dict:
         """The frozen base on the mesh, in the configured dtype."""

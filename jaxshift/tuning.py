@@ -69,15 +69,24 @@ def tuned(study: Study, name: str, paired: bool = False):
 
 def given(study: Study, name: str) -> source.Source:
     """A model that was tuned elsewhere, checked to share the base's shape and tokens."""
-    found = source.open_source(study.experiment.runs[name].source, study.experiment.base.tokenizer)
+    key = f'runs.{name}.source'
+    found = source.open_source(study.experiment.runs[name].source, study.experiment.base.tokenizer, key)
     if model.shapes(found.config) != model.shapes(study.base.config):
         raise InputError(
-            f'config.runs.{name}.source {found.text}: its parameters have other shapes than those of the base '
+            f'config.{key} {found.text}: its parameters have other shapes than those of the base '
             f'{study.base.text}; compare models of one architecture and vocabulary'
         )
+    ours = study.base.config
+    for field in ('num_attention_heads', 'num_key_value_heads', 'rope_theta', 'rope_scaling', 'rms_norm_eps'):
+        theirs = getattr(found.config, field)
+        if theirs != getattr(ours, field):  # no shape tells, and both are run by one config
+            raise InputError(
+                f'config.{key} {found.text}: its config has {field} {theirs}, that of the base {study.base.text} has '
+                f'{getattr(ours, field)}; compare models of one architecture'
+            )
     if found.tokenizer.get_vocab() != study.base.tokenizer.get_vocab():
         raise InputError(
-            f'config.runs.{name}.source {found.text}: its tokenizer has other tokens than that of the base '
+            f'config.{key} {found.text}: its tokenizer has other tokens than that of the base '
             f'{study.base.text}; distributions can be compared over one vocabulary only'
         )
     return found
@@ -126,16 +135,11 @@ def _tune(study: Study, name: str, run: Run) -> list[Path]:
             run, shape, trainable, frozen, data, study.mesh, folder, study.stop, study.say,
             bar.step,
         )  # fmt: skip
-    written = [folder / 'metrics.jsonl', *_last_checkpoint(folder)]
+    written = [folder / 'metrics.jsonl', *(path for path in _newest(study, name).rglob('*') if path.is_file())]
     if run.method == 'lora':
         peft.save_adapter(folder / 'adapter', values, lora_spec(run), study.base.model_id)
         written += (folder / 'adapter').iterdir()
     return written
-
-
-def _last_checkpoint(folder: Path) -> list[Path]:
-    last = folder / 'checkpoints' / str(checkpoint.steps(folder / 'checkpoints')[-1])
-    return [path for path in last.rglob('*') if path.is_file()]
 
 
 def _make_base(study: Study) -> list[Path]:
@@ -158,7 +162,8 @@ def _make_base(study: Study) -> list[Path]:
         )  # fmt: skip
     _gate(study, config, assemble(shape, values, None))
     safetensors.save(study.workdir.base, values, config, study.tokenizer, 'float32')
-    return [path for path in study.workdir.base.iterdir() if path.is_file()]
+    # The responses beside it are another stage's.
+    return [path for path in study.workdir.base.iterdir() if path.suffix in ('.json', '.jinja', '.safetensors')]
 
 
 def _gate(study: Study, config, params: dict) -> None:

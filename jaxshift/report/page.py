@@ -282,7 +282,7 @@ def _examples(study: Study, pieces: curves.Pieces) -> list[Row]:
     return [
         {
             'id': example,
-            'prompt': next((r[example]['prompt'] for r in study.responses.values() if example in r), None),
+            'prompt': next((r[example].get('prompt') for r in study.responses.values() if example in r), None),
             'runs': {
                 run: _spans(
                     table.filter(pc.equal(table['example_id'], example)), pieces, study.responses[run].get(example)
@@ -297,7 +297,8 @@ def _examples(study: Study, pieces: curves.Pieces) -> list[Row]:
 def _spans(rows: pa.Table, pieces: curves.Pieces, response: Row | None) -> list[Row]:
     texts = [pieces[token] for token in rows['token_id'].to_pylist()]
     # Pieces of a tokenizer that keeps no blanks need them back where the response has them.
-    gap = ' ' if response and ' ' in response['response'].strip() and not any(' ' in text for text in texts) else ''
+    written = (response or {}).get('response', '').strip()
+    gap = ' ' if ' ' in written and not any(' ' in text for text in texts) else ''
     return [
         {
             # A line end has no width of its own to be underlined.

@@ -228,6 +228,8 @@ def _verdict(pair: Row) -> str:
 
 
 def _of_pair(pair: Row) -> str:
+    if pair['ratio'] is None:
+        return f'{pair["full_run"]} and {pair["lora_run"]} (the {pair["why"]}) share no prompt, or neither moved.'
     spread = '' if pair['low'] is None else f', 95 % interval {pair["low"]:.2f} to {pair["high"]:.2f}'
     losses = [pair['full_final_loss'], pair['lora_final_loss']]
     if None not in losses:

@@ -141,10 +141,11 @@ def _measure(pair: Pair, params, batch: list[dict[str, Any]], run: str, settings
     """The records of one batch, its positions in order."""
     length = bucket(max(len(row['prompt_token_ids']) + len(row['token_ids']) for row in batch))
     longest = bucket(max(len(row['token_ids']) for row in batch))
-    # Every batch has the same number of rows; those that fill up the last one are thrown away.
-    tokens = np.zeros((settings.batch_size, length), np.int32)
-    windows, emitted = (np.zeros((settings.batch_size, longest), np.int32) for _ in range(2))
-    real = np.zeros((settings.batch_size, longest), bool)
+    # Every batch has the same number of rows, which the devices can share; those that fill it up are thrown away.
+    size = settings.batch_size + -settings.batch_size % meshes.row_shards(mesh)
+    tokens = np.zeros((size, length), np.int32)
+    windows, emitted = (np.zeros((size, longest), np.int32) for _ in range(2))
+    real = np.zeros((size, longest), bool)
     for i, row in enumerate(batch):
         prompt, response = row['prompt_token_ids'], row['token_ids']
         tokens[i, : len(prompt) + len(response)] = prompt + response

@@ -41,7 +41,7 @@ class Ledger:
         title = f'{stage} {run}'.strip()
         path = self._workdir.done(stage, run)
         settings = json.loads(json.dumps(settings))
-        record = _read(path)
+        record = read(path)
         if record and record['settings'] == settings:
             if record['files'] is not None:
                 wrong = manifest.difference(self._workdir.root, record['files'])
@@ -73,7 +73,8 @@ class Ledger:
         paths.write_json(path, {'settings': settings, 'files': files})
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def read(path: Path) -> dict[str, Any] | None:
+    """A record with its `settings` and `files` (None: begun, not finished), or None where none can be read."""
     try:
         record = json.loads(path.read_text(encoding='utf-8'))
         return record if isinstance(record, dict) and {'settings', 'files'} <= record.keys() else None

@@ -62,8 +62,10 @@ def lora_spec(run: Run) -> LoraSpec:
 
 def assemble(recipe: Recipe, trainable: dict, frozen: dict | None, key: jax.Array | None = None) -> dict:
     """The tuned parameters: for LoRA frozen and trainable merged, else the trainable tree itself."""
-    if recipe.spec is None or frozen is None:
+    if recipe.spec is None:
         return trainable
+    if frozen is None:
+        raise ValueError('a LoRA recipe needs the frozen parameters that its adapter belongs to')
     return lora.merge(frozen, trainable, recipe.spec, key)
 
 

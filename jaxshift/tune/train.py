@@ -31,13 +31,13 @@ def schedule(run: Run, dataset: Dataset) -> batches.Schedule:
     )  # fmt: skip
 
 
-def check(run: Run, mesh: Mesh, name: str) -> None:
-    """Raises InputError when a batch cannot be cut into micro-batches and dealt to the devices."""
+def check(run: Run, mesh: Mesh, key: str) -> None:
+    """Raises InputError when a batch cannot be cut into micro-batches and dealt to the devices; `key` of the config."""
     rows = run.micro_batch_size or run.batch_size
     shards = meshes.row_shards(mesh)
     if run.batch_size % rows or rows % shards:
         raise InputError(
-            f'config.runs.{name}: batch_size {run.batch_size} must be a multiple of micro_batch_size {rows}, and that '
+            f'config.{key}: batch_size {run.batch_size} must be a multiple of micro_batch_size {rows}, and that '
             f'of the {shards} row shards of the mesh (data x fsdp)'
         )
 

@@ -139,19 +139,20 @@ def _read(weights: Weights, row: names.Row, shape: tuple[int, ...], index: tuple
     return out
 
 
-def open_source(text: str, tokenizer: str = '') -> Source:
+def open_source(text: str, tokenizer: str = '', key: str = 'base.source') -> Source:
     """Finds a model and reads its config and tokenizer, but none of its weights.
 
     Args:
       text: `dir:PATH`, `hf:OWNER/NAME`, `gguf:FILE` or `package:NAME`.
       tokenizer: `dir:PATH` or `hf:OWNER/NAME` of another tokenizer; empty: the model's own.
+      key: of the config that holds `text`, for messages.
 
     Raises:
       InputError: it is not there, or not what can be read.
     """
     kind, _, rest = text.partition(':')
     if kind not in ('dir', 'hf', 'gguf', 'package') or not rest:
-        raise InputError(f'base.source {text!r}: give {KINDS}')
+        raise InputError(f'config.{key} {text!r}: give {KINDS}')
     weights: Folder | gguf.File
     if kind in ('dir', 'hf'):
         weights = Folder(_folder(text))
@@ -187,8 +188,7 @@ def _folder(text: str, weights: bool = True) -> Path:
     except Exception as error:  # the hub raises the errors of whichever HTTP client it is built on
         raise InputError(
             f'{text}: cannot be fetched ({type(error).__name__}); set HF_TOKEN to a token that may read '
-            f'https://huggingface.co/{rest}, or download it and give dir:PATH; without weights, '
-            '`python run.py --config=... --mode=plan` works'
+            f'https://huggingface.co/{rest}, or download it and give dir:PATH'
         ) from error
 
 
