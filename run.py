@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import sys
 import traceback
 from pathlib import Path
@@ -31,14 +32,15 @@ def help_text(path: str | None) -> str:
 
 
 def load(path: str) -> config.Experiment:
-    """Runs a config file."""
+    """Runs a config file; whatever goes wrong in it is its author's to mend."""
     if not Path(path).is_file():
         raise InputError(f'{path}: no such config file; --mode=list shows those of configs/')
-    space: dict = {'__file__': path, '__name__': Path(path).stem}
-    exec(compile(Path(path).read_text(encoding='utf-8'), path, 'exec'), space)
-    if 'get_config' not in space:
-        raise InputError(f'{path}: has no function get_config(); see configs/demo.py')
-    return space['get_config']()
+    try:
+        return runpy.run_path(path)['get_config']()
+    except Exception as error:
+        raise InputError(
+            f'{path}: {type(error).__name__}: {error}; it must have a get_config() that runs, see configs/demo.py'
+        ) from error
 
 
 def parse(argv: list[str]) -> config.Experiment | None:

@@ -13,6 +13,8 @@ from jaxshift.devices import host_memory
 def main(folder: str, task: str, device: str) -> None:
     if device == 'cpu':
         os.environ['JAX_PLATFORMS'] = 'cpu'
+        # XLA takes a thread a processor; torch is told to take two.
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
     host_memory.keep()
     import jax
     import jax.numpy as jnp

@@ -71,6 +71,8 @@ def respond(study: Study) -> None:
         'reading': study.reading,
         'max_new_tokens': study.experiment.respond.max_new_tokens,
     }
+    # Before the ledger clears old responses for new settings: these may be refused.
+    responses.check_prompts(study.prompts(), study.base.config)
     if study.experiment.world:
         made = settings | {'model': study.base.fingerprint}
         _answer(study, 'base', made, study.workdir.base / 'responses.jsonl', lambda: study.base_params)
@@ -125,6 +127,7 @@ def _compare(study: Study, name: str) -> list[Path]:
     paired = run.method == 'lora'
     params = tuning.tuned(study, name, paired)
     answered = responses.read(_responses(study, name))
+    responses.check_tokens(answered, _responses(study, name), study.base.config)
     pair = Pair(study.base.config, study.experiment.base.dtype, paired)
     with Bar(f'sweep {name}') as bar:
         sweep(

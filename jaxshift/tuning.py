@@ -19,7 +19,7 @@ from jaxshift.errors import InputError, RunFailed
 from jaxshift.llama import model
 from jaxshift.respond import responses
 from jaxshift.respond.decode import Decoder
-from jaxshift.store import checkpoint, manifest
+from jaxshift.store import checkpoint, ledger, manifest
 from jaxshift.study import MADE_HERE, Study, file_hash
 from jaxshift.terminal import Bar
 from jaxshift.tune import lora
@@ -27,7 +27,7 @@ from jaxshift.tune.step import assemble, lora_spec, recipe
 from jaxshift.tune.train import check, train
 from jaxshift.weights import peft, safetensors, source
 
-WATCHED_ONLY = ('log_every', 'checkpoint_every', 'remat')  # settings of a run that change no result
+WATCHED_ONLY = ('log_every', 'checkpoint_every', 'remat', 'micro_batch_size')  # settings of a run that change no result
 
 
 def train_all(study: Study) -> None:
@@ -35,16 +35,18 @@ def train_all(study: Study) -> None:
     if study.experiment.base.source == MADE_HERE:
         settings: dict[str, Any] = {'world': dataclasses.asdict(study.world)}
         study.ledger.do('base', '', settings, lambda: _make_base(study), None)
-    data = study.workdir.done('data')
+    data = ledger.read(study.workdir.done('data'))
     for name in study.only:
         run = study.experiment.runs[name]
         if run.method == 'given':
             continue
+        if not data or data['files'] is None:
+            raise InputError(f'{study.workdir.data}: the data is not finished; run --mode=data first')
         settings = {
             'run': {key: value for key, value in dataclasses.asdict(run).items() if key not in WATCHED_ONLY},
             'base': study.base.fingerprint,
             'dtype': study.experiment.base.dtype,
-            'data': file_hash(data),
+            'data': data['files'],
         }
         study.ledger.do('train', name, settings, partial(_tune, study, name, run), None)
 
@@ -131,6 +133,11 @@ def _tune(study: Study, name: str, run: Run) -> list[Path]:
     frozen = study.base_params if run.method == 'lora' else None
     with Bar(f'train {name}') as bar:
         data = dataset.open_dataset(study.workdir.data)
+        longest, context = int(data.lengths.max()), study.base.config.max_position_embeddings
+        if longest > context:
+            raise InputError(
+                f'an example has {longest} tokens, the model a context of {context}; lower data.max_length'
+            )
         values = train(
             run, shape, trainable, frozen, data, study.mesh, folder, study.stop, study.say,
             bar.step,

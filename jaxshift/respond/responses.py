@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from jaxshift.data.batches import bucket
 from jaxshift.devices import process
 from jaxshift.errors import InputError
+from jaxshift.llama.config import LlamaConfig
 from jaxshift.respond.decode import Decoder, greedy
 
 
@@ -49,13 +50,7 @@ def respond(
     Raises:
       InputError: a prompt does not fit the model's context.
     """
-    context = decoder.config.max_position_embeddings
-    for prompt in prompts:
-        if not 0 < len(prompt.token_ids) < context:
-            raise InputError(
-                f'prompt {prompt.example_id}: {len(prompt.token_ids)} tokens do not fit the context of {context}; '
-                'shorten the prompt or leave it out'
-            )
+    check_prompts(prompts, decoder.config)
     partial = path.with_name(path.name + '.partial')
     path.parent.mkdir(parents=True, exist_ok=True)
     answered = {row['example_id']: row for row in _whole_lines(partial)}
@@ -78,6 +73,35 @@ def respond(
             stop.check()
     partial.write_text(''.join(_line(answered[prompt.example_id]) for prompt in prompts), encoding='utf-8')
     os.replace(partial, path)
+
+
+def check_prompts(prompts: Sequence[Prompt], config: LlamaConfig) -> None:
+    """Raises InputError when a prompt does not fit the model's context."""
+    context = config.max_position_embeddings
+    for prompt in prompts:
+        if not 0 < len(prompt.token_ids) < context:
+            raise InputError(
+                f'prompt {prompt.example_id}: {len(prompt.token_ids)} tokens do not fit the context of {context}; '
+                'shorten the prompt or leave it out'
+            )
+
+
+def check_tokens(rows: Sequence[dict[str, Any]], path: Path, config: LlamaConfig) -> None:
+    """Raises InputError when responses, which another tool may have written, are not tokens of this model."""
+    for number, row in enumerate(rows, start=1):
+        for field in ('prompt_token_ids', 'token_ids'):
+            ids = row[field]
+            if not isinstance(ids, list) or not all(type(i) is int and 0 <= i < config.vocab_size for i in ids):
+                raise InputError(
+                    f'{path}:{number}: {field} must be a list of token ids from 0 to {config.vocab_size - 1}; '
+                    'write it with the tokenizer of the base'
+                )
+        length, context = len(row['prompt_token_ids']) + len(row['token_ids']), config.max_position_embeddings
+        if not row['prompt_token_ids'] or length > context:
+            raise InputError(
+                f'{path}:{number}: prompt and response need a prompt token and {context} tokens at most, '
+                f'not {length}; cut the response or leave the line out'
+            )
 
 
 def read(path: Path) -> list[dict[str, Any]]:

@@ -60,6 +60,8 @@ class Ledger:
                 )
             self._say(f'{title}: {changed} has changed; doing it again')
             clear()
+        elif clear:
+            clear()  # nobody knows which settings made what may be there
         paths.write_json(path, {'settings': settings, 'files': None})
         try:
             files = manifest.digests(self._workdir.root, list(work()))

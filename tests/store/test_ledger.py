@@ -36,7 +36,7 @@ class Stage:
 @pytest.fixture
 def stage(tmp_path):
     made = Stage(tmp_path)
-    assert made.do({'rate': 0.1, 'targets': ('q', 'v')}) == ['work']
+    assert made.do({'rate': 0.1, 'targets': ('q', 'v')}) == ['clear', 'work']
     return made
 
 
@@ -100,7 +100,7 @@ def test_work_that_was_cut_off_under_other_settings_is_cleared(stage):
 @pytest.mark.parametrize('content', ['', '{"settings"', '{}', '[]', 'null'])
 def test_a_damaged_record_counts_as_not_done(stage, content):
     stage.record.write_text(content)
-    assert stage.do(SAME) == ['work']
+    assert stage.do(SAME) == ['clear', 'work']
     assert json.loads(stage.record.read_text())['files']
 
 
