@@ -7,38 +7,14 @@ Time:      not run here.
 Expected:  Figure 1 of the paper has mean KL .134 at 1k to .146 at 52k on Alpaca, most likely by the truncated
            KL of the code it borrowed; jaxshift's KL is exact, so only the order of runs compares.
 
-The paper (Ghosh et al. 2024, arXiv 2402.05119) states the base, 3 epochs, the learning rate, batches of 32 examples
-(not packed), rank 8 and greedy decoding; `inferred` marks defaults, at that time, of the tool it used.
+The hyper-parameters, and which of them are inferred, are in jaxshift/paper.py.
 It answers the first 800 prompts of just-eval-instruct; without prompts.source the first 800 of the data are answered.
 The weights are gated: set HF_TOKEN, or download them and give --config.base.source=dir:PATH.
 """
 
-from jaxshift.config import Base, Data, Experiment, Prompts, Respond, Run
+from jaxshift.config import Experiment
+from jaxshift.paper import llama2
 
 
 def get_config() -> Experiment:
-    return Experiment(
-        name='Llama-2-7B, LoRA',
-        base=Base(source='hf:meta-llama/Llama-2-7b-hf', dtype='bfloat16'),
-        data=Data(
-            source='file:data/alpaca_52k.json',
-            template='paper',  # inferred
-            max_length=1024,  # inferred
-        ),
-        prompts=Prompts(limit=800),
-        runs={
-            'lora': Run(
-                method='lora',
-                learning_rate=5e-5,
-                schedule='cosine',  # inferred
-                epochs=3,
-                batch_size=32,
-                micro_batch_size=8,
-                rank=8,
-                alpha=16,  # inferred
-                targets=('q_proj', 'v_proj'),  # inferred
-                dropout=0.0,  # inferred: 0.1 in older versions of that tool
-            )
-        },
-        respond=Respond(max_new_tokens=512),  # inferred
-    )
+    return llama2('7b', 'lora', micro_batch_size=8)
