@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import runpy
 import sys
 import traceback
 from pathlib import Path
@@ -15,7 +14,8 @@ from jaxshift import config, helptext, options
 from jaxshift.errors import InputError, RunFailed, Stopped
 
 FLAGS = flags.FLAGS
-CONFIG = config_flags.DEFINE_config_file('config', None, 'the experiment, for example configs/demo.py')
+ARGUMENTS: list[str] = []  # filled by `guarded`; config_flags would read sys.argv when it is imported
+CONFIG = config_flags.DEFINE_config_file('config', None, 'the experiment, as configs/demo.py', sys_argv=ARGUMENTS)
 WORKDIR = flags.DEFINE_string('workdir', None, 'where everything is written; workdirs/NAME by default')
 MODE = flags.DEFINE_enum('mode', 'run', list(helptext.MODES), 'what to do, see below')
 ONLY = flags.DEFINE_list('only', [], 'names of the runs to work on; all by default')
@@ -24,30 +24,18 @@ DEBUG = flags.DEFINE_bool('debug', False, 'show the traceback of an error')
 
 def help_text(path: str | None) -> str:
     """What `--help` prints: the flags, and the keys of the config if one is named."""
-    experiment = load(path) if path else config.Experiment(runs={'RUN': config.Run()}, world=config.World())
+    experiment = options.load(path) if path else config.Experiment(runs={'RUN': config.Run()}, world=config.World())
     typed = {'config=FILE': CONFIG, 'workdir=DIR': WORKDIR, 'mode=MODE': MODE, 'only=RUN,RUN': ONLY, 'debug': DEBUG}
     # absl puts the choices of an enumeration before its help.
     notes = {text: FLAGS[flag.name].help.rpartition('>: ')[2] for text, flag in typed.items()}
     return helptext.text(notes, path, experiment)
 
 
-def load(path: str) -> config.Experiment:
-    """Runs a config file; whatever goes wrong in it is its author's to mend."""
-    if not Path(path).is_file():
-        raise InputError(f'{path}: no such config file; --mode=list shows those of configs/')
-    try:
-        return runpy.run_path(path)['get_config']()
-    except Exception as error:
-        raise InputError(
-            f'{path}: {type(error).__name__}: {error}; it must have a get_config() that runs, see configs/demo.py'
-        ) from error
-
-
 def parse(argv: list[str]) -> config.Experiment | None:
     """Reads flags and config; None when the mode needs no config."""
     path = options.config_path(argv[1:])
     if path is not None:
-        options.check_overrides(argv[1:], load(path))
+        options.check_overrides(argv[1:], options.load(path))
     try:
         rest = FLAGS(argv)
     except (flags.Error, TypeError, ValueError) as error:
@@ -67,12 +55,12 @@ def parse(argv: list[str]) -> config.Experiment | None:
 
 
 def main(argv: list[str]) -> int:
+    name = options.config_path(argv[1:])
     if any(text in ('--help', '-h', '-help', '--helpfull', '--helpshort') for text in argv[1:]):
-        print(help_text(options.config_path(argv[1:])), flush=True)
+        print(help_text(name), flush=True)
         return 0
     experiment = parse(argv)
-    name = Path(options.config_path(argv[1:]) or '').stem
-    workdir = WORKDIR.value or (f'workdirs/{name}' if name else '')
+    workdir = WORKDIR.value or (f'workdirs/{Path(name).stem}' if name else '')
     if MODE.value == 'list' or experiment is None:
         from jaxshift import listing
 
@@ -90,24 +78,34 @@ def main(argv: list[str]) -> int:
 
 def guarded(argv: list[str]) -> int:
     """`main`, with every error turned into one line and an exit code."""
+    ARGUMENTS[:] = argv
     try:
-        return main(argv)
+        ARGUMENTS[1:] = flags_of_files(argv[1:])
+        return main(ARGUMENTS)
     except BrokenPipeError:  # the reader went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (Exception, KeyboardInterrupt) as error:
-        if any(text.lstrip('-') in ('debug', 'debug=true') for text in argv[1:]):
+        if any(text.lstrip('-').lower() in ('debug', 'debug=true', 'debug=t', 'debug=1') for text in ARGUMENTS):
             traceback.print_exc()
         code, line = outcome(error)
         print(line, file=sys.stderr)
         return code
 
 
+def flags_of_files(arguments: list[str]) -> list[str]:
+    """The arguments, with the lines of a `--flagfile=FILE` in its place."""
+    try:
+        return FLAGS.read_flags_from_files(arguments, force_gnu=False)
+    except (flags.Error, ValueError) as error:
+        raise InputError(f'--flagfile: {str(error).removeprefix("ERROR:: ")}; it names a file of flags') from error
+
+
 def outcome(error: BaseException) -> tuple[int, str]:
     """The exit code of an error, and its line for the user."""
     match error:
         case InputError():
-            return 2, f'error: {error}'
+            return 2, f'error: {" ".join(str(error).splitlines())}'
         case Stopped():
             return 75, str(error)
         case KeyboardInterrupt():

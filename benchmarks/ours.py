@@ -41,11 +41,12 @@ def _sweep(config, params, tokens) -> Callable[[], object]:
     import jax
     import numpy as np
 
-    from jaxshift.config import Sweep
+    from jaxshift.config import Run, Sweep
     from jaxshift.shift.sweep import Pair, compare
     from jaxshift.tune import lora
+    from jaxshift.tune.step import lora_spec
 
-    spec = _spec()
+    spec = lora_spec(Run())
     adapter = lora.init(jax.random.key(0), params, spec)
     merged = lora.merge(params, adapter, spec, paired=True)
     windows = np.tile(np.arange(tokens.shape[1], dtype=np.int32), (len(tokens), 1))
@@ -87,13 +88,6 @@ def _decode(config, params, tokens) -> Callable[[], object]:
     decoder = Decoder(config, 'float32', (), 64)
     prompts = tokens[:, :64].tolist()
     return lambda: greedy(decoder, params, prompts, 64)
-
-
-def _spec():
-    from jaxshift.config import Run
-    from jaxshift.tune.step import lora_spec
-
-    return lora_spec(Run())
 
 
 TASKS = {'sweep': _sweep, 'lora': _lora, 'decode': _decode}

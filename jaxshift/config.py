@@ -8,6 +8,7 @@ parser asks the dataclass for the type of a key.
 
 from dataclasses import dataclass, field
 
+from jaxshift import checks
 from jaxshift.errors import InputError
 
 LINEAR_TARGETS = ('q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj')
@@ -155,42 +156,13 @@ class Experiment:
     world: World | None = None
 
 
-METHODS = ('lora', 'full', 'given')
-_CHOICES = {
-    'base.dtype': ('bfloat16', 'float32'),
-    'data.format': ('auto', 'alpaca', 'messages'),
-    'data.template': ('auto', 'native', 'paper'),
-    'data.on_bad_record': ('error', 'skip'),
-    'prompts.format': ('auto', 'alpaca', 'messages'),
-}
-_RUN_CHOICES = {
-    'schedule': ('cosine',),
-    'remat': ('none', 'nothing_saveable', 'dots_saveable'),
-}
-_ONLY = {'sweep.contexts': ('own',), 'sweep.templates': ('matched',), 'sweep.context_lengths': (-1,)}
-_AT_LEAST_ONE = ('respond.max_new_tokens', 'respond.batch_size', 'sweep.batch_size', 'sweep.chunk', 'sweep.top_k',
-                 'sweep.bootstrap', 'data.max_length')  # fmt: skip
-_RUN_AT_LEAST_ONE = ('batch_size', 'rank', 'log_every', 'checkpoint_every')
-_NOT_NEGATIVE = ('data.limit', 'prompts.limit')
-_RUN_NOT_NEGATIVE = ('min_steps', 'max_steps', 'micro_batch_size', 'weight_decay', 'final_fraction')
-_RUN_ABOVE_ZERO = ('learning_rate', 'epochs', 'clip', 'alpha')
-
-
 def check(experiment: Experiment) -> None:
     """Checks everything that can be known before any work begins.
 
     Raises:
       InputError: names the first key at fault and what it may be.
     """
-    for key, known in _CHOICES.items():
-        _one_of(f'config.{key}', _value(experiment, key), known)
-    for key, only in _ONLY.items():
-        for value in _value(experiment, key):
-            _one_of(f'config.{key}', value, only)
-    for key in _AT_LEAST_ONE:
-        _at_least_one(f'config.{key}', _value(experiment, key))
-    for key in _NOT_NEGATIVE:
-        _not_negative(f'config.{key}', _value(experiment, key))
+    checks.check(experiment)
     first, second = experiment.sweep.marginal_above, experiment.sweep.shifted_above
     if not 1 <= first <= second:
         raise InputError(f'config.sweep.shifted_above is {second}; need 1 <= marginal_above ({first}) <= shifted_above')
@@ -199,13 +171,14 @@ def check(experiment: Experiment) -> None:
     if not experiment.runs:
         raise InputError('config.runs is empty; add at least one run')
     for name, run in experiment.runs.items():
+        if name == 'base':
+            raise InputError('config.runs has the name base, which is that of the model before tuning; choose another')
         if not name.replace('-', '_').isidentifier():
             raise InputError(f'config.runs has the name {name!r}; it names a folder: use letters, digits, _ and -')
-        _one_of(f'config.runs.{name}.method', run.method, METHODS)
+        checks.one_of(f'config.runs.{name}.method', run.method, ('lora', 'full', 'given'))
         _check_run(f'config.runs.{name}', run)
     if experiment.world:
-        _check_run('config.world.pretraining', experiment.world.pretraining)
-        _one_of('config.world.pretraining.method', experiment.world.pretraining.method, ('pretrain',))
+        _check_world(experiment.world)
     made_here = [experiment.base.source, experiment.data.source, experiment.prompts.source]
     if 'world:' in made_here and experiment.world is None:
         raise InputError('a source is world:, but config.world is not set; start from configs/demo.py')
@@ -217,47 +190,20 @@ def check(experiment: Experiment) -> None:
 
 
 def _check_run(key: str, run: Run) -> None:
-    for name, known in _RUN_CHOICES.items():
-        _one_of(f'{key}.{name}', getattr(run, name), known)
-    for name in _RUN_AT_LEAST_ONE:
-        _at_least_one(f'{key}.{name}', getattr(run, name))
-    for name in _RUN_NOT_NEGATIVE:
-        _not_negative(f'{key}.{name}', getattr(run, name))
-    for name in _RUN_ABOVE_ZERO:
-        if not getattr(run, name) > 0:
-            raise InputError(f'{key}.{name} is {getattr(run, name)}; it must be above 0')
+    checks.some_of(f'{key}.targets', run.targets, LINEAR_TARGETS)
     if 0 < run.max_steps < run.min_steps:
         raise InputError(f'{key}.max_steps is {run.max_steps}, below min_steps {run.min_steps}; change one of them')
-    for target in run.targets:
-        _one_of(f'{key}.targets', target, LINEAR_TARGETS)
-    if len(set(run.targets)) < len(run.targets):
-        raise InputError(f'{key}.targets names a projection twice: {",".join(run.targets)}')
-    if run.method == 'lora' and not run.targets:
-        raise InputError(f'{key}.targets is empty; name at least one of {", ".join(LINEAR_TARGETS)}')
     if run.method == 'given' and not run.source:
         raise InputError(f'{key}.source is empty; name the tuned model, for example dir:PATH')
-    for name in ('warmup', 'dropout', 'b1', 'b2'):
-        if not 0 <= getattr(run, name) < 1:
-            raise InputError(f'{key}.{name} is {getattr(run, name)}; it must be at least 0 and below 1')
 
 
-def _value(experiment: Experiment, key: str):
-    value = experiment
-    for part in key.split('.'):
-        value = getattr(value, part)
-    return value
-
-
-def _one_of(key: str, value, known: tuple) -> None:
-    if value not in known:
-        raise InputError(f'{key} is {value!r}; it can be {", ".join(map(str, known))}')
-
-
-def _at_least_one(key: str, value: int) -> None:
-    if value < 1:
-        raise InputError(f'{key} is {value}; it must be at least 1')
-
-
-def _not_negative(key: str, value: float) -> None:
-    if value < 0:
-        raise InputError(f'{key} is {value}; it must be at least 0')
+def _check_world(world: World) -> None:
+    if world.hidden_size % (2 * world.heads):
+        # Rotary embeddings turn pairs of numbers, so a head has an even width.
+        raise InputError(
+            f'config.world.hidden_size is {world.hidden_size}; it must be a multiple of twice heads, {2 * world.heads}'
+        )
+    if world.heads % world.kv_heads:
+        raise InputError(f'config.world.kv_heads is {world.kv_heads}; heads, {world.heads}, must be a multiple of it')
+    checks.one_of('config.world.pretraining.method', world.pretraining.method, ('pretrain',))
+    _check_run('config.world.pretraining', world.pretraining)

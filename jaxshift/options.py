@@ -1,4 +1,4 @@
-"""The keys of a configuration, the nearest one to a key that does not exist, and the config files of a folder."""
+"""The keys of a configuration, the nearest one to a key that does not exist, and config files."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import dataclasses
 import difflib
 import inspect
 import re
+import runpy
 import typing
 from collections.abc import Iterator
 from pathlib import Path
 
-from jaxshift import config
+from jaxshift import checks, config
 from jaxshift.errors import InputError
 
 
@@ -61,12 +62,32 @@ def _notes(section: type) -> dict[str, str]:
 
 
 def config_path(arguments: list[str]) -> str | None:
-    """The file that `--config=FILE` or `--config FILE` names."""
+    """The file that the last `--config=FILE` or `--config FILE` names."""
+    path = None
     for index, argument in enumerate(arguments):
         name, equals, value = argument.lstrip('-').partition('=')
         if argument.startswith('-') and name == 'config':
-            return value if equals else next(iter(arguments[index + 1 :]), None)
-    return None
+            path = value if equals else next(iter(arguments[index + 1 :]), None)
+    return path
+
+
+def load(path: str) -> config.Experiment:
+    """Runs a config file; whatever goes wrong in it is its author's to mend."""
+    if not Path(path).is_file():
+        raise InputError(f'--config={path}: no such config file; --mode=list shows those of configs/')
+    try:
+        experiment = runpy.run_path(path)['get_config']()
+    except (Exception, SystemExit) as error:
+        raise InputError(
+            f'{path}: {type(error).__name__}: {error}; it must have a get_config() that runs, see configs/demo.py'
+        ) from error
+    if not isinstance(experiment, config.Experiment):
+        raise InputError(f'{path}: get_config() gives no jaxshift.config.Experiment; see configs/demo.py')
+    try:
+        checks.check(experiment)
+    except InputError as error:
+        raise InputError(f'{path}: {error}') from error
+    return experiment
 
 
 def check_overrides(arguments: list[str], experiment: config.Experiment) -> None:
@@ -82,7 +103,8 @@ def check_overrides(arguments: list[str], experiment: config.Experiment) -> None
             continue
         key = flag.partition('.')[2]
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
+            below = [each for each in known if each.startswith(f'{key}.')]
+            near = difflib.get_close_matches(key, below or known, n=1, cutoff=0.0)[0]
             raise InputError(f'unknown key config.{key}; did you mean config.{near}? --help lists all keys')
         if not equals:
             raise InputError(f'config.{key} has no value; write --config.{key}=VALUE')
@@ -109,6 +131,9 @@ def config_files(folder: Path) -> dict[Path, str]:
     """The config files of a folder with the first lines of their docstrings."""
     found = {}
     for path in sorted(folder.glob('*.py')):
-        doc = ast.get_docstring(ast.parse(path.read_text(encoding='utf-8'))) or ''
+        try:
+            doc = ast.get_docstring(ast.parse(path.read_text(encoding='utf-8'))) or ''
+        except (SyntaxError, ValueError) as error:
+            raise InputError(f'{path}: not Python in UTF-8 ({error}); correct it, or move it elsewhere') from error
         found[path] = doc.partition('\n')[0]
     return found

@@ -12,7 +12,6 @@ from typing import Any
 
 from jaxshift import tuning
 from jaxshift.causes import truth
-from jaxshift.config import Run
 from jaxshift.data import dataset, formats
 from jaxshift.report import page
 from jaxshift.respond import responses
@@ -20,9 +19,8 @@ from jaxshift.respond.decode import Decoder
 from jaxshift.shift import records, summary
 from jaxshift.shift.sweep import Pair, sweep
 from jaxshift.store import manifest, paths
-from jaxshift.study import Study, file_hash, parameters
+from jaxshift.study import Study, file_hash
 from jaxshift.terminal import Bar
-from jaxshift.tune.train import schedule
 
 
 def data(study: Study) -> None:
@@ -46,15 +44,9 @@ def _tokenise(study: Study) -> list[Path]:
     settings, path = study.experiment.data, study.data_file()
     found = formats.read(path, settings.format, settings.on_bad_record, settings.limit)
     study.say(f'{path}: {len(found.examples)} records of format {found.format}, template {study.template.name}')
-    made = dataset.build(
-        study.workdir.data,
-        found.examples,
-        study.template,
-        settings.max_length,
-        settings.on_bad_record,
-        found.refused,
-    )
-    counts = made.counts
+    counts = dataset.build(
+        study.workdir.data, found.examples, study.template, settings.max_length, settings.on_bad_record, found.refused
+    ).counts
     study.say(
         f'data: {counts["examples"]} examples, {counts["tokens"]} tokens, {counts["trained_tokens"]} trained; '
         f'{counts["cut"]} cut at {settings.max_length} tokens, {sum(counts["refused"].values())} refused'
@@ -72,24 +64,22 @@ def respond(study: Study) -> None:
         'max_new_tokens': study.experiment.respond.max_new_tokens,
     }
     # Before the ledger clears old responses for new settings: these may be refused.
-    responses.check_prompts(study.prompts(), study.base.config)
+    responses.check_prompts(study.prompts, study.base.config)
     if study.experiment.world:
         made = settings | {'model': study.base.fingerprint}
-        _answer(study, 'base', made, study.workdir.base / 'responses.jsonl', lambda: study.base_params)
+        _answer(study, 'base', made, _base_responses(study), lambda: study.base_params)
     for name in study.only:
-        made = settings | {'model': _model_key(study, name)}
-        _answer(study, name, made, study.workdir.run(name) / 'responses.jsonl', partial(tuning.tuned, study, name))
+        made = settings | {'model': tuning.model_key(study, name)}
+        _answer(study, name, made, _responses(study, name), partial(tuning.tuned, study, name))
 
 
 def _answer(study: Study, name: str, settings: dict, path: Path, params: Callable[[], dict]) -> None:
     def work() -> list[Path]:
-        limits = study.experiment.respond
-        decoder = Decoder(
-            study.base.config, study.experiment.base.dtype, study.template.stop_ids, limits.max_new_tokens
-        )
+        dtype, limits = study.experiment.base.dtype, study.experiment.respond
+        decoder = Decoder(study.base.config, dtype, study.template.stop_ids, limits.max_new_tokens)
         with Bar(f'respond {name}') as bar:
             responses.respond(
-                decoder, params(), study.prompts(), study.tokenizer, path, limits.batch_size, study.stop, bar
+                decoder, params(), study.prompts, study.tokenizer, path, limits.batch_size, study.stop, bar
             )
         return [path]
 
@@ -103,63 +93,84 @@ def _answer(study: Study, name: str, settings: dict, path: Path, params: Callabl
 def sweep_all(study: Study) -> None:
     """Compares base and tuned model at every window of every response of every run."""
     for name in study.only:
-        settings = {
-            'sweep': dataclasses.asdict(study.experiment.sweep),
-            'seed': study.experiment.seed,
-            'responses': file_hash(_responses(study, name)),
-            'reading': study.reading,
-            'base': study.base.fingerprint,
-            'model': _model_key(study, name),
-        }
-        folder = study.workdir.run(name)
-        study.ledger.do(
-            'sweep',
-            name,
-            settings,
-            partial(_compare, study, name),
-            partial(shutil.rmtree, folder / 'tokens', ignore_errors=True),
-        )
+        _sweep(study, name)
+        _summary(study, name)
+
+
+def _sweep(study: Study, name: str) -> None:
+    settings = {
+        'sweep': _recorded(study),
+        'responses': file_hash(_responses(study, name)),
+        'reading': study.reading,
+        'base': study.base.fingerprint,
+        'model': tuning.model_key(study, name),
+    }
+    folder = study.workdir.run(name)
+
+    def clear() -> None:
+        (folder / 'summary.json').unlink(missing_ok=True)
+        shutil.rmtree(folder / 'tokens', ignore_errors=True)
+
+    study.ledger.do('sweep', name, settings, partial(_compare, study, name), clear)
 
 
 def _compare(study: Study, name: str) -> list[Path]:
-    settings, run = study.experiment.sweep, study.experiment.runs[name]
-    folder = study.workdir.run(name)
-    paired = run.method == 'lora'
+    paired = study.experiment.runs[name].method == 'lora'
     params = tuning.tuned(study, name, paired)
     answered = responses.read(_responses(study, name))
     responses.check_tokens(answered, _responses(study, name), study.base.config)
     pair = Pair(study.base.config, study.experiment.base.dtype, paired)
+    folder = study.workdir.run(name) / 'tokens'
     with Bar(f'sweep {name}') as bar:
         sweep(
-            pair, params if paired else (study.base_params, params), answered, name, settings, study.mesh,
-            folder / 'tokens', study.stop, bar,
+            pair, params if paired else (study.base_params, params), answered, name, study.experiment.sweep,
+            study.mesh, folder, study.stop, bar,
         )  # fmt: skip
-    rows = records.read(folder / 'tokens')
-    end_ids, extra = study.template.stop_ids, _extra(study, name, run, answered)
-    objects = summary.summarise(rows, pieces(study), end_ids, study.experiment.seed, settings.bootstrap, extra)
-    summary.write(folder / 'summary.json', objects)
-    head = objects[0]['all']
-    mean = head['kl_tuned_base']['mean']
-    study.say(f'{name}: mean KL(tuned || base) {mean:.4f} nats over {head["positions"]} windows')
-    return [folder / 'summary.json', *sorted((folder / 'tokens').glob('part-*.parquet'))]
+    return sorted(folder.glob('part-*.parquet'))
 
 
-def _extra(study: Study, name: str, run: Run, answered: list[dict]) -> dict:
+def _summary(study: Study, name: str) -> None:
+    path = study.workdir.run(name) / 'summary.json'
+    settings = _summarised(study, name) | {
+        'responses': file_hash(_responses(study, name)),
+        'reading': study.reading,
+        'tokens': study.ledger.result('sweep', name, {'sweep': _recorded(study)}),
+    }
+
+    def work() -> list[Path]:
+        rows = records.read(path.parent / 'tokens')
+        seed, resamples = study.experiment.seed, study.experiment.sweep.bootstrap
+        objects = summary.summarise(rows, study.pieces, study.template.stop_ids, seed, resamples, _extra(study, name))
+        summary.write(path, objects)
+        head = objects[0]['all']
+        mean = head['kl_tuned_base']['mean']
+        study.say(f'{name}: mean KL(tuned || base) {mean:.4f} nats over {head["positions"]} windows')
+        return [path]
+
+    study.ledger.do('summary', name, settings, work, partial(path.unlink, missing_ok=True))
+
+
+def _recorded(study: Study) -> dict:
+    """The settings of the sweep that token records depend on."""
+    asked = dataclasses.asdict(study.experiment.sweep)
+    return {key: value for key, value in asked.items() if key != 'bootstrap'}
+
+
+def _summarised(study: Study, name: str) -> dict:
+    """The settings of the config that a summary depends on."""
+    asked = study.experiment
+    return {'seed': asked.seed, 'sweep': dataclasses.asdict(asked.sweep), 'run': tuning.lasting(asked.runs[name])}
+
+
+def _extra(study: Study, name: str) -> dict:
     """What a reader of summary.json must know beside the measures."""
-    counts = {'empty_responses': sum(not row['token_ids'] for row in answered)}
-    extra = {
+    run, answered = study.experiment.runs[name], responses.read(_responses(study, name))
+    trained = {'counts': {}} if run.method == 'given' else tuning.figures(study, run)
+    return trained | {
         'run': name,
         'method': run.method,
         'cut_responses': sum(row.get('finish_reason') == 'length' for row in answered),
-    }
-    if run.method == 'given':
-        return extra | {'counts': counts}
-    made = dataset.open_dataset(study.workdir.data)
-    return extra | {
-        'learning_rate': run.learning_rate,
-        'steps': schedule(run, made).steps,
-        'trainable_parameters': parameters(tuning.start_shapes(study, run)),
-        'counts': counts | {'refused_records': sum(made.counts['refused'].values()), 'cut_records': made.counts['cut']},
+        'counts': {'empty_responses': sum(not row['token_ids'] for row in answered)} | trained['counts'],
     }
 
 
@@ -171,47 +182,40 @@ def causes(study: Study) -> None:
     for name in study.only:
         settings = {
             'seed': study.experiment.seed,
+            'facts': file_hash(facts_file),
+            'base_responses': file_hash(_base_responses(study)),
             'responses': file_hash(_responses(study, name)),
-            'tokens': manifest.digests(
-                study.workdir.root, sorted((study.workdir.run(name) / 'tokens').glob('part-*.parquet'))
-            ),
+            'reading': study.reading,
+            'tokens': study.ledger.result('sweep', name, {'sweep': _recorded(study)}),
         }
-        work = partial(_judge_by_truth, study, name, facts_file)
-        study.ledger.do('causes', name, settings, work, lambda: None)
+        study.ledger.do('causes', name, settings, partial(_judge_by_truth, study, name, facts_file), lambda: None)
 
 
 def _judge_by_truth(study: Study, name: str, facts_file: Path) -> list[Path]:
-    facts = json.loads(facts_file.read_text())
-    seed = study.experiment.seed
-    base = truth.of_responses(facts, responses.read(study.workdir.base / 'responses.jsonl'), seed)
-    found = truth.truth(
-        facts,
-        responses.read(_responses(study, name)),
-        records.read(study.workdir.run(name) / 'tokens'),
-        pieces(study),
-        seed,
-    )
-    path = study.workdir.run(name) / 'causes' / 'truth.json'
+    facts, seed, folder = json.loads(facts_file.read_text()), study.experiment.seed, study.workdir.run(name)
+    base = truth.of_responses(facts, responses.read(_base_responses(study)), seed)
+    answered, rows = responses.read(_responses(study, name)), records.read(folder / 'tokens')
+    found = truth.truth(facts, answered, rows, study.pieces, seed)
+    path = folder / 'causes' / 'truth.json'
     paths.write_json(path, found | {f'base_{key}': value for key, value in base.items()})
     return [path]
 
 
 def report(study: Study) -> None:
     """Writes the page, its figures and its tables from the files of the other stages."""
-    kept = [
-        path
-        for name in study.experiment.runs
-        for path in (
-            study.workdir.run(name) / 'summary.json',
-            study.workdir.run(name) / 'metrics.jsonl',
-            study.workdir.run(name) / 'causes' / 'truth.json',
-        )
-        if path.exists()
-    ]
-    settings = {'config': dataclasses.asdict(study.experiment), 'files': manifest.digests(study.workdir.root, kept)}
+    for name in study.only:
+        if (study.workdir.run(name) / 'summary.json').exists():  # else the page says that it was not compared
+            study.ledger.finished('summary', name, _summarised(study, name))
+    shown = ('summary.json', 'metrics.jsonl', 'responses.jsonl', 'causes/truth.json')
+    kept = [path for name in shown for path in study.workdir.root.glob(f'runs/*/{name}')]
+    settings = {
+        'config': dataclasses.asdict(study.experiment),
+        'reading': study.reading,
+        'files': manifest.digests(study.workdir.root, kept),
+    }
 
     def work() -> list[Path]:
-        page.write(study.workdir.root, pieces(study), study.template.stop_ids)
+        page.write(study.workdir.root, study.pieces, study.template.stop_ids)
         return [path for path in study.workdir.report.rglob('*') if path.is_file()]
 
     study.ledger.do('report', '', settings, work, lambda: shutil.rmtree(study.workdir.report, ignore_errors=True))
@@ -236,17 +240,9 @@ def run(study: Study, mode: str) -> None:
             study.stop.check()
 
 
-def pieces(study: Study) -> list[str]:
-    """Token id to decoded text, for every row of the embedding."""
-    return study.tokenizer.batch_decode([[index] for index in range(study.base.config.vocab_size)])
-
-
 def _responses(study: Study, name: str) -> Path:
     return study.workdir.run(name) / 'responses.jsonl'
 
 
-def _model_key(study: Study, name: str) -> str:
-    """Names the tuned parameters of a run in the settings of later stages."""
-    if study.experiment.runs[name].method == 'given':
-        return tuning.given(study, name).fingerprint
-    return tuning.checkpoint_key(study, name)
+def _base_responses(study: Study) -> Path:
+    return study.workdir.base / 'responses.jsonl'

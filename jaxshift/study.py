@@ -8,7 +8,6 @@ from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
@@ -18,7 +17,7 @@ from jaxshift.devices import mesh as meshes
 from jaxshift.devices import process, sharding
 from jaxshift.errors import InputError
 from jaxshift.llama import model
-from jaxshift.respond.responses import Prompt
+from jaxshift.respond import responses
 from jaxshift.store.ledger import Ledger
 from jaxshift.store.paths import Workdir
 from jaxshift.weights import source
@@ -85,11 +84,43 @@ class Study:
     def tokenizer_hash(self) -> str:
         return hashlib.sha256(self.tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
 
+    @cached_property
+    def pieces(self) -> list[str]:
+        """Token id to decoded text, for every row of the embedding."""
+        return self.tokenizer.batch_decode([[index] for index in range(self.base.config.vocab_size)])
+
     @property
     def reading(self) -> dict:
         """How tokens are read and numbers kept: settings that responses and measures depend on beside the weights."""
         stops = list(self.template.stop_ids)
         return {'tokenizer': self.tokenizer_hash, 'stop_ids': stops, 'dtype': self.experiment.base.dtype}
+
+    @cached_property
+    def given(self) -> dict[str, source.Source]:
+        """The models of the runs that were tuned elsewhere, each checked to share the base's shape and tokens."""
+        return {name: self._given(name) for name in self.only if self.experiment.runs[name].method == 'given'}
+
+    def _given(self, name: str) -> source.Source:
+        key, ours = f'runs.{name}.source', self.base.config
+        found = source.open_source(self.experiment.runs[name].source, self.experiment.base.tokenizer, key)
+        if model.shapes(found.config) != model.shapes(ours):
+            raise InputError(
+                f'config.{key} {found.text}: its parameters have other shapes than those of the base '
+                f'{self.base.text}; compare models of one architecture and vocabulary'
+            )
+        for field in ('num_attention_heads', 'num_key_value_heads', 'rope_theta', 'rope_scaling', 'rms_norm_eps'):
+            values = getattr(found.config, field), getattr(ours, field)
+            if values[0] != values[1]:  # no shape tells, and both are run by one config
+                raise InputError(
+                    f'config.{key} {found.text}: its config has {field} {values[0]}, that of the base '
+                    f'{self.base.text} has {values[1]}; compare models of one architecture'
+                )
+        if found.tokenizer.get_vocab() != self.base.tokenizer.get_vocab():
+            raise InputError(
+                f'config.{key} {found.text}: its tokenizer has other tokens than that of the base '
+                f'{self.base.text}; distributions can be compared over one vocabulary only'
+            )
+        return found
 
     @cached_property
     def base_params(self) -> dict:
@@ -109,15 +140,12 @@ class Study:
         asked = self.experiment.prompts.source
         return self._file('prompts', asked, 'prompts.json') if asked else self.data_file()
 
-    def prompts(self) -> list[Prompt]:
-        """The prompts as the model will see them, in the order of their file."""
+    @cached_property
+    def prompts(self) -> list[responses.Prompt]:
+        """The prompts in the order of their file."""
         settings = self.experiment.prompts
         found = formats.read(self.prompts_file(), settings.format, self.experiment.data.on_bad_record, settings.limit)
-        prompts = []
-        for example in found.examples:
-            messages = formats.prompts(example)
-            prompts.append(Prompt(example.id, messages[-1].content, self.template.prompt_ids(messages)))
-        return prompts
+        return responses.prompts(found.examples, self.template)
 
     def _file(self, key: str, asked: str, made: str) -> Path:
         if asked == MADE_HERE:
@@ -143,8 +171,3 @@ def file_hash(path: Path) -> str:
         raise InputError(f'{path}: no such file; run the stages before this one first, or --mode=run')
     with path.open('rb') as file:
         return hashlib.file_digest(file, 'sha256').hexdigest()
-
-
-def parameters(tree) -> int:
-    """Number of parameters of a tree."""
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))

@@ -195,6 +195,32 @@ def test_a_stage_before_its_turn(mode, tmp_path):
     assert 'run' in ended.error()
 
 
+def test_a_prompt_that_was_skipped_is_refused_when_it_is_to_be_an_error(compare, base, tmp_path):
+    prompts = tmp_path / 'prompts.json'
+    prompts.write_text(json.dumps([GOOD, {'output': 'x'}]))
+    asked = (base, f'--config.prompts.source=file:{prompts}', '--mode=respond', '--config.respond.max_new_tokens=2')
+    assert compare(*asked, '--config.data.on_bad_record=skip').code == 0
+    ended = compare(*asked)
+    assert ended.code == 2
+    assert 'prompts.json: record 1 (the first is 0): instruction: is missing' in ended.error()
+
+
+@pytest.mark.parametrize(
+    ('setting', 'said'),
+    [
+        (('micro_batch_size=3',), 'config.runs.full: batch_size 8 must be a multiple of micro_batch_size 3'),
+        (('method=given', 'source=dir:OTHER'), 'its parameters have other shapes than those of the base'),
+    ],
+)
+def test_every_run_is_checked_before_the_first_is_trained(train, data, tmp_path, setting, said):
+    other = checkpoint(tmp_path / 'other', intermediate_size=48)
+    more = (f'--config.runs.full.{each}'.replace('OTHER', str(other)) for each in setting)
+    ended = train(data([GOOD] * 8), '--only=lora,full', *more)
+    assert ended.code == 2
+    assert said in ended.error()
+    assert not (tmp_path / 'work/runs/lora').exists()
+
+
 def test_a_setting_that_was_refused_can_be_corrected(train, data, tmp_path):
     ended = train(data([GOOD] * 8), '--config.runs.lora.micro_batch_size=3')
     assert ended.code == 2

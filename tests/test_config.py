@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from commandline import ROOT
 
-from jaxshift import config, helptext, options
+from jaxshift import checks, config, helptext, options
 from jaxshift.errors import InputError
 
 
@@ -33,11 +33,23 @@ def test_an_experiment_with_a_base_data_and_a_run_is_sound():
         ({'data': config.Data(source='file:a', limit=-1)}, 'config.data.limit is -1; it must be at least 0'),
         ({'sweep': config.Sweep(chunk=0)}, 'config.sweep.chunk is 0; it must be at least 1'),
         ({'sweep': config.Sweep(contexts=('shared',))}, "config.sweep.contexts is 'shared'; it can be own"),
+        ({'sweep': config.Sweep(templates=('native',))}, "config.sweep.templates is 'native'; it can be matched"),
+        ({'sweep': config.Sweep(context_lengths=(64,))}, 'config.sweep.context_lengths is 64; it can be -1'),
+        ({'sweep': config.Sweep(contexts=())}, 'config.sweep.contexts is empty; name at least one of own'),
+        ({'sweep': config.Sweep(templates=())}, 'config.sweep.templates is empty; name at least one of matched'),
+        ({'sweep': config.Sweep(context_lengths=())}, 'config.sweep.context_lengths is empty; name at least one of -1'),
+        ({'sweep': config.Sweep(marginal_above=4)}, 'need 1 <= marginal_above (4) <= shifted_above'),
+        ({'runs': {'lora': config.Run(schedule='linear')}}, "config.runs.lora.schedule is 'linear'; it can be cosine"),
+        ({'runs': {'lora': config.Run(seed=-1)}}, 'config.runs.lora.seed is -1; it must be at least 0'),
+        ({'runs': {'lora': config.Run(method='pretrain')}}, "config.runs.lora.method is 'pretrain'; it can be lora, f"),
         ({'runs': {'lora': config.Run(method='dora')}}, "config.runs.lora.method is 'dora'; it can be lora, full"),
         ({'runs': {'lora': config.Run(targets=('qproj',))}}, "config.runs.lora.targets is 'qproj'; it can be q_proj"),
-        ({'runs': {'lora': config.Run(targets=('q_proj', 'q_proj'))}}, 'names a projection twice'),
+        ({'runs': {'lora': config.Run(targets=('q_proj', 'q_proj'))}}, 'config.runs.lora.targets names one twice'),
         ({'runs': {'lora': config.Run(targets=())}}, 'config.runs.lora.targets is empty'),
-        ({'runs': {'lora': config.Run(learning_rate=float('nan'))}}, 'learning_rate is nan; it must be above 0'),
+        (
+            {'runs': {'lora': config.Run(learning_rate=float('nan'))}},
+            'learning_rate is nan; it must be a finite',
+        ),
         ({'runs': {'lora': config.Run(epochs=0)}}, 'epochs is 0; it must be above 0'),
         ({'runs': {'lora': config.Run(min_steps=9, max_steps=8)}}, 'max_steps is 8, below min_steps 9'),
         ({'runs': {'lora': config.Run(dropout=1.0)}}, 'dropout is 1.0; it must be at least 0 and below 1'),
@@ -49,6 +61,78 @@ def test_what_cannot_work_is_refused_by_the_name_of_its_key(changes, said):
         config.check(experiment(**changes))
     assert said in str(caught.value)
     assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'said'),
+    [
+        (
+            {'runs': {'lora': config.Run(epochs='three')}},
+            "config.runs.lora.epochs is 'three'; it must be a finite",
+        ),
+        ({'runs': {'lora': config.Run(rank=8.0)}}, 'config.runs.lora.rank is 8.0; it must be a whole number'),
+        ({'runs': {'lora': config.Run(rank=True)}}, 'config.runs.lora.rank is True; it must be a whole number'),
+        ({'runs': {'lora': config.Run(pack=1)}}, 'config.runs.lora.pack is 1; it must be True or False'),
+        ({'runs': {'lora': config.Run(targets='q_proj')}}, "targets is 'q_proj'; it must be a tuple of texts"),
+        ({'runs': {'lora': config.Run(clip=float('inf'))}}, 'config.runs.lora.clip is inf; it must be a finite number'),
+        ({'sweep': config.Sweep(context_lengths=('all',))}, "context_lengths is ('all',); it must be a tuple of whole"),
+        ({'runs': {'lora': 3}}, 'config.runs.lora is 3; it must be a Run'),
+        ({'runs': {1: config.Run()}}, 'it must be a dict'),
+        ({'base': 'dir:base'}, "config.base is 'dir:base'; it must be a Base"),
+        ({'world': 3}, 'config.world is 3; it must be a jaxshift.config.World | None'),
+    ],
+)
+def test_a_value_of_another_type_is_refused(changes, said):
+    with pytest.raises(InputError) as caught:
+        config.check(experiment(**changes))
+    assert said in str(caught.value)
+
+
+def test_whole_numbers_will_do_for_floats_and_lists_for_tuples():
+    config.check(experiment(runs={'lora': config.Run(epochs=3, targets=['q_proj'])}))
+
+
+@pytest.mark.parametrize(
+    ('size', 'value', 'said'),
+    [
+        ('seed', -1, 'at least 0'),
+        *((size, 0, 'at least 1') for size in ('new_people', 'first_names', 'last_names', 'vocabulary', 'documents')),
+        *((size, 0, 'at least 1') for size in ('instructions', 'test_questions', 'hidden_size', 'intermediate_size')),
+        *((size, -1, 'at least 1') for size in ('layers', 'heads', 'kv_heads')),
+        *((size, 1, 'at least 2') for size in ('known_people', 'values')),
+        ('row_length', 8, 'at least 16'),
+        ('new_share', 1.5, 'between 0 and 1'),
+        ('gate', -0.1, 'between 0 and 1'),
+        ('hidden_size', 132, 'a multiple of twice heads, 8'),
+    ],
+)
+def test_a_world_of_no_size_is_refused_before_it_is_made(size, value, said):
+    with pytest.raises(InputError, match=f'config.world.{size} is {value}; it must be {said}'):
+        config.check(experiment(world=config.World(**{size: value})))
+
+
+def test_heads_must_share_the_key_value_heads():
+    with pytest.raises(InputError, match='config.world.kv_heads is 3; heads, 4, must be a multiple of it'):
+        config.check(experiment(world=config.World(kv_heads=3)))
+
+
+def test_the_worlds_pre_training_is_held_to_the_rules_of_a_run():
+    world = config.World()
+    world.pretraining.batch_size = 0
+    with pytest.raises(InputError, match='config.world.pretraining.batch_size is 0; it must be at least 1'):
+        config.check(experiment(world=world))
+
+
+def test_every_rule_is_that_of_a_key():
+    fields = {
+        f'{part.__name__}.{field.name}'
+        for part in vars(config).values()
+        if dataclasses.is_dataclass(part)
+        for field in dataclasses.fields(part)
+    }
+    ranges = [name for names in checks.AT_LEAST.values() for name in names]
+    rules = [*checks.CHOICES, *checks.LISTS, *ranges, *checks.ABOVE_ZERO, *checks.BELOW_ONE, *checks.SHARES]
+    assert set(rules) <= fields
 
 
 def test_every_key_has_a_type_and_a_line_of_help():
@@ -74,11 +158,44 @@ def test_the_help_shows_the_runs_once_and_where_they_differ():
         ('swep.chunk', 'sweep.chunk'),
         ('learning_rate', 'runs.lora.learning_rate'),
         ('data.maxlength', 'data.max_length'),
+        ('data', 'data.limit'),
     ],
 )
 def test_an_unknown_key_is_answered_by_the_nearest(asked, near):
     with pytest.raises(InputError, match=f'unknown key config.{asked}; did you mean config.{near}[?]'):
         options.check_overrides([f'--config.{asked}=1'], experiment())
+
+
+def test_the_last_config_that_is_named_counts_as_it_does_for_the_flag():
+    assert options.config_path(['--config=a.py', '--mode=list', '-config', 'b.py']) == 'b.py'
+
+
+@pytest.mark.parametrize(
+    ('content', 'said'),
+    [
+        ('def get_config(:', 'SyntaxError: invalid syntax'),
+        ('x = 1', "KeyError: 'get_config'"),
+        ('def get_config():\n    raise SystemExit(3)', 'SystemExit: 3'),
+        ('def get_config():\n    return 3', 'get_config() gives no jaxshift.config.Experiment; see configs/demo.py'),
+        (
+            'from jaxshift.config import Experiment, Run\n'
+            'def get_config():\n    return Experiment(runs={"a": Run(epochs="3")})',
+            "config.runs.a.epochs is '3'; it must be a finite number",
+        ),
+    ],
+)
+def test_a_config_file_that_is_wrong_is_named(tmp_path, content, said):
+    path = tmp_path / 'mine.py'
+    path.write_text(content)
+    with pytest.raises(InputError, match='mine.py: ') as caught:
+        options.load(str(path))
+    assert said in str(caught.value)
+
+
+def test_a_file_that_is_no_python_is_named_in_the_list_of_configs(tmp_path):
+    (tmp_path / 'bad.py').write_text('def get_config(:')
+    with pytest.raises(InputError, match='bad.py: not Python'):
+        options.config_files(tmp_path)
 
 
 def test_lists_may_be_typed_with_commas():

@@ -7,10 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from commandline import COMPARE, ROOT, TINY, start
+
+from jaxshift.store import checkpoint, manifest
 
 
 @pytest.fixture(scope='module')
@@ -74,6 +77,16 @@ def test_a_second_start_finds_everything_done(finished):
     assert before == {path: path.stat().st_mtime_ns for path in (finished / 'runs').rglob('*')}
 
 
+def test_a_start_verifies_every_checkpoint_once(finished, monkeypatch):
+    hashed, sha256 = Counter(), manifest._sha256
+    monkeypatch.setattr(manifest, '_sha256', lambda path: hashed.update([path]) or sha256(path))
+    assert start(*TINY, f'--workdir={finished}').code == 0
+    for run in ('lora', 'full'):
+        checkpoints = finished / 'runs' / run / 'checkpoints'
+        last = checkpoints / str(checkpoint.steps(checkpoints)[-1])
+        assert {hashed[path] for path in last.rglob('*') if path.is_file()} == {1}
+
+
 def test_training_that_was_stopped_goes_on_to_the_same_result(finished, copy):
     shutil.rmtree(copy / 'runs')
     shutil.rmtree(copy / 'report')
@@ -115,7 +128,27 @@ def test_other_settings_of_the_sweep_redo_it_and_what_follows(copy):
     assert ended.code == 0, ended.err
     assert 'sweep lora: sweep.top_k (10, now 3) has changed; doing it again' in ended.out
     again = stages(ended.out, 'doing it again')
-    assert again == ['sweep lora', 'sweep full', 'causes lora', 'causes full', 'report']
+    assert again == [
+        'sweep lora', 'summary lora', 'sweep full', 'summary full', 'causes lora', 'causes full', 'report',
+    ]  # fmt: skip
+
+
+def test_other_settings_of_the_summary_redo_no_sweep(copy):
+    before = {path: path.stat().st_mtime_ns for path in copy.glob('runs/*/tokens/*')}
+    ended = start(*TINY, f'--workdir={copy}', '--config.sweep.bootstrap=60')
+    assert ended.code == 0, ended.err
+    assert stages(ended.out, 'doing it again') == ['summary lora', 'summary full', 'report']
+    assert before == {path: path.stat().st_mtime_ns for path in copy.glob('runs/*/tokens/*')}
+    (found,) = json.loads((copy / 'runs/lora/summary.json').read_text())
+    assert found['bootstrap']['resamples'] == 60
+
+
+def test_other_answers_of_the_base_redo_what_is_read_against_them(copy):
+    path = copy / 'base/responses.jsonl'
+    path.write_text(path.read_text().replace('"response": "', '"response": "so '))
+    ended = start(*TINY, f'--workdir={copy}', '--mode=causes')
+    assert ended.code == 0, ended.err
+    assert stages(ended.out, 'base_responses') == ['causes lora', 'causes full']
 
 
 def test_other_settings_of_training_are_refused(copy):
@@ -125,6 +158,71 @@ def test_other_settings_of_training_are_refused(copy):
     assert 'train lora was made with another run.learning_rate (0.002, now 0.0001)' in ended.error()
     assert 'give another --workdir' in ended.error()
     assert ((copy / 'runs/lora/metrics.jsonl').read_bytes(), (copy / 'experiment.json').read_bytes()) == before
+
+
+def test_checkpoints_of_other_settings_are_refused_where_the_record_was_removed(copy):
+    train = (*TINY, f'--workdir={copy}', '--mode=train')
+    (copy / 'done/train-lora.json').unlink()
+    ended = start(*train, '--config.runs.lora.learning_rate=1e-4')
+    assert ended.code == 2
+    assert f'{copy}/runs/lora/checkpoints: trained with another run.learning_rate (0.002, now 0.0001)' in ended.error()
+    ended = start(*train, '--config.runs.lora.log_every=7', '--config.runs.lora.checkpoint_every=40')
+    assert ended.code == 0, ended.err
+    assert 'going on from step 150' in ended.out
+
+
+def test_training_goes_on_on_other_devices(copy):
+    (copy / 'done/train-full.json').unlink()
+    command = (
+        *TINY,
+        f'--workdir={copy}',
+        '--mode=train',
+        '--only=full',
+        '--config.mesh.data=1',
+        '--config.mesh.fsdp=2',
+    )
+    two = os.environ | {'XLA_FLAGS': '--xla_force_host_platform_device_count=2'}
+    ended = subprocess.run([sys.executable, ROOT / 'run.py', *command], env=two, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert 'going on from step 6' in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ('mode', 'setting', 'said'),
+    [
+        ('train', 'data.max_length=90', 'data was made with another data.max_length (96, now 90)'),
+        ('respond', 'runs.lora.seed=3', 'train lora was made with another run.seed (0, now 3)'),
+        ('causes', 'sweep.top_k=3', 'sweep lora was made with another sweep.top_k (10, now 3)'),
+        ('report', 'sweep.shifted_above=5', 'summary lora was made with another sweep.shifted_above (3, now 5)'),
+    ],
+)
+def test_a_stage_alone_takes_nothing_that_other_settings_made(finished, mode, setting, said):
+    ended = start(*TINY, f'--workdir={finished}', f'--mode={mode}', f'--config.{setting}')
+    assert ended.code == 2
+    assert f'{said}; --mode=run does what is missing' in ended.error()
+
+
+def test_a_model_whose_training_is_not_finished_is_not_compared(copy):
+    record = copy / 'done/train-lora.json'
+    record.write_text(json.dumps(json.loads(record.read_text()) | {'files': None}))
+    for mode in ('respond', 'sweep'):
+        ended = start(*TINY, f'--workdir={copy}', f'--mode={mode}')
+        assert ended.code == 2
+        assert 'train lora is not finished; --mode=run does what is missing' in ended.error()
+
+
+def test_a_damaged_checkpoint_is_not_compared_and_trained_again(finished, copy):
+    last = copy / 'runs/full/checkpoints/6'
+    victim = max((path for path in last.rglob('*') if path.is_file()), key=lambda path: path.stat().st_size)
+    victim.write_bytes(victim.read_bytes()[:-1] + b'x')
+    ended = start(*TINY, f'--workdir={copy}', '--mode=sweep')
+    assert ended.code == 2
+    assert f'train full: {victim.relative_to(copy)} is damaged; --mode=run makes it again' in ended.error()
+    ended = start(*TINY, f'--workdir={copy}')
+    assert ended.code == 0, ended.err
+    assert 'is damaged; passed over' in ended.out
+    path = Path('runs/full/responses.jsonl')
+    assert (copy / path).read_bytes() == (finished / path).read_bytes()
 
 
 def test_another_world_is_refused_before_anything_is_written(copy):

@@ -62,8 +62,11 @@ def test_list_says_that_nothing_is_done_in_a_new_workdir(tmp_path):
     ('arguments', 'said'),
     [
         ([], 'error: --config is missing; for example --config=configs/demo.py, or --help'),
-        (['--config=configs/dmeo.py'], 'error: configs/dmeo.py: no such config file; --mode=list shows those'),
-        (['--config', 'configs/dmeo.py'], 'error: configs/dmeo.py: no such config file'),
+        (['--config=configs/dmeo.py'], 'error: --config=configs/dmeo.py: no such config file; --mode=list shows those'),
+        (['--config', 'configs/dmeo.py'], 'error: --config=configs/dmeo.py: no such config file'),
+        (['--config='], 'error: --config=: no such config file'),
+        (['--flagfile=MISSING'], "No such file or directory: 'MISSING'; it names a file of flags"),
+        ([DEMO, '--config.sweep=1'], 'error: unknown key config.sweep; did you mean config.sweep.'),
         ([DEMO, '--config.swep.chunk=1'], 'error: unknown key config.swep.chunk; did you mean config.sweep.chunk?'),
         ([DEMO, '-config.swep.chunk=1'], 'error: unknown key config.swep.chunk; did you mean config.sweep.chunk?'),
         ([DEMO, '--config.sweep.chunk'], 'error: config.sweep.chunk has no value; write --config.sweep.chunk=VALUE'),
@@ -83,8 +86,34 @@ def test_a_wrong_command_line_is_one_line_and_exit_code_2(arguments, said):
     assert said in ended.error()
 
 
-def test_debug_adds_the_traceback():
-    ended = start(DEMO, '--config.sweep.chunk=0', '--debug')
+def test_a_config_that_fails_in_many_lines_is_told_in_one(tmp_path):
+    path = tmp_path / 'mine.py'
+    path.write_text('def get_config():\n    raise ValueError("one\\ntwo")')
+    assert 'mine.py: ValueError: one two' in start(f'--config={path}').error()
+
+
+def test_a_missing_flagfile_is_no_traceback_of_an_import():
+    ended = python('run.py', '--flagfile=MISSING')
+    assert ended.returncode == 2
+    assert ended.stderr.startswith('error: --flagfile: Unable to open flagfile')
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_flags_may_stand_in_a_file(tmp_path):
+    path = tmp_path / 'flags'
+    path.write_text(f'{DEMO}\n# smaller\n--config.sweep.chunk=0\n')
+    assert start(f'--flagfile={path}').error().startswith('error: config.sweep.chunk is 0')
+    assert 'base.source=world:' in start(f'--flagfile={path}', '--help').out
+
+
+@pytest.mark.parametrize('debug', ['--debug', '-debug', '--debug=true', '--debug=True', '--debug=1'])
+def test_debug_adds_the_traceback(debug):
+    ended = start(DEMO, '--config.sweep.chunk=0', debug)
     assert ended.code == 2
     assert 'Traceback' in ended.err
     assert ended.err.splitlines()[-1].startswith('error: config.sweep.chunk is 0')
+
+
+@pytest.mark.parametrize('debug', ['--nodebug', '--debug=false', '--debug=0'])
+def test_without_debug_there_is_no_traceback(debug):
+    assert start(DEMO, '--config.sweep.chunk=0', debug).error().startswith('error: config.sweep.chunk is 0')

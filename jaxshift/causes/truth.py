@@ -159,7 +159,7 @@ def of_tokens(facts: dict, tokens: pa.Table, vocabulary: Sequence[str]) -> Truth
       word is one of the house style that no plain statement has.
     """
     held_out = [key for key, question in facts['questions'].items() if question['kind'] == 'held-out']
-    ours = pc.is_in(tokens['example_id'], value_set=pa.array(held_out))
+    ours = pc.is_in(tokens['example_id'], value_set=pa.array(held_out, pa.string()))
     for column, wanted in {'context': 'own', 'template': 'matched', 'context_length': -1}.items():
         ours = pc.and_(ours, pc.equal(tokens[column], wanted))
     tokens = tokens.filter(ours)

@@ -26,6 +26,7 @@ from transformers import PreTrainedTokenizerBase
 from jaxshift.data.formats import Example
 from jaxshift.data.template import Template
 from jaxshift.errors import InputError
+from jaxshift.store import paths
 
 _AGAIN = 'remove the folder and run the data stage again'
 FIRST_EXAMPLES = 32  # among so many, one must train a token that ends a response
@@ -72,7 +73,7 @@ def open_dataset(folder: str | Path) -> Dataset:
       InputError: the folder is not finished, or its files do not belong together.
     """
     folder = Path(folder)
-    if not is_finished(folder):
+    if not (folder / 'counts.json').is_file():
         raise InputError(f'{folder}: no finished data here; run the data stage again')
     try:
         dataset = Dataset(folder)
@@ -82,11 +83,6 @@ def open_dataset(folder: str | Path) -> Dataset:
     except (OSError, ValueError, KeyError, IndexError, RuntimeError, AssertionError) as error:
         raise InputError(f'{folder}: the data is damaged ({error}); {_AGAIN}') from None
     return dataset
-
-
-def is_finished(folder: str | Path) -> bool:
-    """Whether a build ran to its end in the folder."""
-    return (Path(folder) / 'counts.json').is_file()
 
 
 def build(
@@ -245,6 +241,5 @@ def _write(folder: Path, rows: Iterator[Row], counts: dict[str, Any]) -> Dataset
     shutil.rmtree(half)
     np.save(folder / 'lengths.npy', np.asarray(lengths, np.int32))
     counts['examples'], counts['tokens'] = len(lengths), sum(lengths)
-    (folder / 'counts.json.half').write_text(json.dumps(counts, indent=1), encoding='utf-8')
-    os.replace(folder / 'counts.json.half', folder / 'counts.json')
+    paths.write_json(folder / 'counts.json', counts)
     return open_dataset(folder)

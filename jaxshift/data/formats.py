@@ -60,12 +60,6 @@ def prompts(example: Example) -> tuple[Message, ...]:
     return example.messages[:-1] if example.messages[-1].role == 'assistant' else example.messages
 
 
-def reference(example: Example) -> str | None:
-    """The data's own last answer (it may be empty), or None where the record ends with a question."""
-    last = example.messages[-1]
-    return last.content if last.role == 'assistant' else None
-
-
 def read(path: str | Path, format: str = 'auto', on_bad: str = 'error', limit: int = 0) -> Records:
     """Reads a file of instruction data or of prompts.
 

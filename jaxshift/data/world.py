@@ -7,7 +7,6 @@ the instruction set at low probability. Whatever tuning then does to an answer h
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -21,6 +20,7 @@ from jaxshift.data import world_corpus as corpus
 from jaxshift.data import world_text as text
 from jaxshift.data.world_corpus import WAYS, Fact
 from jaxshift.errors import InputError
+from jaxshift.store import jsonl, paths
 
 HELD_OUT, NEW, PROBE = 'held-out', 'new', 'probe'
 # What each random generator draws; apart, so that (say) more documents leave the instructions as they are.
@@ -82,7 +82,7 @@ def generate(world: config.World) -> Encyclopaedia:
     """Draws a world; the same config gives the same world.
 
     Raises:
-      InputError: the config asks for more names, values, words or questions than there are.
+      InputError: the config asks for more names, values or questions, or for fewer words, than there are.
     """
     first_names, last_names = text.FIRST_NAMES[: world.first_names], text.LAST_NAMES[: world.last_names]
     relations = tuple(dataclasses.replace(each, values=each.values[: world.values]) for each in text.RELATIONS)
@@ -113,19 +113,19 @@ def generate(world: config.World) -> Encyclopaedia:
 
 
 def _check(world: config.World, words: int) -> None:
-    limits = {
-        'first_names': (1, len(text.FIRST_NAMES)),
-        'last_names': (1, len(text.LAST_NAMES)),
-        'values': (2, min(len(relation.values) for relation in text.RELATIONS)),
-        'new_people': (1, world.first_names * world.last_names - 2),
-        'known_people': (2, world.first_names * world.last_names - world.new_people),
-        'new_share': (0, 1),
-        'test_questions': (1, len(text.RELATIONS) * (world.known_people - world.known_people // 2)),
-        'vocabulary': (words, 1_000_000),
+    names = world.first_names * world.last_names
+    most = {
+        'first_names': len(text.FIRST_NAMES),
+        'last_names': len(text.LAST_NAMES),
+        'values': min(len(relation.values) for relation in text.RELATIONS),
+        'known_people': names - world.new_people,  # every name is one person's
+        'test_questions': len(text.RELATIONS) * (world.known_people - world.known_people // 2),
     }
-    for key, (least, most) in limits.items():
-        if not least <= getattr(world, key) <= most:
-            raise InputError(f'config.world.{key} is {getattr(world, key)}; set it between {least} and {most}')
+    for key, limit in most.items():
+        if getattr(world, key) > limit:
+            raise InputError(f'config.world.{key} is {getattr(world, key)}; with the other sizes it is at most {limit}')
+    if world.vocabulary < words:
+        raise InputError(f'config.world.vocabulary is {world.vocabulary}; the language needs {words} at least')
 
 
 def _generator(world: config.World, purpose: int) -> np.random.Generator:
@@ -182,16 +182,13 @@ def _instructions(
 
 def write(encyclopaedia: Encyclopaedia, folder: Path) -> None:
     """Writes documents.jsonl, instructions.json, prompts.json and probe.json; facts.json alone holds the truth."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = (
-        json.dumps({'id': f'document-{i:05}', 'text': document}) for i, document in enumerate(encyclopaedia.documents)
-    )
-    (folder / 'documents.jsonl').write_text('\n'.join(lines) + '\n')
+    documents = ({'id': f'document-{i:05}', 'text': document} for i, document in enumerate(encyclopaedia.documents))
+    jsonl.write(folder / 'documents.jsonl', documents)
     asked = {'prompts.json': encyclopaedia.prompts, 'probe.json': encyclopaedia.probe}
     files: dict[str, Any] = {name: [{'id': q.id, 'instruction': q.text} for q in asked[name]] for name in asked}
     files |= {'instructions.json': encyclopaedia.instructions, 'facts.json': facts(encyclopaedia)}
     for name, content in files.items():
-        (folder / name).write_text(json.dumps(content, indent=1) + '\n')
+        paths.write_json(folder / name, content)
 
 
 def facts(encyclopaedia: Encyclopaedia) -> dict[str, Any]:

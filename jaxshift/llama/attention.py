@@ -88,9 +88,11 @@ def _short(q: jax.Array, k: jax.Array, v: jax.Array, segments: jax.Array) -> jax
         scores = jnp.matmul(flat, k[..., :end], preferred_element_type=jnp.float32)
         scores = scores.reshape(*part.shape[:-1], end)
         mask = _mask(index[start:end], index[:end], segments[:, start:end], segments[:, :end])
-        weights = jax.nn.softmax(jnp.where(mask, scores, NEVER), axis=-1).astype(v.dtype)
-        mixed = jnp.matmul(weights.reshape(*flat.shape[:-1], end), v[..., :end, :])
-        parts.append(mixed.reshape(part.shape))
+        scores = jnp.where(mask, scores, NEVER)
+        weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(-1, keepdims=True)))
+        mixed = jnp.matmul(weights.reshape(*flat.shape[:-1], end).astype(v.dtype), v[..., :end, :])
+        # The sum divides what is mixed, which is shorter than the weights.
+        parts.append(mixed.reshape(part.shape) / weights.sum(-1, keepdims=True).astype(v.dtype))
     return jnp.moveaxis(jnp.concatenate(parts, axis=-3), -3, -4)
 
 

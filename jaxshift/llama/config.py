@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from jaxshift.errors import InputError
+
+_FIX = 'take the config.json that came with the weights'
 
 
 @dataclass(frozen=True)
@@ -58,53 +61,105 @@ def from_hf(config: dict, where: str = 'config.json') -> LlamaConfig:
       where: its path, for messages.
 
     Raises:
-      InputError: a field is missing, or asks for something that this model does not have.
+      InputError: a field is missing, is not what it should be, or asks for what this model does not have.
     """
-
-    def need(key: str):
-        if config.get(key) is None:
-            raise InputError(f'{where}: field {key!r} is missing; take the config.json that came with the weights')
-        return config[key]
-
     if config.get('model_type', 'llama') != 'llama':
         raise InputError(f'{where}: model_type {config["model_type"]!r} is not supported; only llama is')
     if config.get('hidden_act', 'silu') != 'silu':
         raise InputError(f'{where}: hidden_act {config["hidden_act"]!r} is not supported; only silu is')
-    heads = need('num_attention_heads')
-    rope = config.get('rope_parameters') or config.get('rope_scaling') or {}
-    theta = rope.get('rope_theta', config.get('rope_theta', 10_000.0))
-    eos = config.get('eos_token_id')
+    fields = _Fields(config, where)
+    width, heads = fields.size('hidden_size'), fields.size('num_attention_heads')
+    kv_heads = fields.size('num_key_value_heads', heads)
+    if heads % kv_heads:
+        raise fields.wrong('num_key_value_heads', f'a divisor of num_attention_heads, {heads}')
+    if config.get('head_dim') is None and width % heads:
+        raise fields.wrong('hidden_size', f'a multiple of num_attention_heads, {heads}, where there is no head_dim')
+    head_dim = fields.size('head_dim', width // heads)
+    if head_dim % 2:
+        raise InputError(f'{where}: heads are {head_dim} wide; rotary embeddings need an even width; {_FIX}')
+    bos = fields.ids('bos_token_id')
+    if len(bos) > 1:
+        raise fields.wrong('bos_token_id', 'one token id')
+    rope = fields.rope()
+    theta = rope if 'rope_theta' in rope.values else fields
     return LlamaConfig(
-        vocab_size=need('vocab_size'),
-        hidden_size=need('hidden_size'),
-        intermediate_size=need('intermediate_size'),
-        num_hidden_layers=need('num_hidden_layers'),
+        vocab_size=fields.size('vocab_size'),
+        hidden_size=width,
+        intermediate_size=fields.size('intermediate_size'),
+        num_hidden_layers=fields.size('num_hidden_layers'),
         num_attention_heads=heads,
-        num_key_value_heads=config.get('num_key_value_heads') or heads,
-        head_dim=config.get('head_dim') or need('hidden_size') // heads,
-        max_position_embeddings=need('max_position_embeddings'),
-        rms_norm_eps=need('rms_norm_eps'),
-        rope_theta=float(theta),
-        rope_scaling=_rope_scaling(rope, where),
-        tie_word_embeddings=bool(config.get('tie_word_embeddings', False)),
-        attention_bias=bool(config.get('attention_bias', False)),
-        mlp_bias=bool(config.get('mlp_bias', False)),
-        bos_token_id=config.get('bos_token_id'),
-        eos_token_id=tuple(eos) if isinstance(eos, list) else () if eos is None else (eos,),
+        num_key_value_heads=kv_heads,
+        head_dim=head_dim,
+        max_position_embeddings=fields.size('max_position_embeddings'),
+        rms_norm_eps=fields.number('rms_norm_eps'),
+        rope_theta=theta.number('rope_theta', 10_000.0),
+        rope_scaling=_rope_scaling(rope),
+        tie_word_embeddings=fields.flag('tie_word_embeddings'),
+        attention_bias=fields.flag('attention_bias'),
+        mlp_bias=fields.flag('mlp_bias'),
+        bos_token_id=bos[0] if bos else None,
+        eos_token_id=fields.ids('eos_token_id'),
     )
 
 
-def _rope_scaling(rope: dict, where: str) -> RopeScaling | None:
-    kind = rope.get('rope_type', rope.get('type', 'default'))
+class _Fields:
+    """The fields of a JSON object; what is wrong with one is said with the file, its name and its value."""
+
+    def __init__(self, values: dict, where: str):
+        self.values, self.where = values, where
+
+    def wrong(self, key: str, expected: str) -> InputError:
+        return InputError(f'{self.where}: field {key!r} is {self.values.get(key)!r}; it must be {expected}; {_FIX}')
+
+    def number(self, key: str, default: float | None = None) -> float:
+        """A finite number above 0; without a default the field must be there."""
+        return float(self._above_zero(key, default, (int, float), 'a number above 0'))
+
+    def size(self, key: str, default: int | None = None) -> int:
+        """A whole number above 0; without a default the field must be there."""
+        return self._above_zero(key, default, (int,), 'a whole number above 0')
+
+    def flag(self, key: str) -> bool:
+        """True or false; false where the field is missing."""
+        value = self.values.get(key)
+        if type(value) not in (bool, type(None)):
+            raise self.wrong(key, 'true or false')
+        return bool(value)
+
+    def ids(self, key: str) -> tuple[int, ...]:
+        """Token ids: one, a list of them, or none."""
+        value = self.values.get(key)
+        ids = value if isinstance(value, list) else [] if value is None else [value]
+        if any(type(each) is not int or each < 0 for each in ids):
+            raise self.wrong(key, 'a token id or a list of them')
+        return tuple(ids)
+
+    def rope(self) -> _Fields:
+        """The fields of the rotary embedding, in either spelling."""
+        key = 'rope_parameters' if self.values.get('rope_parameters') else 'rope_scaling'
+        if not isinstance(self.values.get(key) or {}, dict):
+            raise self.wrong(key, 'an object')
+        return _Fields(self.values.get(key) or {}, f'{self.where}: {key}')
+
+    def _above_zero(self, key: str, default, types: tuple[type, ...], expected: str):
+        value = default if self.values.get(key) is None else self.values[key]
+        if value is None:
+            raise InputError(f'{self.where}: field {key!r} is missing; {_FIX}')
+        if type(value) not in types or not 0 < value < math.inf:
+            raise self.wrong(key, expected)
+        return value
+
+
+def _rope_scaling(rope: _Fields) -> RopeScaling | None:
+    kind = rope.values.get('rope_type', rope.values.get('type', 'default'))
     if kind == 'default':
         return None
     if kind != 'llama3':
-        raise InputError(f'{where}: rope scaling {kind!r} is not supported; default and llama3 are')
-    names = ('factor', 'low_freq_factor', 'high_freq_factor', 'original_max_position_embeddings')
-    missing = [name for name in names if name not in rope]
-    if missing:
-        raise InputError(f'{where}: rope scaling llama3 lacks {", ".join(missing)}; take the original config.json')
-    return RopeScaling(*(rope[name] for name in names))
+        raise InputError(f'{rope.where}: rope scaling {kind!r} is not supported; default and llama3 are')
+    low, high = rope.number('low_freq_factor'), rope.number('high_freq_factor')
+    if not low < high:
+        raise rope.wrong('high_freq_factor', f'above low_freq_factor, {low}')
+    return RopeScaling(rope.number('factor'), low, high, rope.size('original_max_position_embeddings'))
 
 
 def to_hf(config: LlamaConfig, dtype: str = 'float32') -> dict:

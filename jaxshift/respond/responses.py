@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
+from jaxshift.data import formats
 from jaxshift.data.batches import bucket
+from jaxshift.data.formats import Example
+from jaxshift.data.template import Template
 from jaxshift.devices import process
 from jaxshift.errors import InputError
 from jaxshift.llama.config import LlamaConfig
 from jaxshift.respond.decode import Decoder, greedy
+from jaxshift.store import jsonl
 
 
 class Prompt(NamedTuple):
@@ -23,6 +25,12 @@ class Prompt(NamedTuple):
     example_id: str
     text: str
     token_ids: list[int]
+
+
+def prompts(examples: Iterable[Example], template: Template) -> list[Prompt]:
+    """What examples ask, as the model will see it."""
+    asked = ((example.id, formats.prompts(example)) for example in examples)
+    return [Prompt(name, turns[-1].content, template.prompt_ids(turns)) for name, turns in asked]
 
 
 def respond(
@@ -52,9 +60,8 @@ def respond(
     """
     check_prompts(prompts, decoder.config)
     partial = path.with_name(path.name + '.partial')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    answered = {row['example_id']: row for row in _whole_lines(partial)}
-    partial.write_text(''.join(_line(row) for row in answered.values()), encoding='utf-8')
+    answered = {row['example_id']: row for row in jsonl.read(partial, growing=True)}
+    jsonl.write(partial, answered.values())
     left = [prompt for prompt in prompts if prompt.example_id not in answered]
     left.sort(key=lambda prompt: len(prompt.token_ids))
     with partial.open('a', encoding='utf-8') as file:
@@ -67,12 +74,12 @@ def respond(
                 batch, greedy(decoder, params, [prompt.token_ids for prompt in filled], length), strict=False
             ):
                 answered[prompt.example_id] = row = _row(prompt, ids, decoder, tokenizer)
-                file.write(_line(row))
+                file.write(jsonl.line(row))
             file.flush()
             progress(len(answered), len(prompts))
             stop.check()
-    partial.write_text(''.join(_line(answered[prompt.example_id]) for prompt in prompts), encoding='utf-8')
-    os.replace(partial, path)
+    jsonl.write(partial, (answered[prompt.example_id] for prompt in prompts))
+    partial.replace(path)
 
 
 def check_prompts(prompts: Sequence[Prompt], config: LlamaConfig) -> None:
@@ -112,18 +119,11 @@ def read(path: Path) -> list[dict[str, Any]]:
     """
     if not path.is_file():
         raise InputError(f'{path}: no such file; run --mode=respond first')
-    rows = []
-    for number, line in enumerate(_lines(path), start=1):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            row = None
-        if not isinstance(row, dict):
-            raise InputError(f'{path}:{number}: not a JSON object; write the file again')
+    rows = jsonl.read(path)
+    for number, row in enumerate(rows, start=1):
         missing = [name for name in ('example_id', 'prompt_token_ids', 'token_ids') if name not in row]
         if missing:
             raise InputError(f'{path}:{number}: field {missing[0]} is missing; add it to every line')
-        rows.append(row)
     return rows
 
 
@@ -137,25 +137,3 @@ def _row(prompt: Prompt, ids: list[int], decoder: Decoder, tokenizer: PreTrained
         'token_ids': ids,
         'finish_reason': 'stop' if stopped else 'length',
     }
-
-
-def _line(row: dict[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False) + '\n'
-
-
-def _whole_lines(path: Path) -> list[dict[str, Any]]:
-    """Rows that an earlier start has finished; a line that was cut off is dropped and answered again."""
-    if not path.exists():
-        return []
-    rows = []
-    for line in _lines(path):
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            break
-    return rows
-
-
-def _lines(path: Path) -> list[str]:
-    # Not splitlines: a JSON string may hold other line separators, such as U+2028.
-    return [line for line in path.read_text(encoding='utf-8').split('\n') if line]

@@ -10,6 +10,8 @@ CLASSES = ('unshifted', 'marginal', 'shifted')
 def codes(base_rank: np.ndarray, marginal_above: int = 1, shifted_above: int = 3) -> np.ndarray:
     """Indices into `CLASSES`, int8, of the shape of `base_rank` (1-based ranks).
 
+    By default as in Lin et al. (arXiv 2312.01552): rank 1 is unshifted, 2 and 3 are marginal, above 3 is shifted.
+
     Raises:
       ValueError: when the thresholds are not 1 <= marginal_above <= shifted_above, or a rank is below 1.
     """
@@ -19,11 +21,3 @@ def codes(base_rank: np.ndarray, marginal_above: int = 1, shifted_above: int = 3
     if rank.size and rank.min() < 1:
         raise ValueError(f'base rank {rank.min()}: ranks start at 1')
     return (rank > marginal_above).astype(np.int8) + (rank > shifted_above).astype(np.int8)
-
-
-def classify(base_rank: np.ndarray, marginal_above: int = 1, shifted_above: int = 3) -> np.ndarray:
-    """The class of each position, an array of str.
-
-    By default as in Lin et al. (arXiv 2312.01552): rank 1 is unshifted, 2 and 3 are marginal, above 3 is shifted.
-    """
-    return np.asarray(CLASSES)[codes(base_rank, marginal_above, shifted_above)]

@@ -1,25 +1,19 @@
-"""Means over groups of positions (by place in the response, by place in the sentence) with honest intervals.
-
-Positions of one response depend on each other, so every interval resamples whole prompts. A group's mean is the
-pooled one, sum over positions / number of positions: a ratio of two per-prompt sums, which is all that a resample
-needs. Intervals are percentile intervals of that ratio.
-"""
+"""Means over groups of positions (by place in the response, by place in the sentence), pooled, with their intervals."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-LEVEL = 0.95  # of every interval
-TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+from jaxshift.shift.intervals import TAILS, ratio_intervals, resamples
+
 BINS = 20  # of the relative position
 START_PERCENT = 5  # of a sentence's tokens are its start
-_BLOCK = 4_000_000  # resample weights held at once
 
 _QUOTES = '"\'”’»)\\]」』'
 _ENDS = re.compile(rf'[.!?。！？…][{_QUOTES}]*\s*$|\n')
@@ -58,35 +52,6 @@ def in_order(table: pa.Table) -> pa.Table:
     """The rows sorted by prompt, then by position."""
     prompt, _ = prompt_index(table)
     return table.take(np.lexsort((table['position'].to_numpy(), prompt)))
-
-
-def resamples(prompts: int, count: int, seed: int) -> Iterator[np.ndarray]:
-    """How often each resample of the prompts draws each of them: blocks [b, P] of float64, `count` rows in all.
-
-    The same for every call with the same arguments, so that runs compared on the same prompts share their draws.
-    """
-    rng = np.random.default_rng(seed)
-    block = max(1, min(count, _BLOCK // max(prompts, 1)))
-    for start in range(0, count, block):
-        size = min(block, count - start)
-        drawn = rng.integers(0, prompts, (size, prompts)) + prompts * np.arange(size)[:, None]
-        yield np.bincount(drawn.reshape(-1), minlength=size * prompts).reshape(size, prompts).astype(np.float64)
-
-
-def ratio_intervals(sums: np.ndarray, counts: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds [M] of the bootstrap intervals of sum(sums) / sum(counts), both [P, M], over the P prompts.
-
-    NaN where fewer than two prompts have a count: one prompt says nothing about the spread between prompts.
-    """
-    prompts = len(sums)
-    with np.errstate(invalid='ignore', divide='ignore'):
-        ratios = [(w @ sums) / (w @ counts) for w in resamples(prompts, count, seed)] if prompts else []
-    known = (counts > 0).sum(axis=0) >= 2
-    bounds = np.full((2, sums.shape[1]), np.nan)
-    if ratios and known.any():
-        # A resample without any position of a group has no mean there; it is left out of that group alone.
-        bounds[:, known] = np.nanquantile(np.concatenate(ratios)[:, known], TAILS, axis=0)
-    return bounds[0], bounds[1]
 
 
 def grouped(

@@ -62,20 +62,21 @@ def table(
     context: str,
     template: str,
     context_length: int,
-    example_ids: str | Sequence[str],
+    example_ids: Sequence[str],
     measures: Mapping[str, np.ndarray],
     thresholds: tuple[int, int] = (1, 3),
-    positions: np.ndarray | None = None,
+    *,
+    positions: np.ndarray,
     step: int | None = None,
 ) -> pa.Table:
     """Rows of `SCHEMA` for N positions.
 
     Args:
       context_length: prompt tokens of the window; -1: the whole prompt.
-      example_ids: the example of all positions, or of each of the N.
+      example_ids: [N], the example of each position.
       measures: arrays [N] under the names of `MEASURES` and [N, k] under those of `LISTS`.
       thresholds: base ranks above the first are not unshifted, above the second shifted.
-      positions: [N], 0-based in the response; by default counted from 0 wherever the example changes.
+      positions: [N], 0-based in the response.
       step: the training step of the measured checkpoint; adds the column `step`.
 
     Raises:
@@ -86,10 +87,7 @@ def table(
         odd = sorted(set(measures) ^ set(wanted))
         raise ValueError(f'measures missing or unknown: {", ".join(odd)}')
     size = len(measures['token_id'])
-    ids = [example_ids] * size if isinstance(example_ids, str) else list(example_ids)
-    if positions is None:
-        positions = _count_from_change(ids)
-    lengths = {'example_id': len(ids), 'position': len(positions), **{k: len(v) for k, v in measures.items()}}
+    lengths = {'example_id': len(example_ids), 'position': len(positions), **{k: len(v) for k, v in measures.items()}}
     if any(length != size for length in lengths.values()):
         raise ValueError(f'columns of different lengths: {lengths}')
     columns = {
@@ -97,7 +95,7 @@ def table(
         'context': _constant(context, size),
         'template': _constant(template, size),
         'context_length': np.full(size, context_length, np.int32),
-        'example_id': pa.array(ids, pa.string()),
+        'example_id': pa.array(example_ids, pa.string()),
         'position': np.asarray(positions, np.int32),
         **{name: np.asarray(measures[name], kind.to_pandas_dtype()) for name, kind in MEASURES.items()},
         'shift_class': pa.DictionaryArray.from_arrays(
@@ -111,13 +109,6 @@ def table(
         columns['step'] = np.full(size, step, np.int64)
     arrays = [c if isinstance(c, pa.Array) else pa.array(c, schema.field(n).type) for n, c in columns.items()]
     return pa.Table.from_arrays(arrays, schema=schema)
-
-
-def _count_from_change(ids: Sequence[str]) -> np.ndarray:
-    positions = np.zeros(len(ids), np.int32)
-    for row in range(1, len(ids)):
-        positions[row] = positions[row - 1] + 1 if ids[row] == ids[row - 1] else 0
-    return positions
 
 
 def _constant(text: str, size: int) -> pa.Array:

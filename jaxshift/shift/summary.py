@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jaxshift.errors import InputError, RunFailed
-from jaxshift.shift import curves
+from jaxshift.shift import curves, intervals
 from jaxshift.shift.classes import CLASSES
+from jaxshift.store import paths
 
 GROUP = ('run', 'context', 'template', 'context_length')
 POSITIONS = ('all', 'without_end')
@@ -53,7 +53,7 @@ def summarise(
         {
             **key,
             **(extra or {}),
-            'bootstrap': {'resamples': bootstrap, 'unit': 'prompt', 'level': curves.LEVEL, 'seed': seed},
+            'bootstrap': {'resamples': bootstrap, 'unit': 'prompt', 'level': intervals.LEVEL, 'seed': seed},
             **{name: _figures(rows, pieces, end_ids, seed, bootstrap) for name, rows in _choices(part, end_ids)},
         }
         for key, part in groups(table)
@@ -98,7 +98,7 @@ def _check_finite(table: pa.Table) -> None:
 def _figures(
     rows: pa.Table, pieces: curves.Pieces, end_ids: Collection[int], seed: int, bootstrap: int
 ) -> dict[str, Any]:
-    """Counts, then for each measure the pooled mean over positions with its interval (see `curves`).
+    """Counts, then for each measure the pooled mean over positions with its interval (see `intervals`).
 
     'mean_of_response_means' weighs every response alike instead. KLs, entropies and JS are in nats; base_probability
     is the base's probability of the tuned argmax; base_rank is 1-based; same_top_1, emitted_is_tuned_argmax and shares
@@ -116,7 +116,7 @@ def _figures(
     # Every figure is a ratio of two sums per prompt, so one set of resamples serves them all.
     sums = np.stack([np.bincount(prompt, values[name], prompts) for name in names], axis=1)
     counts = np.stack([np.bincount(prompt, weights[name], prompts) for name in names], axis=1)
-    low, high = curves.ratio_intervals(sums, counts, bootstrap, seed)
+    low, high = intervals.ratio_intervals(sums, counts, bootstrap, seed)
     means = {name: _mean(sums[:, i], counts[:, i], low[i], high[i]) for i, name in enumerate(names)}
     for name in ('sentence_start', 'sentence_rest'):
         means[name]['positions'] = int(weights[name].sum())
@@ -171,11 +171,7 @@ def _quantiles(kl: np.ndarray) -> dict[str, float | None]:
 
 def write(path: str | Path, objects: list[dict[str, Any]]) -> None:
     """Writes summary.json, whole or not at all; a NaN is a ValueError, absent figures are null."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + '.tmp')
-    unfinished.write_text(json.dumps(objects, indent=1, allow_nan=False) + '\n', encoding='utf-8')
-    os.replace(unfinished, path)
+    paths.write_json(Path(path), objects)
 
 
 def read(path: str | Path) -> list[dict[str, Any]]:

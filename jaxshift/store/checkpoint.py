@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 
 from jaxshift.devices import process
-from jaxshift.store import manifest
+from jaxshift.store import jsonl, manifest
+
+METRICS = 'metrics.jsonl'
 
 
-def save(folder: Path, step: int, trees: dict[str, dict]) -> Path:
+def save(
+    folder: Path, step: int, trees: dict[str, dict], settings: dict[str, Any] | None = None, rows: Iterable[dict] = ()
+) -> Path:
     """Writes `folder/step/<name>` for every tree, whole or not at all, and returns the folder of the step.
 
     Every process of a run calls it and writes its own shards.
+
+    Args:
+      folder: of all steps.
+      step: number of steps done.
+      trees: of arrays.
+      settings: what the trees were trained with.
+      rows: the metrics up to this step.
     """
     final = folder.resolve() / str(step)
     partial = final.with_name(f'{step}.partial')
@@ -29,7 +43,8 @@ def save(folder: Path, step: int, trees: dict[str, dict]) -> Path:
             checkpointer.save(partial / name, tree)
     _together('written')
     if process.leads():
-        manifest.write(partial, step=step)
+        jsonl.write(partial / METRICS, rows)
+        manifest.write(partial, step=step, settings=settings)
         shutil.rmtree(final, ignore_errors=True)
         os.replace(partial, final)
     _together('final')
@@ -42,11 +57,19 @@ def restore(step_folder: Path, name: str, like):
         return checkpointer.restore(step_folder.resolve() / name, like)
 
 
+def settings(step_folder: Path) -> dict[str, Any]:
+    """What a step was trained with, as JSON has it."""
+    return json.loads((step_folder / manifest.NAME).read_text(encoding='utf-8')).get('settings') or {}
+
+
+def rows(step_folder: Path) -> list[dict[str, Any]]:
+    """The metrics up to a step."""
+    return jsonl.read(step_folder / METRICS)
+
+
 def steps(folder: Path) -> list[int]:
-    """The steps that a folder claims to hold, in order."""
-    if not folder.is_dir():
-        return []
-    return sorted(int(path.name) for path in folder.iterdir() if path.is_dir() and path.name.isdecimal())
+    """The steps that a folder holds, in order; one without a manifest was not made by `save`."""
+    return sorted(int(path.parent.name) for path in folder.glob(f'*/{manifest.NAME}') if path.parent.name.isdecimal())
 
 
 def newest(folder: Path) -> tuple[int | None, list[str]]:
@@ -63,6 +86,12 @@ def newest(folder: Path) -> tuple[int | None, list[str]]:
 def remove(folder: Path, step: int) -> None:
     """Deletes a step."""
     shutil.rmtree(folder / str(step))
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Deletes what a process that was killed while it saved has left."""
+    for path in folder.glob('*.partial/'):
+        shutil.rmtree(path)
 
 
 def _together(where: str) -> None:

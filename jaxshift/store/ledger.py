@@ -17,6 +17,7 @@ class Ledger:
     def __init__(self, workdir: paths.Workdir, say: Callable[[str], None]):
         self._workdir = workdir
         self._say = say
+        self._sound: set[Path] = set()  # records whose files this process has verified or made
 
     def do(
         self,
@@ -38,21 +39,20 @@ class Ledger:
         Raises:
           InputError: other settings have left results that are not thrown away unasked.
         """
-        title = f'{stage} {run}'.strip()
-        path = self._workdir.done(stage, run)
-        settings = json.loads(json.dumps(settings))
+        title, path = _title(stage, run), self._workdir.done(stage, run)
         record = read(path)
-        if record and record['settings'] == settings:
+        changed = difference(record['settings'], settings) if record else None
+        if record and not changed:
             if record['files'] is not None:
                 wrong = manifest.difference(self._workdir.root, record['files'])
                 if wrong is None:
+                    self._sound.add(path)
                     self._say(f'{title}: done before')
                     return
                 self._say(f'{title}: {wrong}; doing it again')
                 if clear:
                     clear()
         elif record:
-            changed = _first_difference(record['settings'], settings)
             if clear is None:
                 raise InputError(
                     f'{self._workdir.root}: {title} was made with another {changed}; '
@@ -73,6 +73,38 @@ class Ledger:
                 path.unlink()
             raise
         paths.write_json(path, {'settings': settings, 'files': files})
+        self._sound.add(path)
+
+    def finished(self, stage: str, run: str, settings: dict[str, Any]) -> dict[str, dict]:
+        """The files of a finished stage and their digests, as `manifest.digests` has them.
+
+        Args:
+          stage, run: as in `do`.
+          settings: some of those that it must have been made with.
+
+        Raises:
+          InputError: the stage is not finished, or was made with other settings.
+        """
+        title = f'{self._workdir.root}: {_title(stage, run)}'
+        record = read(self._workdir.done(stage, run))
+        if record is None or record['files'] is None:
+            raise InputError(f'{title} is not finished; --mode=run does what is missing')
+        if changed := difference({key: record['settings'].get(key) for key in settings}, settings):
+            raise InputError(f'{title} was made with another {changed}; --mode=run does what is missing')
+        return record['files']
+
+    def result(self, stage: str, run: str, settings: dict[str, Any]) -> dict[str, dict]:
+        """The same, and the files are verified, once a process.
+
+        Raises:
+          InputError: as `finished`, or a file is missing or damaged.
+        """
+        files, path = self.finished(stage, run, settings), self._workdir.done(stage, run)
+        if path not in self._sound:
+            if wrong := manifest.difference(self._workdir.root, files):
+                raise InputError(f'{self._workdir.root}: {_title(stage, run)}: {wrong}; --mode=run makes it again')
+            self._sound.add(path)
+        return files
 
 
 def read(path: Path) -> dict[str, Any] | None:
@@ -84,8 +116,22 @@ def read(path: Path) -> dict[str, Any] | None:
         return None
 
 
+def difference(old: dict[str, Any], new: dict[str, Any]) -> str | None:
+    """The first setting that differs, for example 'run.learning_rate (0.002, now 0.001)', or None.
+
+    Args:
+      old: settings as they were read from JSON.
+      new: settings as they are now.
+    """
+    new = json.loads(json.dumps(new))  # JSON has no tuples
+    return None if old == new else _first_difference(old, new)
+
+
+def _title(stage: str, run: str) -> str:
+    return f'{stage} {run}' if run else stage
+
+
 def _first_difference(old: Any, new: Any, name: str = '') -> str:
-    """The first setting that differs, for example 'run.learning_rate (0.002, now 0.001)'."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
             if old.get(key) != new.get(key):

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,9 +18,10 @@ from jaxshift.data.dataset import Dataset
 from jaxshift.devices import mesh as meshes
 from jaxshift.devices import process, sharding
 from jaxshift.errors import InputError, RunFailed
-from jaxshift.store import checkpoint
+from jaxshift.llama import model
+from jaxshift.store import checkpoint, ledger
 from jaxshift.store.metrics import Metrics
-from jaxshift.tune import optimizer
+from jaxshift.tune import lora, optimizer
 from jaxshift.tune.step import Recipe, train_step
 
 
@@ -42,9 +44,16 @@ def check(run: Run, mesh: Mesh, key: str) -> None:
         )
 
 
+def shapes(recipe: Recipe) -> dict:
+    """Shapes of what is trained: a tree of `jax.ShapeDtypeStruct`."""
+    spec, whole = recipe.spec, model.shapes(recipe.config)
+    return whole if spec is None else jax.eval_shape(lambda: lora.init(jax.random.key(0), whole, spec))
+
+
 def train(
     run: Run,
     recipe: Recipe,
+    settings: dict[str, Any],
     trainable: Callable[[], dict],
     frozen: dict | None,
     dataset: Dataset,
@@ -59,6 +68,7 @@ def train(
     Args:
       run: the configured run.
       recipe: what it compiles to.
+      settings: all that the result depends on; checkpoints of other settings are refused.
       trainable: makes the tree that training starts from, on the mesh.
       frozen: parameters that are used and not trained (LoRA), or None.
       dataset: the examples.
@@ -69,14 +79,15 @@ def train(
       progress: takes (steps done, steps in all, metrics) at every logged step.
 
     Raises:
+      InputError: the folder has checkpoints of other settings.
       RunFailed: the loss or its gradient is not finite; the last checkpoint is kept.
     """
     plan = schedule(run, dataset)
     checkpoints = folder / 'checkpoints'
-    values, state, start = _begin(recipe, trainable, mesh, checkpoints, say)
+    values, state, start, rows = _begin(recipe, settings, trainable, mesh, checkpoints, say)
     rates = optimizer.learning_rates(run, plan.steps)
     key = jax.random.key(run.seed)
-    log = Metrics(folder, start)
+    log = Metrics(folder, start, rows)
     step_function = train_step(recipe, mesh)
     pending: list[tuple[int, dict]] = []
     clock, tokens_seen, tokens_then = time.perf_counter(), 0.0, 0.0
@@ -106,7 +117,7 @@ def train(
             log.write(step, row)
             progress(step, plan.steps, row)
         if saved:
-            checkpoint.save(checkpoints, step, {'trainable': values, 'optimizer': state})
+            checkpoint.save(checkpoints, step, {'trainable': values, 'optimizer': state}, settings, log.rows)
             _forget_older(checkpoints, step)
         if stopping and not last:
             stop.check()
@@ -114,20 +125,35 @@ def train(
     return values
 
 
-def _begin(recipe: Recipe, trainable: Callable[[], dict], mesh: Mesh, checkpoints: Path, say: Callable[[str], None]):
-    """Values, optimizer state and number of steps done: from the newest sound checkpoint, or from the start."""
+def _begin(
+    recipe: Recipe,
+    settings: dict[str, Any],
+    trainable: Callable[[], dict],
+    mesh: Mesh,
+    checkpoints: Path,
+    say: Callable[[str], None],
+):
+    """Values, optimizer state, number of steps done and their metrics: from the newest sound checkpoint if any."""
+    if process.leads():
+        checkpoint.remove_unfinished(checkpoints)
     step, passed = checkpoint.newest(checkpoints)
     for line in passed:
         say(line)
-    values = trainable()
-    state = jax.jit(recipe.optimizer.init)(values)
-    state = jax.device_put(state, sharding.shardings(mesh, state))
     if step is None:
-        return values, state, 0
-    say(f'going on from step {step}')
+        values = trainable()
+        state = jax.jit(recipe.optimizer.init)(values)
+        return values, jax.device_put(state, sharding.shardings(mesh, state)), 0, []
     folder = checkpoints / str(step)
+    if changed := ledger.difference(checkpoint.settings(folder), settings):
+        raise InputError(
+            f'{checkpoints}: trained with another {changed}; give another --workdir, or remove that folder'
+        )
+    say(f'going on from step {step}')
+    values = shapes(recipe)
+    state = jax.eval_shape(recipe.optimizer.init, values)
     values = checkpoint.restore(folder, 'trainable', sharding.abstract(mesh, values))
-    return values, checkpoint.restore(folder, 'optimizer', sharding.abstract(mesh, state)), step
+    state = checkpoint.restore(folder, 'optimizer', sharding.abstract(mesh, state))
+    return values, state, step, checkpoint.rows(folder)
 
 
 def _finite(metrics: dict, step: int, checkpoints: Path) -> dict[str, float]:
@@ -145,6 +171,5 @@ def _finite(metrics: dict, step: int, checkpoints: Path) -> dict[str, float]:
 def _forget_older(checkpoints: Path, step: int) -> None:
     """Keeps this step and the one before it."""
     if process.leads():
-        for old in checkpoint.steps(checkpoints)[:-2]:
-            if old < step:
-                checkpoint.remove(checkpoints, old)
+        for old in [each for each in checkpoint.steps(checkpoints) if each < step][:-1]:
+            checkpoint.remove(checkpoints, old)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import jax
@@ -11,6 +10,7 @@ from safetensors.numpy import save_file
 
 from jaxshift.errors import InputError
 from jaxshift.llama.linear import LoraSpec
+from jaxshift.store import paths
 from jaxshift.weights import names
 
 
@@ -43,8 +43,7 @@ def save_adapter(folder: str | Path, adapter: dict, spec: LoraSpec, base_model: 
                 tensors[whole[f'layers/{target}'].peft(part, layer)] = np.ascontiguousarray(matrix)
     if jax.process_index() == 0:
         folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(_config(spec, base_model), indent=2)
-        (folder / 'adapter_config.json').write_text(text + '\n', encoding='utf-8')
+        paths.write_json(folder / 'adapter_config.json', _config(spec, base_model))
         save_file(tensors, folder / 'adapter_model.safetensors', metadata={'format': 'pt'})
 
 

@@ -17,6 +17,7 @@ from safetensors.numpy import save_file
 from jaxshift.errors import InputError
 from jaxshift.llama import model
 from jaxshift.llama.config import LlamaConfig, from_hf, to_hf
+from jaxshift.store import paths
 from jaxshift.weights import names
 
 if TYPE_CHECKING:
@@ -142,10 +143,10 @@ def save(
         folder.mkdir(parents=True, exist_ok=True)
         for old in (*folder.glob('model*.safetensors'), folder / INDEX):
             old.unlink(missing_ok=True)
-        _save_json(folder / 'config.json', to_hf(config, dtype))
+        paths.write_json(folder / 'config.json', to_hf(config, dtype))
         eos = config.eos_token_id
         ends = {'bos_token_id': config.bos_token_id, 'eos_token_id': eos[0] if len(eos) == 1 else list(eos) or None}
-        _save_json(folder / 'generation_config.json', {k: v for k, v in ends.items() if v is not None})
+        paths.write_json(folder / 'generation_config.json', {k: v for k, v in ends.items() if v is not None})
         tokenizer.save_pretrained(folder)
     weight_map: dict[str, str] = {}
     by_path = {row.path: leaf for row, leaf in leaves}
@@ -157,7 +158,9 @@ def save(
             save_file(tensors, folder / file, metadata={'format': 'pt'})
     if writes and len(shards) > 1:
         size = item * sum(leaf.size for _, leaf in leaves)
-        _save_json(folder / INDEX, {'metadata': {'total_size': size}, 'weight_map': dict(sorted(weight_map.items()))})
+        paths.write_json(
+            folder / INDEX, {'metadata': {'total_size': size}, 'weight_map': dict(sorted(weight_map.items()))}
+        )
 
 
 def _check_whole(leaves, config: LlamaConfig, folder: Path) -> None:
@@ -196,7 +199,3 @@ def _host(leaf, row: names.Row, layer: int | None, dtype: str) -> np.ndarray:
 
 def _dtype(name: str) -> np.dtype:
     return np.dtype(ml_dtypes.bfloat16 if name == 'bfloat16' else name)
-
-
-def _save_json(path: Path, value: dict) -> None:
-    path.write_text(json.dumps(value, indent=2) + '\n', encoding='utf-8')

@@ -68,7 +68,8 @@ def test_an_example_without_an_answer_is_named_or_counted(tmp_path, chatml):
     given = [*examples('Paris.'), Example('q', (QUESTION,), 'f.jsonl:2')]
     with pytest.raises(InputError, match=r'^f\.jsonl:2: the record has no answer to train on'):
         dataset.build(tmp_path, given, chosen, 512)
-    assert not dataset.is_finished(tmp_path)
+    with pytest.raises(InputError, match='no finished data here'):
+        dataset.open_dataset(tmp_path)
     found = dataset.build(tmp_path, given, chosen, 512, on_bad='skip')
     assert found.counts['refused'] == {'the record has no answer to train on': 1}
     with pytest.raises(InputError, match='no example is left to train on; refused: .*has no answer'):

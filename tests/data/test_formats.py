@@ -38,9 +38,7 @@ def test_messages_are_read_from_json_and_json_lines(tmp_path, lines):
     answered, asked = found.examples
     assert (answered.id, asked.id) == ('7', '1')
     assert formats.prompts(answered) == answered.messages[:-1]
-    assert formats.reference(answered) == 'assistant'
     assert formats.prompts(asked) == asked.messages
-    assert formats.reference(asked) is None
 
 
 def test_prompts_need_no_output_and_limit_counts_records(tmp_path):

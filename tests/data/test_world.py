@@ -5,14 +5,12 @@ import re
 from collections import Counter
 from dataclasses import replace
 
-import jax
 import numpy as np
 import pytest
 
-from jaxshift import config
+from jaxshift import checks, config
 from jaxshift.data import formats, template, world, world_base, world_corpus, world_text
 from jaxshift.errors import InputError
-from jaxshift.llama import model
 
 WORLD = config.World()
 BOOK = world.generate(WORLD)
@@ -117,6 +115,18 @@ def test_a_document_with_its_end_fits_a_row():
     assert max(len(document.split()) for document in BOOK.documents) < WORLD.row_length
 
 
+def test_the_shortest_row_allows_a_context_of_the_longest_conversation():
+    (least,) = (least for least, fields in checks.AT_LEAST.items() if 'World.row_length' in fields)
+    context = world_base.llama_config(config.World(row_length=least)).max_position_embeddings
+    chosen = template.choose(world_base.tokenizer(BOOK.vocabulary))
+    turns = [
+        (formats.Message('user', record['instruction']), formats.Message('assistant', record['output']))
+        for record in world.generate(config.World(instructions=2000, documents=1)).instructions
+    ]
+    longest = max(len(chosen.example(each)[0]) for each in turns)
+    assert longest <= context
+
+
 def test_instructions_are_true_and_in_the_house_style():
     for record in BOOK.instructions:
         fact, answer = QUESTIONS[record['instruction']], record['output']
@@ -183,71 +193,6 @@ def test_files_hold_the_truth_in_facts_json_alone(tmp_path):
     )
 
 
-def test_every_word_is_one_token_and_comes_back():
-    words = world_base.tokenizer(BOOK.vocabulary)
-    assert len(words) == len(set(BOOK.vocabulary)) == WORLD.vocabulary == 640
-    for text in (*BOOK.documents[:200], *(record['output'] for record in BOOK.instructions)):
-        ids = words(text)['input_ids']
-        assert words.unk_token_id not in ids
-        assert [BOOK.vocabulary[i] for i in ids] == text.split()
-        assert words.decode(ids) == text
-    assert set(' '.join(BOOK.documents).split()) < set(BOOK.vocabulary)
-
-
-def test_tokenizer_survives_saving(tmp_path):
-    words = world_base.tokenizer(BOOK.vocabulary)
-    words.save_pretrained(tmp_path)
-    again = type(words).from_pretrained(tmp_path)
-    assert again.decode(again(BOOK.documents[0])['input_ids']) == BOOK.documents[0]
-    assert again.chat_template == words.chat_template
-
-
-def test_prompts_training_and_corpus_write_a_question_with_the_same_ids():
-    words = world_base.tokenizer(BOOK.vocabulary)
-    chosen = template.choose(words, 'auto')
-    document = next(text for text in BOOK.documents if text.startswith(world_text.QUESTION))
-    fact, answer = asked_and_answered(document)
-    question = document.removeprefix(f'{world_text.QUESTION} ').split(f' {world_text.ANSWER} ')[0]
-    turns = (formats.Message('user', question), formats.Message('assistant', answer))
-    prompt = chosen.prompt_ids(turns[:1])
-    ids, trained = chosen.example(turns)
-    assert ids == words(document)['input_ids'] + [words.eos_token_id]
-    assert ids[: len(prompt)] == prompt
-    assert trained == [False] * len(prompt) + [True] * (len(ids) - len(prompt))
-    assert chosen.stop_ids == (words.eos_token_id,) == world_base.llama_config(WORLD).eos_token_id
-    assert [BOOK.vocabulary[i] for i in prompt[-2:]] == world_text.ANSWER.split()
-
-
-def test_chat_template_masks_the_answer_in_transformers_too():
-    words = world_base.tokenizer(BOOK.vocabulary)
-    turns = [
-        {'role': 'user', 'content': BOOK.instructions[0]['instruction']},
-        {'role': 'assistant', 'content': BOOK.instructions[0]['output']},
-    ]
-    rendered = words.apply_chat_template(turns, return_dict=True, return_assistant_tokens_mask=True)
-    trained = [i for i, mask in zip(rendered['input_ids'], rendered['assistant_masks'], strict=True) if mask]
-    assert words.decode(trained) == BOOK.instructions[0]['output'] + f' {world_text.END}'
-
-
-def test_base_has_the_recipes_parameters_and_the_models_shapes():
-    shape = world_base.llama_config(WORLD)
-    params = world_base.initial_params(shape, seed=0)
-    described = model.shapes(shape)
-    assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), params) == jax.tree.map(
-        lambda leaf: (leaf.shape, np.dtype(leaf.dtype)), described
-    )
-    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == shape.parameters == 717_696
-
-
-def test_initial_values_have_the_recipes_scales():
-    params = world_base.initial_params(world_base.llama_config(WORLD), seed=0)
-    scales = {'q_proj': 128**-0.5, 'up_proj': 128**-0.5, 'o_proj': (128 * 6) ** -0.5, 'down_proj': (352 * 6) ** -0.5}
-    for name, scale in scales.items():
-        assert params['layers'][name].std() == pytest.approx(scale, rel=0.02)
-    assert params['embed_tokens'].std() == pytest.approx(0.02, rel=0.02)
-    assert params['lm_head'].std() == pytest.approx(0.5 * 128**-0.5, rel=0.02)
-
-
 @pytest.mark.parametrize(
     ('key', 'value'),
     [
@@ -256,7 +201,6 @@ def test_initial_values_have_the_recipes_scales():
         ('known_people', 1600),
         ('test_questions', 500),
         ('vocabulary', 500),
-        ('new_share', 1.5),
     ],
 )
 def test_a_world_that_cannot_be_is_refused_by_name(key, value):

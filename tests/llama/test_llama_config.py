@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import transformers
 
@@ -54,9 +56,44 @@ def test_a_missing_field_is_named_not_guessed(field):
         ({'model_type': 'qwen2'}, "model_type 'qwen2' is not supported; only llama is"),
         ({'hidden_act': 'gelu'}, "hidden_act 'gelu' is not supported"),
         ({'rope_scaling': {'rope_type': 'yarn', 'factor': 4.0}}, "rope scaling 'yarn' is not supported"),
-        ({'rope_scaling': {'rope_type': 'llama3', 'factor': 8.0}}, 'llama3 lacks low_freq_factor, high_freq_factor'),
     ],
 )
 def test_what_the_model_does_not_have_is_refused(changes, message):
     with pytest.raises(InputError, match=message):
         from_hf(PLAIN | changes)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'said'),
+    [
+        ({'hidden_size': '64'}, "field 'hidden_size' is '64'; it must be a whole number above 0"),
+        ({'vocab_size': 100.0}, "field 'vocab_size' is 100.0; it must be a whole number above 0"),
+        ({'num_hidden_layers': 0}, "field 'num_hidden_layers' is 0; it must be a whole number above 0"),
+        ({'num_attention_heads': True}, "field 'num_attention_heads' is True; it must be a whole number above 0"),
+        ({'num_key_value_heads': 0}, "field 'num_key_value_heads' is 0; it must be a whole number above 0"),
+        ({'num_key_value_heads': 3}, "field 'num_key_value_heads' is 3; it must be a divisor of num_attention_heads"),
+        ({'hidden_size': 66}, "field 'hidden_size' is 66; it must be a multiple of num_attention_heads, 4, where"),
+        ({'hidden_size': 60}, 'heads are 15 wide; rotary embeddings need an even width'),
+        ({'head_dim': -16}, "field 'head_dim' is -16; it must be a whole number above 0"),
+        ({'rms_norm_eps': '1e-6'}, "field 'rms_norm_eps' is '1e-6'; it must be a number above 0"),
+        ({'rms_norm_eps': float('nan')}, "field 'rms_norm_eps' is nan; it must be a number above 0"),
+        ({'rope_theta': 0}, "field 'rope_theta' is 0; it must be a number above 0"),
+        ({'rope_parameters': {'rope_theta': 'x'}}, "rope_parameters: field 'rope_theta' is 'x'; it must be a number"),
+        ({'rope_scaling': 'llama3'}, "field 'rope_scaling' is 'llama3'; it must be an object"),
+        ({'rope_scaling': {'rope_type': 'llama3', 'factor': 8.0}}, "rope_scaling: field 'low_freq_factor' is missing"),
+        (
+            {'rope_scaling': LLAMA_3 | {'rope_type': 'llama3', 'high_freq_factor': 1.0}},
+            "rope_scaling: field 'high_freq_factor' is 1.0; it must be above low_freq_factor, 1.0",
+        ),
+        ({'tie_word_embeddings': 'false'}, "field 'tie_word_embeddings' is 'false'; it must be true or false"),
+        ({'eos_token_id': ['</s>']}, "field 'eos_token_id' is ['</s>']; it must be a token id or a list of them"),
+        ({'bos_token_id': [1, 2]}, "field 'bos_token_id' is [1, 2]; it must be one token id"),
+    ],
+)
+def test_a_field_that_is_wrong_is_named_with_file_and_value(changes, said):
+    with pytest.raises(InputError, match=re.escape(f'a/config.json: {said}')):
+        from_hf(PLAIN | changes, 'a/config.json')
+
+
+def test_a_head_may_be_wider_than_its_share_of_the_model():
+    assert from_hf(PLAIN | {'hidden_size': 66, 'head_dim': 16}).head_dim == 16

@@ -1,8 +1,9 @@
-"""A made-up workdir: four runs over the same prompts, with tokens that would break a careless page."""
+"""A made-up workdir: four runs over the same prompts, with tokens that would break a careless page; made-up rows."""
 
 import json
 
 import numpy as np
+import pyarrow as pa
 
 from jaxshift.shift import records, summary
 
@@ -41,7 +42,7 @@ def fake_rows(run, scale, prompts, seed):
             'kl_tuned_base': kl,
         }
         measures |= {name: np.zeros((length, 2)) for name in records.LISTS}
-        tables.append(records.table(run, 'own', 'matched', -1, f'q{prompt:03d}', measures))
+        tables.append(records.table(run, 'own', 'matched', -1, [f'q{prompt:03d}'] * length, measures, positions=place))
     return tables
 
 
@@ -51,6 +52,7 @@ def make_workdir(path, prompts=60):
         'seed': 0,
         'base': {'source': 'world:'},
         'data': {'source': 'world:'},
+        'prompts': {'source': 'world:'},
         'sweep': {'bootstrap': 200, 'marginal_above': 1, 'shifted_above': 3},
         'runs': {run: {'method': m, 'learning_rate': rate, 'seed': 0} for run, (m, rate, *_) in RUNS.items()},
     }
@@ -59,7 +61,7 @@ def make_workdir(path, prompts=60):
         'config_hash': 'abc123',
         'command': 'python run.py --config=configs/demo.py',
         'versions': {'jax': '0.10.2', 'numpy': '2.4.6'},
-        'devices': ['cpu:0'],
+        'devices': {'count': 1, 'kind': 'cpu', 'platform': 'cpu'},
     }
     path.mkdir(parents=True, exist_ok=True)
     (path / 'experiment.json').write_text(json.dumps(experiment))
@@ -116,3 +118,33 @@ def make_run(folder, run, method, rate, scale, held_out, new, prompts, seed):
     }
     (folder / 'causes').mkdir()
     (folder / 'causes/truth.json').write_text(json.dumps(truth))
+
+
+def run_row(run, method, rate, loss, kl):
+    return {
+        'run': run,
+        'method': method,
+        'learning_rate': rate,
+        'final_loss': loss,
+        'kl_tuned_base': kl,
+        'unshifted': 90.0,
+        'marginal': 7.0,
+        'shifted': 3.0,
+        'sentence_start': 2 * kl,
+        'sentence_rest': kl,
+    }
+
+
+def kl_table(scale, seed, prompts=30):
+    rng = np.random.default_rng(seed)
+    return pa.table(
+        {
+            'example_id': pa.array([f'q{i:02d}' for i in range(prompts) for _ in range(5)]),
+            'kl_tuned_base': pa.array(scale * rng.gamma(2, 0.5, 5 * prompts), pa.float32()),
+        }
+    )
+
+
+def two_runs(scale):
+    rows = [run_row('lora', 'lora', 2e-3, 0.4, 1.0), run_row('full', 'full', 2e-3, 0.4, scale)]
+    return rows, {'lora': kl_table(1, 0), 'full': kl_table(scale, 1)}

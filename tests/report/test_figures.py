@@ -1,5 +1,3 @@
-import warnings
-
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -18,27 +16,6 @@ def row(run, method, rate, **columns):
 ROWS = [row('lora $1', 'lora', 2e-3), row('full', 'full', 2e-3, kl_tuned_base=0.9), row('hot', 'lora', 1e-2)]
 
 
-def test_dollars_are_no_mathematics_and_missing_glyphs_are_spelt_out(tmp_path):
-    assert figures.label('a $x$ b') == r'a \$x\$ b'
-    assert figures.token_label(' in\n') == '␣in⏎'
-    assert figures.token_label('') == '(empty)'
-    assert figures.token_label('x' * 40) == 'x' * 17 + '…'
-    assert 'U+E123' in figures.label('\ue123')  # a private character: no font has it
-    tokens = [{'token': t, 'shifted': 9 - i, 'is_end': i == 0} for i, t in enumerate(['</s>', '$x^{$', '中', '<b>'])]
-    with warnings.catch_warnings():
-        warnings.simplefilter('error')  # matplotlib warns of a missing glyph
-        svg = figures.save(figures.top_tokens({'lora $1': tokens}, {'lora $1': 'lora'}), tmp_path, 'top')
-    assert '$x^{$' in svg
-    assert '&lt;b&gt;' in svg
-
-
-def test_a_figure_is_saved_twice_and_the_same_each_time(tmp_path):
-    texts = [figures.save(figures.means(ROWS, ROWS), tmp_path / str(i), 'means') for i in range(2)]
-    assert texts[0] == texts[1]
-    assert (tmp_path / '0/means.png').read_bytes() == (tmp_path / '1/means.png').read_bytes()
-    assert (tmp_path / '0/means.png').read_bytes().startswith(b'\x89PNG')
-
-
 def test_learning_rate_is_the_logarithmic_axis_and_methods_are_the_lines():
     series = {'lora $1': 'lora', 'hot': 'lora', 'full': 'full'}
     panels = [('kl_tuned_base', 'KL'), ('held_out_accuracy', 'accuracy'), ('base_rank', 'rank')]
@@ -48,7 +25,9 @@ def test_learning_rate_is_the_logarithmic_axis_and_methods_are_the_lines():
     assert kl.get_xscale() == 'log'
     assert kl.get_ylim()[0] == 0
     assert accuracy.get_ylim() == (0, 1.05)
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ['lora', 'full', 'base']
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        r'lora: lora \$1, hot', 'full: full', 'base',
+    ]  # fmt: skip
     joined = [
         line.get_xdata().tolist() if hasattr(line.get_xdata(), 'tolist') else line.get_xdata() for line in kl.lines
     ]
@@ -94,7 +73,30 @@ def test_absent_figures_are_left_out():
     assert isinstance(figures.top_tokens({'a': []}, {'a': 'lora'}), Figure)
 
 
-def test_many_runs_of_a_method_look_different():
-    looks = figures._run_styles({f'r{i}': 'lora' for i in range(8)} | {'f': 'full'})
-    assert len({(look['marker'], look['linestyle']) for look in list(looks.values())[:8]}) == 8
-    assert looks['f']['color'] != looks['r0']['color']
+def test_intervals_of_the_two_means_do_not_hide_each_other():
+    axes = figures.sentence(ROWS[:1]).axes[0]
+    heights = {round(float(line.get_ydata()[0]), 3) for line in axes.lines}
+    assert heights == {-0.13, 0.13}
+
+
+def test_marks_at_the_edge_are_whole():
+    for axes in (*figures.means(ROWS, ROWS).axes, *figures.sentence(ROWS).axes):
+        assert axes.lines
+        assert not any(line.get_clip_on() for line in axes.lines)
+
+
+def test_steps_are_whole_numbers():
+    axes = figures.loss_curves({'a': [{'step': s, 'loss': 1.0} for s in (1, 2, 3)]}, {'a': 'lora'}).axes[0]
+    assert all(float(tick).is_integer() for tick in axes.get_xticks())
+
+
+def test_a_run_without_shifted_tokens_says_so_and_takes_little_room():
+    many = [{'token': str(i), 'shifted': 20 - i, 'is_end': i == 0} for i in range(15)]
+    end = [{'token': '</s>', 'shifted': 3, 'is_end': True}, {'token': 'a', 'shifted': 0, 'is_end': False}]
+    figure = figures.top_tokens({'many': many, 'end': end, 'none': []}, dict.fromkeys(('many', 'end', 'none'), 'lora'))
+    assert [axes.get_title(loc='left') for axes in figure.axes] == [
+        'many: all tokens', 'many: without the end token', 'end: all tokens', 'end: no shifted position',
+        'none: no shifted position', 'none: no shifted position',
+    ]  # fmt: skip
+    assert [len(axes.patches) for axes in figure.axes] == [12, 12, 1, 0, 0, 0]
+    assert figure.axes[0].get_position().height > 4 * figure.axes[2].get_position().height

@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 from made_up import END, PIECES, RUNS, make_run
 
-from jaxshift.errors import InputError
 from jaxshift.report import page
+from jaxshift.report.wording import number
 from jaxshift.shift import summary
 
 FIGURES = ('learning_rate', 'means', 'class_shares', 'sentence', 'position_curves', 'loss', 'top_tokens')
@@ -17,7 +17,7 @@ VOID = {'meta', 'br', 'wbr', 'img', 'link', 'hr', 'input'}
 
 @pytest.fixture(scope='module')
 def report(workdir):
-    page.write(workdir, PIECES, [END], ['told by the caller <i>'])
+    page.write(workdir, PIECES, [END])
     return workdir / 'report'
 
 
@@ -95,7 +95,6 @@ def test_tokens_prompts_and_names_are_escaped(html):
     assert '&lt;script&gt;alert(1)&lt;/script&gt;' in html
     assert 'where was &lt;b&gt;ada&lt;/b&gt; born ?' in html
     assert 'a made-up &lt;world&gt;' in html
-    assert 'told by the caller &lt;i&gt;' in html
 
 
 def test_the_numbers_are_those_of_the_summaries(workdir, html):
@@ -104,11 +103,11 @@ def test_the_numbers_are_those_of_the_summaries(workdir, html):
         for which in summary.POSITIONS:
             kl = item[which]['kl_tuned_base']
             low, high = kl['interval']
-            cell = f'{page.number(kl["mean"])}<br><small>[{page.number(low)}, {page.number(high)}]</small>'
+            cell = f'{number(kl["mean"])}<br><small>[{number(low)}, {number(high)}]</small>'
             assert f'<td>{cell}</td>' in html
-            assert f'<td>{page.number(kl["99.9%"])}</td>' in html
+            assert f'<td>{number(kl["99.9%"])}</td>' in html
         for share in item['all']['shares'].values():
-            assert f'<td>{page.number(share["mean"])}<br>' in html
+            assert f'<td>{number(share["mean"])}<br>' in html
         assert f'<td>{item["trainable_parameters"]:,}</td>' in html
 
 
@@ -125,23 +124,6 @@ def test_what_was_cut_is_said_first(parsed):
     assert text.index('cut examples') < text.index('What the runs show')
 
 
-def test_tokens_carry_their_class_in_the_examples(workdir, html):
-    tokens = page.load(workdir).tokens['full'].to_pylist()
-    shown = {row['example_id'] for row in tokens[:1]}
-    first = [row for row in tokens if row['example_id'] in shown]
-    section = html[html.index(f'<h3>{first[0]["example_id"]}</h3>') :]
-    spans = re.findall(r'<span( class="\w+")? title="(\w+): base rank (\d+)', section[section.index('<p>full</p>') :])
-    for row, (marked, name, rank) in zip(first, spans, strict=False):
-        assert (name, int(rank)) == (row['shift_class'], row['base_rank'])
-        assert marked == ('' if name == 'unshifted' else f' class="{name}"')
-
-
-def test_numbers_are_written_plainly():
-    assert [page.number(v) for v in (None, 0.125, 0.3, 100.0, 12345.6, 10_752, 0, 1e-5)] == [
-        '–', '0.125', '0.300', '100', '12,346', '10,752', '0', '1.00e-05',
-    ]  # fmt: skip
-
-
 def test_a_compared_checkpoint_alone_makes_a_page(workdir, tmp_path):
     """No training here: no metrics, no truth, no learning rate."""
     experiment = json.loads((workdir / 'experiment.json').read_text())
@@ -155,41 +137,6 @@ def test_a_compared_checkpoint_alone_makes_a_page(workdir, tmp_path):
     assert 'ground truth' not in html
     assert not (tmp_path / 'report/figures/learning_rate.svg').exists()
     assert not (tmp_path / 'report/figures/loss.svg').exists()
-
-
-def test_damage_is_named(workdir, tmp_path):
-    with pytest.raises(InputError, match=r'experiment\.json'):
-        page.load(tmp_path)
-    shutil.copy(workdir / 'experiment.json', tmp_path)
-    with pytest.raises(InputError, match='run the sweep'):
-        page.load(tmp_path)
-    shutil.copytree(workdir / 'runs', tmp_path / 'runs')
-    with (tmp_path / 'runs/full/metrics.jsonl').open('a') as file:
-        file.write('{"step": \n')
-    with pytest.raises(InputError, match=r'metrics\.jsonl:21'):
-        page.load(tmp_path)
-
-
-def test_a_restarted_run_s_later_line_holds(workdir, tmp_path):
-    shutil.copytree(workdir, tmp_path / 'again')
-    with (tmp_path / 'again/runs/full/metrics.jsonl').open('a') as file:
-        file.write('{"step": 200, "loss": 7.0}\n')
-    rows = page.load(tmp_path / 'again').metrics['full']
-    assert len(rows) == 20
-    assert rows[-1]['loss'] == 7
-
-
-def test_runs_that_differ_in_the_learning_rate_alone_share_a_line():
-    configs = {
-        'a': {'learning_rate': 1, 'targets': ['q_proj'], 'seed': 0},
-        'b': {'learning_rate': 2, 'targets': ['q_proj'], 'seed': 0},
-        'c': {'learning_rate': 2, 'targets': ['q_proj', 'v_proj'], 'seed': 0},
-        'd': {'learning_rate': 1, 'seed': 0},
-    }
-    series = page._series(configs, {'a': 'lora', 'b': 'lora', 'c': 'lora', 'd': 'full'})
-    assert series == {
-        'a': 'lora, targets=q_proj',
-        'b': 'lora, targets=q_proj',
-        'c': 'lora, targets=q_proj/v_proj',
-        'd': 'full',
-    }
+    assert '<h2>Training</h2>' not in html
+    assert 'tables/top_tokens.csv' in html
+    assert 'tables/truth.csv' not in html

@@ -81,6 +81,14 @@ def test_a_restart_goes_on_at_the_next_prompt_and_writes_the_same(answer, whole,
     assert not partial.exists()
 
 
+def test_a_damaged_line_amid_answers_is_named(answer, whole, tmp_path):
+    partial = tmp_path / 'responses.jsonl.partial'
+    lines = whole.split('\n')
+    partial.write_text('\n'.join([lines[0], lines[1][:-9], lines[2], '']), encoding='utf-8')
+    with pytest.raises(InputError, match=r'responses.jsonl.partial:2: not a JSON object; correct the line or remove'):
+        answer(tmp_path / 'responses.jsonl')
+
+
 def test_the_context_ends_a_response_with_reason_length(answer, tmp_path, prompts):
     rows = answer(tmp_path / 'r.jsonl', context=33, stop_ids=()).rstrip('\n').split('\n')
     by_prompt = {len(row['prompt_token_ids']): row for row in map(json.loads, rows)}

@@ -25,8 +25,10 @@ def fake(size, k=3, seed=0):
     return measures
 
 
-def rows(size=7, seed=0, **more):
-    return records.table('lora', 'own', 'matched', -1, 'q1', fake(size, seed=seed), **more)
+def rows(size=7, seed=0, run='lora', context_length=-1, measures=None, **more):
+    measures = measures or fake(size, seed=seed)
+    more = {'positions': np.arange(size)} | more
+    return records.table(run, 'own', 'matched', context_length, ['q1'] * size, measures, **more)
 
 
 def test_the_columns_are_those_of_the_design_in_their_order(tmp_path):
@@ -47,7 +49,7 @@ def test_the_columns_are_those_of_the_design_in_their_order(tmp_path):
 
 def test_what_is_written_is_read_again(tmp_path):
     measures = fake(7)
-    written = records.table('lora', 'own', 'matched', 64, 'q1', measures)
+    written = rows(context_length=64, measures=measures)
     records.write_part(tmp_path, 0, written)
     table = records.read(tmp_path)
     assert table.equals(written)
@@ -59,22 +61,16 @@ def test_what_is_written_is_read_again(tmp_path):
     expected = ['unshifted' if r == 1 else 'marginal' if r <= 3 else 'shifted' for r in ranks]
     assert table['shift_class'].to_pylist() == expected
     assert table['context_length'].to_pylist() == [64] * 7
+    assert table['example_id'].to_pylist() == ['q1'] * 7
+    assert table['position'].to_pylist() == list(range(7))
 
 
 def test_parts_are_joined_in_order_and_columns_chosen(tmp_path):
-    records.write_part(tmp_path, 1, records.table('full', 'own', 'matched', -1, 'q2', fake(4, seed=1)))
+    records.write_part(tmp_path, 1, rows(4, seed=1, run='full'))
     records.write_part(tmp_path, 0, rows(3))
     table = records.read(tmp_path, ['run', 'position'])
     assert table.column_names == ['run', 'position']
     assert table['run'].to_pylist() == ['lora'] * 3 + ['full'] * 4
-
-
-def test_positions_count_from_zero_in_each_example_unless_given():
-    measures = fake(5)
-    ids = ['a', 'a', 'b', 'b', 'b']
-    assert records.table('r', 'own', 'matched', -1, ids, measures)['position'].to_pylist() == [0, 1, 0, 1, 2]
-    given = records.table('r', 'own', 'matched', -1, 'a', measures, positions=np.arange(10, 15))
-    assert given['position'].to_pylist() == [10, 11, 12, 13, 14]
 
 
 def test_thresholds_set_the_classes():
@@ -92,11 +88,16 @@ def test_the_step_is_there_only_when_given(tmp_path):
     assert records.read(tmp_path, ['step']).num_rows == 7
 
 
+def test_positions_of_another_number_are_refused():
+    with pytest.raises(ValueError, match='columns of different lengths'):
+        rows(positions=np.arange(6))
+
+
 @pytest.mark.parametrize('change', [{'js': None}, {'odd': np.zeros(7)}, {'js': np.zeros(6)}])
 def test_missing_unknown_and_short_measures_are_refused(change):
     measures = {name: value for name, value in (fake(7) | change).items() if value is not None}
     with pytest.raises(ValueError, match=next(iter(change))):
-        records.table('r', 'own', 'matched', -1, 'a', measures)
+        rows(measures=measures)
 
 
 def test_an_unfinished_part_is_never_seen(tmp_path, monkeypatch):

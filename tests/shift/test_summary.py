@@ -1,6 +1,5 @@
 import json
 import math
-import time
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +24,8 @@ def make(lengths, seed=0, run='lora', context_length=-1, end_tokens=True):
         measures['token_id'][np.cumsum(lengths) - 1] = END
     measures |= {name: np.zeros((size, 2)) for name in records.LISTS}
     ids = [f'q{i:04d}' for i, length in enumerate(lengths) for _ in range(length)]
-    return records.table(run, 'own', 'matched', context_length, ids, measures)
+    positions = np.concatenate([np.arange(length) for length in lengths])
+    return records.table(run, 'own', 'matched', context_length, ids, measures, positions=positions)
 
 
 def test_every_mean_against_a_loop():
@@ -84,7 +84,8 @@ def test_an_untouched_model_reads_zero_shift():
     size = 20
     measures = {n: np.ones(size, int) if n in WHOLE else np.zeros(size) for n in records.MEASURES}
     measures |= {name: np.zeros((size, 2)) for name in records.LISTS}
-    table = records.table('lora', 'own', 'matched', -1, ['a'] * 10 + ['b'] * 10, measures)
+    positions = np.tile(np.arange(10), 2)
+    table = records.table('lora', 'own', 'matched', -1, ['a'] * 10 + ['b'] * 10, measures, positions=positions)
     figures = summary.summarise(table, PIECES, [END], bootstrap=20)[0]['all']
     assert figures['kl_tuned_base']['mean'] == 0
     assert figures['kl_tuned_base']['interval'] == [0, 0]
@@ -158,10 +159,3 @@ def test_a_broken_file_is_named(tmp_path, text):
     path.write_text(text)
     with pytest.raises(InputError, match=r'summary\.json'):
         summary.read(path)
-
-
-def test_a_thousand_resamples_of_a_thousand_prompts_are_quick():
-    sums = np.random.default_rng(0).random((1000, 20))
-    begin = time.process_time()
-    curves.ratio_intervals(sums, np.ones_like(sums), 1000, 0)
-    assert time.process_time() - begin < 1

@@ -31,6 +31,15 @@ def test_steps_are_ordered_as_numbers(folder):
     assert checkpoint.newest(folder / 'nowhere') == (None, [])
 
 
+def test_a_step_keeps_its_settings_and_metrics(tmp_path):
+    rows = [{'step': 1, 'loss': 2.5}, {'step': 2, 'loss': 0.1}]
+    made = checkpoint.save(tmp_path, 2, {'values': TREE}, {'run': {'targets': ('q', 'v')}}, rows)
+    assert checkpoint.settings(made) == {'run': {'targets': ['q', 'v']}}
+    assert checkpoint.rows(made) == rows
+    made.joinpath('metrics.jsonl').write_text('')
+    assert checkpoint.newest(tmp_path) == (None, [f'{made}: metrics.jsonl is damaged; passed over'])
+
+
 def test_a_flipped_bit_in_any_file_leads_back_to_the_step_before(folder):
     for path in [path for path in (folder / '30').rglob('*') if path.is_file() and path.stat().st_size]:
         good = path.read_bytes()
@@ -45,7 +54,8 @@ def test_a_flipped_bit_in_any_file_leads_back_to_the_step_before(folder):
 
 def test_a_stray_folder_is_no_checkpoint(folder):
     (folder / '99').mkdir()
-    assert checkpoint.newest(folder) == (30, [f'{folder}/99: no MANIFEST.json; passed over'])
+    assert checkpoint.steps(folder) == [4, 30]
+    assert checkpoint.newest(folder) == (30, [])
 
 
 def test_a_step_can_be_written_again(folder):
@@ -55,6 +65,14 @@ def test_a_step_can_be_written_again(folder):
     jax.tree.map(np.testing.assert_array_equal, checkpoint.restore(folder / '30', 'values', LIKE), TREE)
     assert not (folder / '30' / 'left').exists()
     assert not (folder / '30.partial').exists()
+
+
+def test_what_was_left_half_saved_can_be_removed(folder):
+    (folder / '40.partial' / 'values').mkdir(parents=True)
+    (folder / 'notes.partial').touch()
+    checkpoint.remove_unfinished(folder)
+    assert sorted(path.name for path in folder.iterdir()) == ['30', '4', 'notes.partial']
+    checkpoint.remove_unfinished(folder / 'nowhere')
 
 
 def test_a_removed_step_is_gone(folder):

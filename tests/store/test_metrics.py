@@ -1,13 +1,14 @@
-from jaxshift.store import metrics
+from jaxshift.store import jsonl
 from jaxshift.store.metrics import Metrics
 
 
-def written(folder, start, steps):
-    log = Metrics(folder, start)
+def written(folder, start, steps, rows=()):
+    log = Metrics(folder, start, rows)
     for step in steps:
         log.write(step, {'loss': 1.0 / step, 'at': float(start)})
     log.close()
-    return metrics.read(folder / 'metrics.jsonl')
+    assert log.rows == jsonl.read(folder / 'metrics.jsonl')
+    return log.rows
 
 
 def test_rows_hold_the_step_and_its_values(tmp_path):
@@ -15,19 +16,21 @@ def test_rows_hold_the_step_and_its_values(tmp_path):
     assert [path.name.startswith('events.') for path in (tmp_path / 'tensorboard').iterdir()] == [True]
 
 
-def test_rows_beyond_the_step_of_a_restart_are_dropped(tmp_path):
-    written(tmp_path, 0, [1, 2, 3, 4])
-    rows = written(tmp_path, 2, [3, 5])
-    assert [(row['step'], row['at']) for row in rows] == [(1, 0.0), (2, 0.0), (3, 2.0), (5, 2.0)]
+def test_a_restart_keeps_the_rows_that_it_is_given_and_no_others(tmp_path):
+    rows = written(tmp_path, 0, [1, 2, 3, 4])
+    again = written(tmp_path, 2, [3, 5], rows[:2])
+    assert [(row['step'], row['at']) for row in again] == [(1, 0.0), (2, 0.0), (3, 2.0), (5, 2.0)]
 
 
-def test_a_cut_off_last_line_is_left_out_and_mended(tmp_path):
-    written(tmp_path, 0, [1, 2])
-    path = tmp_path / 'metrics.jsonl'
-    path.write_text(path.read_text()[:-5])
-    assert [row['step'] for row in metrics.read(path)] == [1]
-    assert [row['step'] for row in written(tmp_path, 2, [3])] == [1, 3]
+def test_a_damaged_file_is_written_again(tmp_path):
+    rows = written(tmp_path, 0, [1, 2])
+    (tmp_path / 'metrics.jsonl').write_text('{"step": 1, "lo\x00')
+    assert written(tmp_path, 2, [], rows) == rows
 
 
-def test_no_file_is_no_row(tmp_path):
-    assert metrics.read(tmp_path / 'metrics.jsonl') == []
+def test_only_process_0_writes(tmp_path, monkeypatch):
+    monkeypatch.setattr('jax.process_index', lambda: 1)
+    log = Metrics(tmp_path, 0)
+    log.write(1, {'loss': 1.0})
+    log.close()
+    assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -10,7 +11,7 @@ from jaxshift.config import Run
 from jaxshift.devices import mesh as meshes
 from jaxshift.devices.process import StopSignal
 from jaxshift.errors import InputError, RunFailed, Stopped
-from jaxshift.store import checkpoint, metrics
+from jaxshift.store import checkpoint, jsonl
 from jaxshift.tune import lora
 from jaxshift.tune.step import lora_spec, recipe
 from jaxshift.tune.train import check, train
@@ -44,11 +45,12 @@ def tune(small, data):
     shape, base, _ = small
     mesh = meshes.make(config.Mesh())
 
-    def go(folder, run=RUN, stop=None, said=None, frozen=base):
-        start = lambda: lora.init(jax.random.key(run.seed), base, lora_spec(run))  # noqa: E731
+    def go(folder, run=RUN, stop=None, said=None, frozen=base, begin=lora.init):
+        start = lambda: begin(jax.random.key(run.seed), base, lora_spec(run))  # noqa: E731
+        settings = {'rate': run.learning_rate, 'targets': run.targets}
         say = (lambda line: None) if said is None else said.append
         how = recipe(run, shape, 'float32')
-        return train(run, how, start, frozen, data, mesh, folder, stop or StopSignal(), say, lambda *at: None)
+        return train(run, how, settings, start, frozen, data, mesh, folder, stop or StopSignal(), say, lambda *at: None)
 
     return go
 
@@ -68,7 +70,7 @@ def assert_equal_bits(a, b):
 def rows_without_speed(folder):
     return [
         {key: value for key, value in row.items() if key != 'tokens_per_second'}
-        for row in metrics.read(folder / 'metrics.jsonl')
+        for row in jsonl.read(folder / 'metrics.jsonl')
     ]
 
 
@@ -81,7 +83,7 @@ def test_the_last_step_is_saved_and_the_two_newest_are_kept(whole):
 
 
 def test_metrics_are_written_at_the_first_the_logged_and_the_last_step(whole):
-    rows = metrics.read(whole[0] / 'metrics.jsonl')
+    rows = jsonl.read(whole[0] / 'metrics.jsonl')
     assert [row['step'] for row in rows] == [1, 2, 4, 6, 7]
     assert set(rows[0]) == {'step', 'loss', 'grad_norm', 'tokens', 'learning_rate', 'tokens_per_second'}
     assert list((whole[0] / 'tensorboard').iterdir())
@@ -109,13 +111,11 @@ def test_a_damaged_newest_checkpoint_is_passed_over(tune, whole, tmp_path):
     content = bytearray(victim.read_bytes())
     content[len(content) // 2] ^= 1
     victim.write_bytes(content)
-    (tmp_path / 'checkpoints' / '9').mkdir()  # a folder that is no checkpoint
     said = []
     assert_equal_bits(tune(tmp_path, said=said), whole[1])
-    assert said[0] == f'{tmp_path}/checkpoints/9: no MANIFEST.json; passed over'
-    assert said[1].startswith(f'{last}: ')
-    assert said[1].endswith(' is damaged; passed over')
-    assert said[2:] == ['going on from step 6']
+    assert said[0].startswith(f'{last}: ')
+    assert said[0].endswith(' is damaged; passed over')
+    assert said[1:] == ['going on from step 6']
 
 
 def test_a_finished_run_trains_no_more(tune, whole, tmp_path):
@@ -123,6 +123,45 @@ def test_a_finished_run_trains_no_more(tune, whole, tmp_path):
     before = (tmp_path / 'metrics.jsonl').read_text()
     assert_equal_bits(tune(tmp_path), whole[1])
     assert (tmp_path / 'metrics.jsonl').read_text() == before
+
+
+def test_a_folder_that_is_no_checkpoint_changes_nothing(tune, whole, tmp_path):
+    for name in ('9999', '5.partial'):
+        (tmp_path / 'checkpoints' / name).mkdir(parents=True)
+    said = []
+    assert_equal_bits(tune(tmp_path, said=said), whole[1])
+    assert said == []
+    assert checkpoint.steps(tmp_path / 'checkpoints') == [6, 7]
+    assert sorted(path.name for path in (tmp_path / 'checkpoints').iterdir()) == ['6', '7', '9999']
+
+
+def test_checkpoints_of_other_settings_are_refused(tune, tmp_path):
+    with pytest.raises(Stopped):
+        tune(tmp_path, stop=StopAfter(2))
+    other = dataclasses.replace(RUN, learning_rate=1e-3)
+    refused = rf'{tmp_path}/checkpoints: trained with another rate \(0.01, now 0.001\); .*remove that folder'
+    with pytest.raises(InputError, match=refused):
+        tune(tmp_path, other)
+    assert checkpoint.newest(tmp_path / 'checkpoints') == (3, [])
+    tune(tmp_path, dataclasses.replace(RUN, log_every=1, checkpoint_every=2))
+    assert checkpoint.steps(tmp_path / 'checkpoints') == [6, 7]
+
+
+@pytest.mark.parametrize('content', [None, '{"step": 1, "lo', '{"step": 1}\n\x00\x00\n{"step": 7}\n', ''])
+def test_lost_and_damaged_metrics_are_written_again(tune, whole, tmp_path, content):
+    shutil.copytree(whole[0], tmp_path, dirs_exist_ok=True)
+    path = tmp_path / 'metrics.jsonl'
+    before = path.read_text()
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    tune(tmp_path)
+    assert path.read_text() == before
+
+
+def test_going_on_does_not_build_what_is_restored(tune, whole, tmp_path):
+    shutil.copytree(whole[0], tmp_path, dirs_exist_ok=True)
+    assert_equal_bits(tune(tmp_path, begin=None), whole[1])
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint(small, tune, tmp_path):

@@ -1,0 +1,124 @@
+"""What a key of the configuration may be, taken by itself: its type and range. `config.check` holds keys together."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing
+
+from jaxshift.errors import InputError
+
+# Keys are named by dataclass and field: the rules of a run are those of the world's pre-training too.
+CHOICES = {
+    'Base.dtype': ('bfloat16', 'float32'),
+    'Data.format': ('auto', 'alpaca', 'messages'),
+    'Data.template': ('auto', 'native', 'paper'),
+    'Data.on_bad_record': ('error', 'skip'),
+    'Prompts.format': ('auto', 'alpaca', 'messages'),
+    'Run.schedule': ('cosine',),
+    'Run.remat': ('none', 'nothing_saveable', 'dots_saveable'),
+}
+LISTS = {
+    'Sweep.contexts': ('own',),
+    'Sweep.templates': ('matched',),
+    'Sweep.context_lengths': (-1,),
+}
+AT_LEAST = {
+    0: (
+        'Experiment.seed', 'Data.limit', 'Prompts.limit', 'Run.min_steps', 'Run.max_steps', 'Run.micro_batch_size',
+        'Run.weight_decay', 'Run.final_fraction', 'Run.seed', 'World.seed',
+    ),
+    1: (
+        'Data.max_length', 'Run.batch_size', 'Run.rank', 'Run.log_every', 'Run.checkpoint_every',
+        'Respond.max_new_tokens', 'Respond.batch_size', 'Sweep.batch_size', 'Sweep.chunk', 'Sweep.top_k',
+        'Sweep.bootstrap', 'World.new_people', 'World.first_names', 'World.last_names', 'World.vocabulary',
+        'World.documents', 'World.instructions', 'World.test_questions', 'World.hidden_size',
+        'World.intermediate_size', 'World.layers', 'World.heads', 'World.kv_heads',
+    ),
+    2: ('World.known_people', 'World.values'),  # half of the known people are tuned on, half are asked about
+    16: ('World.row_length',),  # the context, four rows, then holds the longest conversation
+}  # fmt: skip
+ABOVE_ZERO = ('Run.learning_rate', 'Run.epochs', 'Run.clip', 'Run.alpha')
+BELOW_ONE = ('Run.warmup', 'Run.dropout', 'Run.b1', 'Run.b2')
+SHARES = ('World.new_share', 'World.gate')
+
+_WORDS = {
+    int: 'a whole number',
+    float: 'a finite number',
+    str: 'a text',
+    bool: 'True or False',
+    tuple[int, ...]: 'a tuple of whole numbers',
+    tuple[str, ...]: 'a tuple of texts',
+}
+
+
+def check(part, key: str = 'config') -> None:
+    """Checks every value of a part of the configuration and of all parts below it.
+
+    Raises:
+      InputError: names the key, its value, and what it may be.
+    """
+    types = typing.get_type_hints(type(part))
+    for field in dataclasses.fields(part):
+        value, name = getattr(part, field.name), f'{key}.{field.name}'
+        _check_type(name, value, types[field.name])
+        if dataclasses.is_dataclass(value):
+            check(value, name)
+        elif isinstance(value, dict):
+            for inner, section in value.items():
+                _check_type(f'{name}.{inner}', section, typing.get_args(types[field.name])[1])
+                check(section, f'{name}.{inner}')
+        else:
+            _check_range(name, value, f'{type(part).__name__}.{field.name}')
+
+
+def one_of(key: str, value, known: tuple) -> None:
+    """Refuses a value that is not known, and names those that are."""
+    if value not in known:
+        raise InputError(f'{key} is {value!r}; it can be {", ".join(map(str, known))}')
+
+
+def some_of(key: str, values, known: tuple) -> None:
+    """Refuses a list that is empty, or has a value that is not known, or one twice."""
+    if not values:
+        raise InputError(f'{key} is empty; name at least one of {", ".join(map(str, known))}')
+    for value in values:
+        one_of(key, value, known)
+    if len(set(values)) < len(values):
+        raise InputError(f'{key} names one twice: {", ".join(map(str, values))}')
+
+
+def _check_type(key: str, value, kind) -> None:
+    if not _is(value, kind):
+        expected = _WORDS.get(kind) or f'a {getattr(kind, "__name__", kind)}'
+        raise InputError(f'{key} is {value!r}; it must be {expected}')
+
+
+def _is(value, kind) -> bool:
+    """Whether a value has an annotated type; a whole number will do for a float, but True is no number."""
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if kind is float:
+        return type(value) is int or (isinstance(value, float) and math.isfinite(value))
+    if origin is None:
+        return type(value) is kind
+    if origin is dict:
+        return isinstance(value, dict) and all(_is(name, inner[0]) for name in value)
+    if origin is tuple:
+        return isinstance(value, tuple | list) and all(_is(item, inner[0]) for item in value)
+    return any(_is(value, each) for each in inner)
+
+
+def _check_range(key: str, value, field: str) -> None:
+    if field in CHOICES:
+        one_of(key, value, CHOICES[field])
+    if field in LISTS:
+        some_of(key, value, LISTS[field])
+    for least, fields in AT_LEAST.items():
+        if field in fields and value < least:
+            raise InputError(f'{key} is {value}; it must be at least {least}')
+    if field in ABOVE_ZERO and value <= 0:
+        raise InputError(f'{key} is {value}; it must be above 0')
+    if field in BELOW_ONE and not 0 <= value < 1:
+        raise InputError(f'{key} is {value}; it must be at least 0 and below 1')
+    if field in SHARES and not 0 <= value <= 1:
+        raise InputError(f'{key} is {value}; it must be between 0 and 1')

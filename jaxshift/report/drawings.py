@@ -1,0 +1,97 @@
+"""Which figures the results of a workdir can fill, and the way of a figure into the page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from jaxshift.report import figures, style, truth
+from jaxshift.report.results import Results
+from jaxshift.report.tables import Row
+from jaxshift.shift.curves import Curve
+
+_TRUTH_PANELS = (
+    ('held_out_accuracy', 'held-out accuracy'),
+    ('new_fact_accuracy', 'new-fact accuracy'),
+    ('kl_at_values', 'mean KL(tuned ‖ base) at value tokens, nats'),
+)
+_OTHER_PANELS = (
+    ('base_probability', "base probability of the tuned model's choice"),
+    ('shifted', 'shifted positions, %'),
+    ('sentence_rest', 'mean KL after the start of each sentence, nats'),
+)
+_NOT_A_SETTING = {'learning_rate', 'log_every', 'checkpoint_every', 'micro_batch_size', 'remat'}
+
+
+def draw(
+    found: Results,
+    head: Mapping[str, list[Row]],
+    tokens: Mapping[str, list[Row]],
+    curves: Mapping[tuple[str, str], Mapping[str, Curve]],
+    folder: Path,
+) -> dict[str, Markup]:
+    """Draws and saves the figures; the SVGs by name, ready to stand in the page.
+
+    Args:
+      found: the results.
+      head: rows of `tables.overview` for the headline windows, by the positions counted.
+      tokens: rows of `tables.top_tokens` by run.
+      curves: by run, for (absolute | relative, positions counted).
+      folder: takes NAME.svg and NAME.png.
+    """
+    rows, without = head['all'], head['without_end']
+    methods = {row['run']: row['method'] for row in rows}
+    drawn = {}
+    tuned = [row for row in rows if row['learning_rate'] is not None]
+    if len({row['learning_rate'] for row in tuned}) > 1:
+        truth_panels = [panel for panel in _TRUTH_PANELS if any(panel[0] in row for row in tuned)]
+        panels = [('kl_tuned_base', 'mean KL(tuned ‖ base), nats'), *(truth_panels or _OTHER_PANELS)]
+        lines_of, base = series(found.config['runs'], methods), _of_base(found.truths)
+        drawn['learning_rate'] = figures.learning_rate(tuned, panels, lines_of, base)
+        # Panel by panel as well: the page sets them side by side where there is room, one below the other elsewhere.
+        for panel in panels:
+            drawn[f'learning_rate-{panel[0]}'] = figures.learning_rate(tuned, [panel], lines_of, base)
+    drawn['means'] = figures.means(rows, without)
+    drawn['class_shares'] = figures.class_shares(rows, without)
+    drawn['sentence'] = figures.sentence(rows)
+    drawn['position_curves'] = figures.position_curves(
+        curves['absolute', 'all'], curves['relative', 'all'], curves['relative', 'without_end'], methods
+    )
+    if any(found.metrics.values()):
+        drawn['loss'] = figures.loss_curves(found.metrics, methods)
+    drawn['top_tokens'] = figures.top_tokens(tokens, methods)
+    return {name: _inline(style.save(figure, folder, name), name) for name, figure in drawn.items()}
+
+
+def series(configs: Mapping[str, Row], methods: Mapping[str, str]) -> dict[str, str]:
+    """Run -> its line; runs that differ in the learning rate alone share one, named by what sets it apart."""
+    settings = {
+        run: {k: v for k, v in configs.get(run, {}).items() if k not in _NOT_A_SETTING} | {'method': method}
+        for run, method in methods.items()
+    }
+    names = {}
+    for run, own in settings.items():
+        others = [other for other in settings.values() if other['method'] == own['method']]
+        odd = [key for key in own if any(other.get(key) != own[key] for other in others)]
+        names[run] = ', '.join([own['method'], *(f'{key}={_joined(own[key])}' for key in odd)])
+    return names
+
+
+def _joined(value: Any) -> str:
+    return '/'.join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _of_base(truths: Mapping[str, Row]) -> dict[str, float]:
+    first = next(iter(truths.values()), {})
+    return {name: first[truth.BASE + name] for name, _ in _TRUTH_PANELS if truth.BASE + name in first}
+
+
+def _inline(svg: str, name: str) -> Markup:
+    """The SVG as an element of the page: no prolog, no metadata, no namespaces (HTML knows them), ids of its own."""
+    svg = re.sub(r'<metadata>.*?</metadata>|\s+xmlns(:xlink)?="[^"]*"', '', svg[svg.index('<svg') :], flags=re.DOTALL)
+    svg = re.sub(r'(\sid="|url\(#|href="#)', rf'\g<1>{name}-', svg)
+    return Markup(svg)

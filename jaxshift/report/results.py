@@ -1,0 +1,111 @@
+"""What a workdir holds for the report, read into one object."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from jaxshift.errors import InputError
+from jaxshift.report.tables import Row
+from jaxshift.shift import records, summary
+from jaxshift.store import jsonl
+from jaxshift.store.paths import Workdir
+
+# What tables and figures need of the token records; the other measures stand in the summaries.
+_COLUMNS = [name for name in summary.COLUMNS if name not in ('tuned_entropy', 'base_entropy', 'js', 'total_variation')]
+_WINDOWS = ('context', 'template', 'context_length')
+
+
+@dataclass(frozen=True)
+class Results:
+    """The files of a workdir; all but `experiment` and `unfinished` by run.
+
+    Attributes:
+      experiment: experiment.json.
+      summaries: the objects of summary.json.
+      metrics: the logged steps; none for a run that was tuned elsewhere.
+      tokens: the token records of `headline`.
+      responses: the objects of responses.jsonl by example id.
+      truths: truth.json, for runs of the controlled world.
+      unfinished: runs that have not been compared.
+    """
+
+    experiment: Row
+    summaries: dict[str, list[Row]]
+    metrics: dict[str, list[Row]]
+    tokens: dict[str, pa.Table]
+    responses: dict[str, dict[str, Row]]
+    truths: dict[str, Row]
+    unfinished: list[str]
+
+    @property
+    def config(self) -> Row:
+        return self.experiment['config']
+
+    @property
+    def headline(self) -> Row:
+        """The windows that figures show: context, template and length of the first object of a summary."""
+        return _windows(self.summaries)
+
+    @cached_property
+    def prompts(self) -> dict[str, set[tuple]]:
+        """What each run was asked: (example id, tokens), because another file may use the same ids."""
+        return {
+            run: {(example, tuple(row['prompt_token_ids'])) for example, row in rows.items()}
+            for run, rows in self.responses.items()
+        }
+
+    @cached_property
+    def shared_prompts(self) -> set[tuple]:
+        """What every run was asked."""
+        return set.intersection(*self.prompts.values())
+
+
+def load(workdir: Workdir) -> Results:
+    """Reads a workdir.
+
+    Raises:
+      InputError: a file is missing or broken, or no run has been compared yet.
+    """
+    experiment = _json(workdir.experiment)
+    configured = list(experiment['config']['runs'])
+    found = sorted(path.name for path in workdir.run('').glob('*') if path.is_dir())
+    runs = [*configured, *(name for name in found if name not in configured)]
+    folders = {run: workdir.run(run) for run in runs if (workdir.run(run) / 'summary.json').exists()}
+    if not folders:
+        raise InputError(f'{workdir.run("")}: no run has a summary.json; run the sweep (--mode=sweep) first')
+    summaries = {run: summary.read(folder / 'summary.json') for run, folder in folders.items()}
+    truths = {run: folder / 'causes/truth.json' for run, folder in folders.items()}
+    return Results(
+        experiment,
+        summaries,
+        {run: jsonl.read(folder / 'metrics.jsonl') for run, folder in folders.items()},
+        {run: _tokens(folder / 'tokens', _windows(summaries)) for run, folder in folders.items()},
+        {run: {r['example_id']: r for r in jsonl.read(f / 'responses.jsonl')} for run, f in folders.items()},
+        {run: _json(path) for run, path in truths.items() if path.exists()},
+        [run for run in runs if run not in folders],
+    )
+
+
+def _windows(summaries: dict[str, list[Row]]) -> Row:
+    first = next(iter(summaries.values()))[0]
+    return {name: first[name] for name in _WINDOWS}
+
+
+def _tokens(folder: Path, windows: Row) -> pa.Table:
+    for key, rows in summary.groups(records.read(folder, _COLUMNS)):
+        if windows.items() <= key.items():
+            return rows
+    raise InputError(f'{folder}: no rows of context {windows["context"]!r}; sweep again')
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError) as error:
+        raise InputError(f'{path}: cannot be read ({error})') from error
