@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from jaxshift import tuning
+from jaxshift import depends, tuning
 from jaxshift.causes import truth
 from jaxshift.data import dataset, formats
+from jaxshift.errors import InputError
 from jaxshift.report import page
 from jaxshift.respond import responses
 from jaxshift.respond.decode import Decoder
 from jaxshift.shift import records, summary
 from jaxshift.shift.sweep import Pair, sweep
-from jaxshift.store import manifest, paths
-from jaxshift.study import Study, file_hash
+from jaxshift.store import ledger, paths
+from jaxshift.study import Study
 from jaxshift.terminal import Bar
 
 
@@ -27,17 +26,13 @@ def data(study: Study) -> None:
     """Makes the controlled world, if there is one, and tokenises the instruction data."""
     experiment = study.experiment
     if experiment.world:
-        settings: dict[str, Any] = {'world': dataclasses.asdict(experiment.world)}
-        study.ledger.do('world', '', settings, lambda: tuning.write_world(study), None)
+        study.ledger.do('world', '', depends.of_world(study), lambda: tuning.write_world(study), None)
     if not experiment.data.source:
         return
-    settings = {
-        'data': dataclasses.asdict(experiment.data),
-        'file': file_hash(study.data_file()),
-        'template': study.template.text_hash,
-        'tokenizer': study.tokenizer_hash,
-    }
-    study.ledger.do('data', '', settings, lambda: _tokenise(study), lambda: None)
+    root = study.workdir.root
+    trained = any(root.glob('done/train-*.json')) or any(root.glob('runs/*/checkpoints/*'))
+    # Runs that began on this data could not go on with another.
+    study.ledger.do('data', '', depends.of_data(study), lambda: _tokenise(study), None if trained else lambda: None)
 
 
 def _tokenise(study: Study) -> list[Path]:
@@ -56,24 +51,20 @@ def _tokenise(study: Study) -> list[Path]:
 
 def respond(study: Study) -> None:
     """Answers the prompts with every tuned model; in the controlled world with the base too."""
-    settings = {
-        'prompts': dataclasses.asdict(study.experiment.prompts),
-        'file': file_hash(study.prompts_file()),
-        'template': study.template.text_hash,
-        'reading': study.reading,
-        'max_new_tokens': study.experiment.respond.max_new_tokens,
-    }
     # Before the ledger clears old responses for new settings: these may be refused.
     responses.check_prompts(study.prompts, study.base.config)
     if study.experiment.world:
-        made = settings | {'model': study.base.fingerprint}
-        _answer(study, 'base', made, _base_responses(study), lambda: study.base_params)
+        _answer(study, depends.BASE, lambda: study.base_params)
     for name in study.only:
-        made = settings | {'model': tuning.model_key(study, name)}
-        _answer(study, name, made, _responses(study, name), partial(tuning.tuned, study, name))
+        path = study.workdir.responses(name)
+        if path.is_file() and not _answered_here(study, name):
+            raise InputError(f'{path}: not written here; compare it with --mode=sweep, or remove it to answer anew')
+        _answer(study, name, partial(tuning.tuned, study, name))
 
 
-def _answer(study: Study, name: str, settings: dict, path: Path, params: Callable[[], dict]) -> None:
+def _answer(study: Study, name: str, params: Callable[[], dict]) -> None:
+    path = study.workdir.responses(name)
+
     def work() -> list[Path]:
         dtype, limits = study.experiment.base.dtype, study.experiment.respond
         decoder = Decoder(study.base.config, dtype, study.template.stop_ids, limits.max_new_tokens)
@@ -87,38 +78,38 @@ def _answer(study: Study, name: str, settings: dict, path: Path, params: Callabl
         for left in (path, path.with_name(path.name + '.partial')):
             left.unlink(missing_ok=True)
 
-    study.ledger.do('respond', name, settings, work, clear)
+    study.ledger.do('respond', name, depends.of_responses(study, name), work, clear)
+
+
+def _answered_here(study: Study, name: str) -> bool:
+    """False for responses that another tool has put there."""
+    return ledger.read(study.workdir.done('respond', name)) is not None
 
 
 def sweep_all(study: Study) -> None:
     """Compares base and tuned model at every window of every response of every run."""
     for name in study.only:
+        if _answered_here(study, name):
+            study.ledger.finished('respond', name, depends.of_responses(study, name))
         _sweep(study, name)
         _summary(study, name)
 
 
 def _sweep(study: Study, name: str) -> None:
-    settings = {
-        'sweep': _recorded(study),
-        'responses': file_hash(_responses(study, name)),
-        'reading': study.reading,
-        'base': study.base.fingerprint,
-        'model': tuning.model_key(study, name),
-    }
     folder = study.workdir.run(name)
 
     def clear() -> None:
         (folder / 'summary.json').unlink(missing_ok=True)
         shutil.rmtree(folder / 'tokens', ignore_errors=True)
 
-    study.ledger.do('sweep', name, settings, partial(_compare, study, name), clear)
+    study.ledger.do('sweep', name, depends.of_records(study, name), partial(_compare, study, name), clear)
 
 
 def _compare(study: Study, name: str) -> list[Path]:
     paired = study.experiment.runs[name].method == 'lora'
     params = tuning.tuned(study, name, paired)
-    answered = responses.read(_responses(study, name))
-    responses.check_tokens(answered, _responses(study, name), study.base.config)
+    answered = responses.read(study.workdir.responses(name))
+    responses.check_tokens(answered, study.workdir.responses(name), study.base.config)
     pair = Pair(study.base.config, study.experiment.base.dtype, paired)
     folder = study.workdir.run(name) / 'tokens'
     with Bar(f'sweep {name}') as bar:
@@ -131,11 +122,6 @@ def _compare(study: Study, name: str) -> list[Path]:
 
 def _summary(study: Study, name: str) -> None:
     path = study.workdir.run(name) / 'summary.json'
-    settings = _summarised(study, name) | {
-        'responses': file_hash(_responses(study, name)),
-        'reading': study.reading,
-        'tokens': study.ledger.result('sweep', name, {'sweep': _recorded(study)}),
-    }
 
     def work() -> list[Path]:
         rows = records.read(path.parent / 'tokens')
@@ -147,24 +133,12 @@ def _summary(study: Study, name: str) -> None:
         study.say(f'{name}: mean KL(tuned || base) {mean:.4f} nats over {head["positions"]} windows')
         return [path]
 
-    study.ledger.do('summary', name, settings, work, partial(path.unlink, missing_ok=True))
-
-
-def _recorded(study: Study) -> dict:
-    """The settings of the sweep that token records depend on."""
-    asked = dataclasses.asdict(study.experiment.sweep)
-    return {key: value for key, value in asked.items() if key != 'bootstrap'}
-
-
-def _summarised(study: Study, name: str) -> dict:
-    """The settings of the config that a summary depends on."""
-    asked = study.experiment
-    return {'seed': asked.seed, 'sweep': dataclasses.asdict(asked.sweep), 'run': tuning.lasting(asked.runs[name])}
+    study.ledger.do('summary', name, depends.of_summary(study, name), work, partial(path.unlink, missing_ok=True))
 
 
 def _extra(study: Study, name: str) -> dict:
     """What a reader of summary.json must know beside the measures."""
-    run, answered = study.experiment.runs[name], responses.read(_responses(study, name))
+    run, answered = study.experiment.runs[name], responses.read(study.workdir.responses(name))
     trained = {'counts': {}} if run.method == 'given' else tuning.figures(study, run)
     return trained | {
         'run': name,
@@ -180,21 +154,14 @@ def causes(study: Study) -> None:
         return
     facts_file = study.workdir.data / 'world' / 'facts.json'
     for name in study.only:
-        settings = {
-            'seed': study.experiment.seed,
-            'facts': file_hash(facts_file),
-            'base_responses': file_hash(_base_responses(study)),
-            'responses': file_hash(_responses(study, name)),
-            'reading': study.reading,
-            'tokens': study.ledger.result('sweep', name, {'sweep': _recorded(study)}),
-        }
+        settings = depends.of_truth(study, name, facts_file)
         study.ledger.do('causes', name, settings, partial(_judge_by_truth, study, name, facts_file), lambda: None)
 
 
 def _judge_by_truth(study: Study, name: str, facts_file: Path) -> list[Path]:
     facts, seed, folder = json.loads(facts_file.read_text()), study.experiment.seed, study.workdir.run(name)
-    base = truth.of_responses(facts, responses.read(_base_responses(study)), seed)
-    answered, rows = responses.read(_responses(study, name)), records.read(folder / 'tokens')
+    base = truth.of_responses(facts, responses.read(study.workdir.responses(depends.BASE)), seed)
+    answered, rows = responses.read(study.workdir.responses(name)), records.read(folder / 'tokens')
     found = truth.truth(facts, answered, rows, study.pieces, seed)
     path = folder / 'causes' / 'truth.json'
     paths.write_json(path, found | {f'base_{key}': value for key, value in base.items()})
@@ -205,20 +172,14 @@ def report(study: Study) -> None:
     """Writes the page, its figures and its tables from the files of the other stages."""
     for name in study.only:
         if (study.workdir.run(name) / 'summary.json').exists():  # else the page says that it was not compared
-            study.ledger.finished('summary', name, _summarised(study, name))
-    shown = ('summary.json', 'metrics.jsonl', 'responses.jsonl', 'causes/truth.json')
-    kept = [path for name in shown for path in study.workdir.root.glob(f'runs/*/{name}')]
-    settings = {
-        'config': dataclasses.asdict(study.experiment),
-        'reading': study.reading,
-        'files': manifest.digests(study.workdir.root, kept),
-    }
+            study.ledger.finished('summary', name, depends.of_summary(study, name))
 
     def work() -> list[Path]:
         page.write(study.workdir.root, study.pieces, study.template.stop_ids)
         return [path for path in study.workdir.report.rglob('*') if path.is_file()]
 
-    study.ledger.do('report', '', settings, work, lambda: shutil.rmtree(study.workdir.report, ignore_errors=True))
+    clear = partial(shutil.rmtree, study.workdir.report, ignore_errors=True)
+    study.ledger.do('report', '', depends.of_report(study), work, clear)
     study.say(f'report: {study.workdir.report / "index.html"}')
 
 
@@ -238,11 +199,3 @@ def run(study: Study, mode: str) -> None:
         if mode in ('run', name):
             stage(study)
             study.stop.check()
-
-
-def _responses(study: Study, name: str) -> Path:
-    return study.workdir.run(name) / 'responses.jsonl'
-
-
-def _base_responses(study: Study) -> Path:
-    return study.workdir.base / 'responses.jsonl'

@@ -149,6 +149,7 @@ class Study:
 
     def _file(self, key: str, asked: str, made: str) -> Path:
         if asked == MADE_HERE:
+            self._made(self.workdir.data / 'world' / made, 'data')
             return self.workdir.data / 'world' / made
         kind, _, rest = asked.partition(':')
         if kind != 'file' or not rest:
@@ -162,7 +163,7 @@ class Study:
     @staticmethod
     def _made(path: Path, mode: str) -> None:
         if not path.is_file():
-            raise InputError(f'{path}: no such file; the base is made here: run --mode={mode} first')
+            raise InputError(f'{path}: no such file; it is made here: run --mode={mode} first')
 
 
 def file_hash(path: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxshift import depends
 from jaxshift.causes import truth
 from jaxshift.config import Run
 from jaxshift.data import dataset, formats, world, world_base
@@ -19,15 +19,13 @@ from jaxshift.errors import InputError, RunFailed
 from jaxshift.llama import model
 from jaxshift.respond import responses
 from jaxshift.respond.decode import Decoder
-from jaxshift.store import checkpoint, manifest
+from jaxshift.store import checkpoint
 from jaxshift.study import MADE_HERE, Study
 from jaxshift.terminal import Bar
 from jaxshift.tune import lora
 from jaxshift.tune.step import Recipe, assemble, lora_spec, recipe
 from jaxshift.tune.train import check, schedule, shapes, train
 from jaxshift.weights import peft, safetensors
-
-WATCHED_ONLY = ('log_every', 'checkpoint_every', 'remat', 'micro_batch_size')  # settings of a run that change no result
 
 
 def train_all(study: Study) -> None:
@@ -39,23 +37,15 @@ def train_all(study: Study) -> None:
         check(run, study.mesh, f'runs.{name}')
     if study.experiment.base.source == MADE_HERE:
         check(study.world.pretraining, study.mesh, 'world.pretraining')
-        settings = {'world': dataclasses.asdict(study.world), 'dtype': study.experiment.base.dtype}
+        settings = depends.of_base(study)
         study.ledger.do('base', '', settings, partial(_make_base, study, settings), None)
     for name, found in study.given.items():
         study.say(f'train {name}: tuned elsewhere, {found.text}')
+    if runs:
+        study.ledger.result('data', '', depends.asked_of_data(study))
     for name, run in runs.items():
-        settings = {
-            'run': lasting(run),
-            'base': study.base.fingerprint,
-            'dtype': study.experiment.base.dtype,
-            'data': study.ledger.result('data', '', {'data': dataclasses.asdict(study.experiment.data)}),
-        }
+        settings = depends.of_training(study, run)
         study.ledger.do('train', name, settings, partial(_tune, study, name, run, settings), None)
-
-
-def lasting(run: Run) -> dict[str, Any]:
-    """The settings of a run that its result depends on."""
-    return {key: value for key, value in dataclasses.asdict(run).items() if key not in WATCHED_ONLY}
 
 
 def tuned(study: Study, name: str, paired: bool = False):
@@ -70,17 +60,10 @@ def tuned(study: Study, name: str, paired: bool = False):
     if run.method == 'given':
         return study.load(study.given[name], study.experiment.base.dtype)
     like = sharding.abstract(study.mesh, shapes(_recipe(study, run)))
-    values = checkpoint.restore(study.workdir.root / _manifest(study, name)[0].parent, 'trainable', like)
+    values = checkpoint.restore(study.workdir.root / depends.last_manifest(study, name)[0].parent, 'trainable', like)
     if run.method == 'lora':
         return lora.merge(study.base_params, values, lora_spec(run), paired=paired)
     return jax.tree.map(lambda leaf: leaf.astype(dtype), values)
-
-
-def model_key(study: Study, name: str) -> str:
-    """Names the tuned parameters of a run, in the settings of later stages."""
-    if study.experiment.runs[name].method == 'given':
-        return study.given[name].fingerprint
-    return _manifest(study, name)[1]
 
 
 def figures(study: Study, run: Run) -> dict[str, Any]:
@@ -96,13 +79,6 @@ def figures(study: Study, run: Run) -> dict[str, Any]:
 
 def _recipe(study: Study, run: Run) -> Recipe:
     return recipe(run, study.base.config, study.experiment.base.dtype)
-
-
-def _manifest(study: Study, name: str) -> tuple[Path, str]:
-    """The manifest of the checkpoint that training ended with: its path in the workdir and its SHA-256."""
-    files = study.ledger.result('train', name, {'run': lasting(study.experiment.runs[name])})
-    path = next(path for path in files if path.endswith(f'/{manifest.NAME}'))
-    return Path(path), files[path]['sha256']
 
 
 def _tune(study: Study, name: str, run: Run, settings: dict[str, Any]) -> list[Path]:

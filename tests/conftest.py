@@ -1,6 +1,8 @@
 import importlib.metadata
 import os
 import pydoc_data.topics
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -127,3 +129,20 @@ def ported(torch_llama, tokenizer, tmp_path_factory):
 def small(ported):
     """(config, params, torch model) of one small random Llama."""
     return ported()
+
+
+@pytest.fixture(scope='session')
+def finished(tmp_path_factory):
+    """A workdir of a tiny controlled world in which every stage is done; not to be changed."""
+    from commandline import TINY, start
+
+    folder = tmp_path_factory.mktemp('finished')
+    ended = start(*TINY, f'--workdir={folder}')
+    assert ended.code == 0, ended.err
+    return folder
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    """A copy of it, to be changed."""
+    return Path(shutil.copytree(finished, tmp_path / 'copy'))

@@ -113,17 +113,21 @@ def generate(world: config.World) -> Encyclopaedia:
 
 
 def _check(world: config.World, words: int) -> None:
-    names = world.first_names * world.last_names
     most = {
         'first_names': len(text.FIRST_NAMES),
         'last_names': len(text.LAST_NAMES),
         'values': min(len(relation.values) for relation in text.RELATIONS),
-        'known_people': names - world.new_people,  # every name is one person's
         'test_questions': len(text.RELATIONS) * (world.known_people - world.known_people // 2),
     }
     for key, limit in most.items():
         if getattr(world, key) > limit:
             raise InputError(f'config.world.{key} is {getattr(world, key)}; with the other sizes it is at most {limit}')
+    names = world.first_names * world.last_names
+    if world.new_people + world.known_people > names:  # every name is one person's
+        raise InputError(
+            f'config.world.new_people is {world.new_people} and known_people is {world.known_people}; '
+            f'first_names and last_names make {names} names, so together they are at most {names}'
+        )
     if world.vocabulary < words:
         raise InputError(f'config.world.vocabulary is {world.vocabulary}; the language needs {words} at least')
 

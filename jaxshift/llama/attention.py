@@ -90,9 +90,11 @@ def _short(q: jax.Array, k: jax.Array, v: jax.Array, segments: jax.Array) -> jax
         mask = _mask(index[start:end], index[:end], segments[:, start:end], segments[:, :end])
         scores = jnp.where(mask, scores, NEVER)
         weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(-1, keepdims=True)))
-        mixed = jnp.matmul(weights.reshape(*flat.shape[:-1], end).astype(v.dtype), v[..., :end, :])
+        mixed = jnp.matmul(
+            weights.reshape(*flat.shape[:-1], end).astype(v.dtype), v[..., :end, :], preferred_element_type=jnp.float32
+        )
         # The sum divides what is mixed, which is shorter than the weights.
-        parts.append(mixed.reshape(part.shape) / weights.sum(-1, keepdims=True).astype(v.dtype))
+        parts.append((mixed.reshape(part.shape) / weights.sum(-1, keepdims=True)).astype(q.dtype))
     return jnp.moveaxis(jnp.concatenate(parts, axis=-3), -3, -4)
 
 

@@ -8,12 +8,23 @@ import pyarrow.compute as pc
 
 from jaxshift.report.results import Results
 from jaxshift.report.wording import counted
+from jaxshift.store import ledger
 
 
 def sentences(found: Results) -> list[str]:
     """One sentence for each caveat."""
     lines = [f'Run {run} has not been compared: runs/{run}/summary.json is missing.' for run in found.unfinished]
-    return [*lines, *_of_prompts(found), *(line for run in found.summaries for line in _of_run(found, run))]
+    of_runs = (line for run in found.summaries for line in _of_run(found, run))
+    return [*lines, *_of_settings(found), *_of_prompts(found), *of_runs]
+
+
+def _of_settings(found: Results) -> Iterator[str]:
+    for run, made in found.recorded.items():
+        if changed := ledger.difference({'sweep': made.get('sweep')}, {'sweep': found.config['sweep']}):
+            yield (
+                f'Run {run} has been compared with another {changed}, so its figures do not compare with those of '
+                f'this experiment. Run --mode=run with {run} in the config, or remove runs/{run}.'
+            )
 
 
 def _of_prompts(found: Results) -> Iterator[str]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from jaxshift.errors import InputError
 from jaxshift.report.tables import Row
 from jaxshift.shift import records, summary
-from jaxshift.store import jsonl
+from jaxshift.store import jsonl, ledger
 from jaxshift.store.paths import Workdir
 
 # What tables and figures need of the token records; the other measures stand in the summaries.
@@ -32,6 +32,7 @@ class Results:
       tokens: the token records of `headline`.
       responses: the objects of responses.jsonl by example id.
       truths: truth.json, for runs of the controlled world.
+      recorded: the settings that the record of a summary keeps; none for a run without a record.
       unfinished: runs that have not been compared.
     """
 
@@ -41,6 +42,7 @@ class Results:
     tokens: dict[str, pa.Table]
     responses: dict[str, dict[str, Row]]
     truths: dict[str, Row]
+    recorded: dict[str, Row]
     unfinished: list[str]
 
     @property
@@ -80,6 +82,7 @@ def load(workdir: Workdir) -> Results:
     if not folders:
         raise InputError(f'{workdir.run("")}: no run has a summary.json; run the sweep (--mode=sweep) first')
     summaries = {run: summary.read(folder / 'summary.json') for run, folder in folders.items()}
+    records_of = {run: ledger.read(workdir.done('summary', run)) for run in folders}
     truths = {run: folder / 'causes/truth.json' for run, folder in folders.items()}
     return Results(
         experiment,
@@ -88,6 +91,7 @@ def load(workdir: Workdir) -> Results:
         {run: _tokens(folder / 'tokens', _windows(summaries)) for run, folder in folders.items()},
         {run: {r['example_id']: r for r in jsonl.read(f / 'responses.jsonl')} for run, f in folders.items()},
         {run: _json(path) for run, path in truths.items() if path.exists()},
+        {run: record['settings'] for run, record in records_of.items() if record},
         [run for run in runs if run not in folders],
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -94,11 +95,10 @@ def check_prompts(prompts: Sequence[Prompt], config: LlamaConfig) -> None:
 
 
 def check_tokens(rows: Sequence[dict[str, Any]], path: Path, config: LlamaConfig) -> None:
-    """Raises InputError when responses, which another tool may have written, are not tokens of this model."""
+    """Raises InputError when responses that `read` has let pass are not tokens of this model."""
     for number, row in enumerate(rows, start=1):
         for field in ('prompt_token_ids', 'token_ids'):
-            ids = row[field]
-            if not isinstance(ids, list) or not all(type(i) is int and 0 <= i < config.vocab_size for i in ids):
+            if not all(0 <= i < config.vocab_size for i in row[field]):
                 raise InputError(
                     f'{path}:{number}: {field} must be a list of token ids from 0 to {config.vocab_size - 1}; '
                     'write it with the tokenizer of the base'
@@ -115,15 +115,27 @@ def read(path: Path) -> list[dict[str, Any]]:
     """The objects of a responses.jsonl, which another tool may have written.
 
     Raises:
-      InputError: the file is missing, or a line lacks a field.
+      InputError: the file is missing, a line lacks a field or has one of another type, or two have the same id.
     """
     if not path.is_file():
         raise InputError(f'{path}: no such file; run --mode=respond first')
     rows = jsonl.read(path)
+    lines: dict[str, int] = {}
     for number, row in enumerate(rows, start=1):
         missing = [name for name in ('example_id', 'prompt_token_ids', 'token_ids') if name not in row]
         if missing:
             raise InputError(f'{path}:{number}: field {missing[0]} is missing; add it to every line')
+        name = row['example_id']
+        if not isinstance(name, str):
+            raise InputError(f'{path}:{number}: example_id is {json.dumps(name)}; write it as a string')
+        if name in lines:
+            raise InputError(
+                f'{path}:{number}: example_id {name!r} is that of line {lines[name]} too; give every line its own'
+            )
+        lines[name] = number
+        for field in ('prompt_token_ids', 'token_ids'):
+            if not isinstance(row[field], list) or any(type(i) is not int for i in row[field]):
+                raise InputError(f'{path}:{number}: {field} must be a list of whole numbers; write it as token ids')
     return rows
 
 

@@ -69,13 +69,13 @@ def rows(step_folder: Path) -> list[dict[str, Any]]:
 
 def steps(folder: Path) -> list[int]:
     """The steps that a folder holds, in order; one without a manifest was not made by `save`."""
-    return sorted(int(path.parent.name) for path in folder.glob(f'*/{manifest.NAME}') if path.parent.name.isdecimal())
+    return [step for step in _numbered(folder) if (folder / str(step) / manifest.NAME).is_file()]
 
 
 def newest(folder: Path) -> tuple[int | None, list[str]]:
     """The newest step whose files match its manifest, and a line for every newer one that was passed over."""
     passed: list[str] = []
-    for step in reversed(steps(folder)):
+    for step in reversed(_numbered(folder)):
         wrong = manifest.fault(folder / str(step))
         if wrong is None:
             return step, passed
@@ -92,6 +92,11 @@ def remove_unfinished(folder: Path) -> None:
     """Deletes what a process that was killed while it saved has left."""
     for path in folder.glob('*.partial/'):
         shutil.rmtree(path)
+
+
+def _numbered(folder: Path) -> list[int]:
+    """What could be a step by its name, in order."""
+    return sorted(int(path.name) for path in folder.glob('*/') if path.name.isdecimal())
 
 
 def _together(where: str) -> None:

@@ -33,6 +33,10 @@ class Workdir:
     def run(self, name: str) -> Path:
         return self.root / 'runs' / name
 
+    def responses(self, name: str) -> Path:
+        """What a run answered, or the base, which is named `base`."""
+        return (self.base if name == 'base' else self.run(name)) / 'responses.jsonl'
+
     def done(self, stage: str, run: str = '') -> Path:
         """The record that a stage has finished."""
         return self.root / 'done' / (f'{stage}-{run}.json' if run else f'{stage}.json')

@@ -99,7 +99,7 @@ def train(
         step = index + 1
         pending.append((step, metrics))
         last = step == plan.steps
-        logged = step % run.log_every == 0 or step == start + 1 or last
+        logged = step % run.log_every == 0 or step == 1 or last
         stopping = stop.requested  # asked once: a signal that comes while a step is waited for is heeded after the next
         saved = step % run.checkpoint_every == 0 or last or stopping
         if not (logged or saved or len(pending) > 1):

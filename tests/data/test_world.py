@@ -198,7 +198,6 @@ def test_files_hold_the_truth_in_facts_json_alone(tmp_path):
     [
         ('first_names', 41),
         ('values', 65),
-        ('known_people', 1600),
         ('test_questions', 500),
         ('vocabulary', 500),
     ],
@@ -206,3 +205,10 @@ def test_files_hold_the_truth_in_facts_json_alone(tmp_path):
 def test_a_world_that_cannot_be_is_refused_by_name(key, value):
     with pytest.raises(InputError, match=f'config.world.{key} is {value}'):
         world.generate(replace(WORLD, **{key: value}))
+
+
+@pytest.mark.parametrize(('known', 'new'), [(160, 2000), (1600, 24), (2000, 2000), (801, 800)])
+def test_more_people_than_names_are_refused_with_both_numbers(known, new):
+    told = f'config.world.new_people is {new} and known_people is {known}; .* together they are at most 1600'
+    with pytest.raises(InputError, match=told):
+        world.generate(replace(WORLD, known_people=known, new_people=new))

@@ -88,6 +88,7 @@ def test_packed_rows_equal_separate_rows(small, monkeypatch, block):
         others[:, mine] = tokens[:, mine]
         np.testing.assert_array_equal(packed[:, mine], logits(config, params, others, **place)[:, mine])
         alone = logits(config, params, tokens[:, mine])
+        np.testing.assert_allclose(packed[:, mine], alone, atol=1e-4, rtol=0)
         np.testing.assert_allclose(loss(packed[:, mine], tokens[:, mine]), loss(alone, tokens[:, mine]), atol=1e-5)
         start += length
 

@@ -1,4 +1,6 @@
 import dataclasses
+import json
+import shutil
 
 import pytest
 
@@ -26,6 +28,25 @@ def test_what_was_skipped_is_counted_for_its_run(found):
 
 def test_a_run_without_a_comparison_is_named(found):
     assert said(dataclasses.replace(found, unfinished=['later']), 'Run later has not been compared')
+
+
+def test_runs_compared_with_other_settings_are_named(workdir, tmp_path):
+    shutil.copytree(workdir, tmp_path, dirs_exist_ok=True)
+    (tmp_path / 'runs/full').rename(tmp_path / 'runs/dropped')
+    asked = {'bootstrap': 200, 'marginal_above': 1, 'shifted_above': 3}
+    for run, above in {'lora': 3, 'lora_best': 5, 'dropped': 7}.items():  # full_best keeps no record
+        record = {'settings': {'sweep': asked | {'shifted_above': above}}, 'files': {}}
+        path = Workdir(tmp_path).done('summary', run)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(record))
+    best, dropped = said(results.load(Workdir(tmp_path)), 'compared with another')
+    assert best.startswith('Run lora_best has been compared with another sweep.shifted_above (5, now 3), so its')
+    assert dropped.startswith('Run dropped has been compared with another sweep.shifted_above (7, now 3), so its')
+    assert dropped.endswith('with dropped in the config, or remove runs/dropped.')
+
+
+def test_a_workdir_without_records_raises_no_doubt_of_its_settings(found):
+    assert not said(found, 'compared with another')
 
 
 def test_runs_over_the_same_prompts_raise_no_doubt(found):

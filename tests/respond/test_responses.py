@@ -130,6 +130,28 @@ def test_a_line_that_is_no_object_is_named(tmp_path, line):
         responses.read(tmp_path / 'r.jsonl')
 
 
+@pytest.mark.parametrize(
+    ('field', 'value', 'message'),
+    [
+        ('example_id', 7, 'example_id is 7; write it as a string'),
+        ('example_id', None, 'example_id is null; write it as a string'),
+        ('example_id', 'a', "example_id 'a' is that of line 1 too; give every line its own"),
+        ('prompt_token_ids', 'b', 'prompt_token_ids must be a list of whole numbers; write it as token ids'),
+        ('prompt_token_ids', [1, '2'], 'prompt_token_ids must be a list of whole numbers; write it as token ids'),
+        ('token_ids', [1.0], 'token_ids must be a list of whole numbers; write it as token ids'),
+        ('token_ids', [True], 'token_ids must be a list of whole numbers; write it as token ids'),
+        ('token_ids', None, 'token_ids must be a list of whole numbers; write it as token ids'),
+    ],
+)
+def test_a_field_of_another_type_or_an_id_twice_is_named(tmp_path, field, value, message):
+    good = {'example_id': 'a', 'prompt_token_ids': [1], 'token_ids': []}
+    bad = good | {'example_id': 'b', field: value}
+    (tmp_path / 'r.jsonl').write_text(f'{json.dumps(good)}\n{json.dumps(bad)}\n')
+    with pytest.raises(InputError) as refused:
+        responses.read(tmp_path / 'r.jsonl')
+    assert str(refused.value) == f'{tmp_path}/r.jsonl:2: {message}'
+
+
 def test_missing_responses_say_what_to_run(tmp_path):
     with pytest.raises(InputError, match='r.jsonl: no such file; run --mode=respond first'):
         responses.read(tmp_path / 'r.jsonl')

@@ -52,10 +52,17 @@ def test_a_flipped_bit_in_any_file_leads_back_to_the_step_before(folder):
     assert checkpoint.newest(folder) == (30, [])
 
 
-def test_a_stray_folder_is_no_checkpoint(folder):
-    (folder / '99').mkdir()
+def test_a_folder_without_a_manifest_is_no_checkpoint_and_told_when_it_is_newer(folder):
+    for step in ('9', '99'):
+        (folder / step).mkdir()
     assert checkpoint.steps(folder) == [4, 30]
-    assert checkpoint.newest(folder) == (30, [])
+    assert checkpoint.newest(folder) == (30, [f'{folder}/99: no MANIFEST.json; passed over'])
+
+
+def test_a_lost_manifest_of_the_only_step_is_told(folder):
+    checkpoint.remove(folder, 4)
+    (folder / '30' / 'MANIFEST.json').unlink()
+    assert checkpoint.newest(folder) == (None, [f'{folder}/30: no MANIFEST.json; passed over'])
 
 
 def test_a_step_can_be_written_again(folder):

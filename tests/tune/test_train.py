@@ -89,7 +89,7 @@ def test_metrics_are_written_at_the_first_the_logged_and_the_last_step(whole):
     assert list((whole[0] / 'tensorboard').iterdir())
 
 
-@pytest.mark.parametrize('steps', [1, 3, 5])
+@pytest.mark.parametrize('steps', [1, 3, 4, 5])
 def test_a_stopped_run_saves_its_last_step_and_goes_on_bit_for_bit(tune, whole, tmp_path, steps):
     with pytest.raises(Stopped):
         tune(tmp_path, stop=StopAfter(steps - 1))
@@ -98,10 +98,7 @@ def test_a_stopped_run_saves_its_last_step_and_goes_on_bit_for_bit(tune, whole, 
     said = []
     assert_equal_bits(tune(tmp_path, said=said), whole[1])
     assert said == [f'going on from step {at}']
-    whole_rows = {row['step']: row for row in rows_without_speed(whole[0])}
-    resumed = rows_without_speed(tmp_path)
-    assert {row['step'] for row in resumed} >= set(whole_rows)
-    assert all(row == whole_rows[row['step']] for row in resumed if row['step'] in whole_rows)
+    assert rows_without_speed(tmp_path) == rows_without_speed(whole[0])
 
 
 def test_a_damaged_newest_checkpoint_is_passed_over(tune, whole, tmp_path):
@@ -125,12 +122,12 @@ def test_a_finished_run_trains_no_more(tune, whole, tmp_path):
     assert (tmp_path / 'metrics.jsonl').read_text() == before
 
 
-def test_a_folder_that_is_no_checkpoint_changes_nothing(tune, whole, tmp_path):
+def test_a_folder_that_is_no_checkpoint_is_told_and_changes_nothing(tune, whole, tmp_path):
     for name in ('9999', '5.partial'):
         (tmp_path / 'checkpoints' / name).mkdir(parents=True)
     said = []
     assert_equal_bits(tune(tmp_path, said=said), whole[1])
-    assert said == []
+    assert said == [f'{tmp_path}/checkpoints/9999: no MANIFEST.json; passed over']
     assert checkpoint.steps(tmp_path / 'checkpoints') == [6, 7]
     assert sorted(path.name for path in (tmp_path / 'checkpoints').iterdir()) == ['6', '7', '9999']
 

@@ -1,0 +1,127 @@
+"""What the result of each stage depends on: the settings that the ledger keeps and compares."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from jaxshift.config import Run
+from jaxshift.store import manifest
+from jaxshift.study import Study, file_hash
+
+BASE = 'base'  # names the base's own responses among those of the runs
+WATCHED_ONLY = ('log_every', 'checkpoint_every', 'remat')  # settings of a run that change no result
+
+Settings = dict[str, Any]
+
+
+def of_world(study: Study) -> Settings:
+    asked = dataclasses.asdict(study.world)
+    return {'world': {key: value for key, value in asked.items() if key not in ('pretraining', 'gate')}}
+
+
+def of_base(study: Study) -> Settings:
+    """A base that is made here."""
+    asked = dataclasses.asdict(study.world) | {'pretraining': of_run(study.world.pretraining)}
+    return {'world': asked, 'dtype': study.experiment.base.dtype}
+
+
+def of_data(study: Study) -> Settings:
+    return asked_of_data(study) | {
+        'file': file_hash(study.data_file()),
+        'template': study.template.text_hash,
+        'tokenizer': study.tokenizer_hash,
+    }
+
+
+def asked_of_data(study: Study) -> Settings:
+    return {'data': dataclasses.asdict(study.experiment.data)}
+
+
+def of_run(run: Run) -> Settings:
+    """Of the settings of a run, those that its result depends on."""
+    # With dropout each micro-batch draws its own mask.
+    watched = WATCHED_ONLY if run.dropout else (*WATCHED_ONLY, 'micro_batch_size')
+    return {key: value for key, value in dataclasses.asdict(run).items() if key not in watched}
+
+
+def of_training(study: Study, run: Run) -> Settings:
+    asked = asked_of_data(study)
+    return asked | {
+        'run': of_run(run),
+        'base': study.base.fingerprint,
+        'dtype': study.experiment.base.dtype,
+        'data_files': study.ledger.finished('data', '', asked),
+    }
+
+
+def of_responses(study: Study, name: str) -> Settings:
+    return {
+        'prompts': dataclasses.asdict(study.experiment.prompts),
+        'file': file_hash(study.prompts_file()),
+        'template': study.template.text_hash,
+        'reading': study.reading,
+        'max_new_tokens': study.experiment.respond.max_new_tokens,
+        'model': study.base.fingerprint if name == BASE else model_key(study, name),
+    }
+
+
+def of_records(study: Study, name: str) -> Settings:
+    """The token records of a run."""
+    asked = dataclasses.asdict(study.experiment.sweep)
+    return {
+        'sweep': {key: value for key, value in asked.items() if key != 'bootstrap'},
+        'responses': file_hash(study.workdir.responses(name)),
+        'reading': study.reading,
+        'base': study.base.fingerprint,
+        'model': model_key(study, name),
+    }
+
+
+def of_summary(study: Study, name: str) -> Settings:
+    asked = study.experiment
+    return {
+        'seed': asked.seed,
+        'sweep': dataclasses.asdict(asked.sweep),
+        'run': of_run(asked.runs[name]),
+        'responses': file_hash(study.workdir.responses(name)),
+        'reading': study.reading,
+        'tokens': study.ledger.result('sweep', name, of_records(study, name)),
+    }
+
+
+def of_truth(study: Study, name: str, facts: Path) -> Settings:
+    return {
+        'seed': study.experiment.seed,
+        'facts': file_hash(facts),
+        'base_responses': file_hash(study.workdir.responses(BASE)),
+        'responses': file_hash(study.workdir.responses(name)),
+        'reading': study.reading,
+        'tokens': study.ledger.result('sweep', name, of_records(study, name)),
+    }
+
+
+def of_report(study: Study) -> Settings:
+    names = ('summary.json', 'metrics.jsonl', 'responses.jsonl', 'causes/truth.json')
+    shown = [*(f'runs/*/{name}' for name in names), 'done/summary-*.json']
+    kept = [path for pattern in shown for path in study.workdir.root.glob(pattern)]
+    return {
+        'config': dataclasses.asdict(study.experiment),
+        'reading': study.reading,
+        'files': manifest.digests(study.workdir.root, kept),
+    }
+
+
+def model_key(study: Study, name: str) -> str:
+    """Names the tuned parameters of a run."""
+    if study.experiment.runs[name].method == 'given':
+        return study.given[name].fingerprint
+    return last_manifest(study, name)[1]
+
+
+def last_manifest(study: Study, name: str) -> tuple[Path, str]:
+    """The manifest of the checkpoint that training ended with: its path in the workdir and its SHA-256."""
+    files = study.ledger.result('train', name, of_training(study, study.experiment.runs[name]))
+    path = next(path for path in files if path.endswith(f'/{manifest.NAME}'))
+    return Path(path), files[path]['sha256']
