@@ -35,4 +35,7 @@ def mean_loss(run: Run, recipe: Recipe, trainable: dict, frozen: dict | None, da
 
 @functools.lru_cache
 def _summed(recipe: Recipe) -> Callable:
-    return jax.jit(lambda *arguments: (loss(recipe, *arguments), arguments[-1]['trained'].sum()))
+    def summed(trainable, frozen, batch):
+        return loss(recipe, trainable, frozen, batch), batch['trained'].sum()
+
+    return jax.jit(summed)
