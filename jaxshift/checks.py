@@ -15,7 +15,8 @@ CHOICES = {
     'Data.template': ('auto', 'native', 'paper'),
     'Data.on_bad_record': ('error', 'skip'),
     'Prompts.format': ('auto', 'alpaca', 'messages'),
-    'Run.schedule': ('cosine',),
+    'Run.schedule': ('cosine', 'linear', 'constant'),
+    'Run.optimizer': ('adamw', 'adafactor'),
     'Run.remat': ('none', 'nothing_saveable', 'dots_saveable'),
 }
 LISTS = {
@@ -26,7 +27,8 @@ LISTS = {
 AT_LEAST = {
     0: (
         'Experiment.seed', 'Data.limit', 'Prompts.limit', 'Run.min_steps', 'Run.max_steps', 'Run.micro_batch_size',
-        'Run.weight_decay', 'Run.final_fraction', 'Run.seed', 'World.seed',
+        'Run.weight_decay', 'Run.final_fraction', 'Run.seed', 'World.seed', 'Data.held_out', 'Run.neftune_alpha',
+        'Run.eval_every',
     ),
     1: (
         'Data.max_length', 'Run.batch_size', 'Run.rank', 'Run.log_every', 'Run.checkpoint_every',

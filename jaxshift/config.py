@@ -32,6 +32,7 @@ class Data:
     template: str = 'auto'  # auto (the tokenizer's chat template, else the paper's), native or paper
     max_length: int = 1024  # tokens an example may have; a longer one is cut, and counted
     limit: int = 0  # use the first so many records; 0: all
+    held_out: int = 0  # examples, drawn once, that no run trains on; their loss is taken every eval_every steps
     on_bad_record: str = 'error'  # error, or skip (counted in the summary)
 
 
@@ -48,19 +49,21 @@ class Prompts:
 class Run:
     """One way to tune the base."""
 
-    method: str = 'lora'  # lora, full or given (tuned elsewhere); pretrain (plain text) for the world's base alone
+    method: str = 'lora'  # lora, full, pretrain (as full, on every token of plain text) or given (tuned elsewhere)
     source: str = ''  # method given: the tuned model, named like base.source; dir:PATH of a Hugging Face checkpoint
     learning_rate: float = 5e-5  # peak learning rate
-    schedule: str = 'cosine'  # cosine (after a linear warm-up)
+    schedule: str = 'cosine'  # cosine, linear or constant (after a linear warm-up)
     warmup: float = 0.0  # share of the steps spent warming up
-    final_fraction: float = 0.0  # learning rate at the end, as a share of the peak
+    final_fraction: float = 0.0  # learning rate at the end of cosine and linear, as a share of the peak
     epochs: float = 3.0  # passes over the data
     min_steps: int = 0  # train at least so many steps, whatever the epochs say
     max_steps: int = 0  # train at most so many steps; 0: as many as the epochs say
     batch_size: int = 32  # rows a step, over all devices and micro-batches
     micro_batch_size: int = 0  # rows computed at once; the rest is accumulated; 0: the whole batch
     pack: bool = False  # several examples in a row of max_length tokens, without attention between them
-    weight_decay: float = 0.0  # decoupled weight decay (AdamW)
+    optimizer: str = 'adamw'  # adamw or adafactor (factored second moments, no first)
+    weight_decay: float = 0.0  # decoupled weight decay
+    decay_norms: bool = False  # weight decay reaches norms and biases too
     b1: float = 0.9  # AdamW's decay of the first moment
     b2: float = 0.999  # AdamW's decay of the second moment
     clip: float = 1.0  # greatest global gradient norm
@@ -69,10 +72,13 @@ class Run:
     targets: tuple[str, ...] = ('q_proj', 'v_proj')  # projections that get an adapter
     rslora: bool = False  # scale by alpha / sqrt(rank)
     dropout: float = 0.0  # dropout on the adapter's input while training
+    neftune_alpha: float = 0.0  # NEFTune: uniform noise on the embeddings while training, up to alpha / sqrt(L * D)
     remat: str = 'nothing_saveable'  # what a layer keeps for the backward pass: none, nothing_saveable or dots_saveable
     seed: int = 0  # order of the data and initial adapter
     log_every: int = 10  # steps between lines of metrics.jsonl
     checkpoint_every: int = 500  # steps between checkpoints; the last step always has one
+    keep_steps: tuple[int, ...] = ()  # steps whose checkpoints are kept for study; of the others the newest two
+    eval_every: int = 0  # steps between losses on the held-out examples (data.held_out); 0: never
 
 
 @dataclass
@@ -137,6 +143,7 @@ def _pretraining() -> Run:
     return Run(
         method='pretrain', learning_rate=3e-3, warmup=0.05, final_fraction=0.02, weight_decay=0.05, b2=0.98,
         batch_size=12, max_steps=1400, epochs=100.0, pack=True, remat='none', log_every=50, checkpoint_every=700,
+        decay_norms=True,  # the demo's numbers were found so
     )  # fmt: skip
 
 
@@ -175,8 +182,12 @@ def check(experiment: Experiment) -> None:
             raise InputError('config.runs has the name base, which is that of the model before tuning; choose another')
         if not name.replace('-', '_').isidentifier():
             raise InputError(f'config.runs has the name {name!r}; it names a folder: use letters, digits, _ and -')
-        checks.one_of(f'config.runs.{name}.method', run.method, ('lora', 'full', 'given'))
+        checks.one_of(f'config.runs.{name}.method', run.method, ('lora', 'full', 'pretrain', 'given'))
         _check_run(f'config.runs.{name}', run)
+        if run.eval_every and not experiment.data.held_out:
+            raise InputError(
+                f'config.runs.{name}.eval_every is {run.eval_every}, but config.data.held_out is 0; hold examples out'
+            )
     if experiment.world:
         _check_world(experiment.world)
     made_here = [experiment.base.source, experiment.data.source, experiment.prompts.source]
@@ -193,6 +204,8 @@ def _check_run(key: str, run: Run) -> None:
     checks.some_of(f'{key}.targets', run.targets, LINEAR_TARGETS)
     if 0 < run.max_steps < run.min_steps:
         raise InputError(f'{key}.max_steps is {run.max_steps}, below min_steps {run.min_steps}; change one of them')
+    if any(step < 1 for step in run.keep_steps):
+        raise InputError(f'{key}.keep_steps is {run.keep_steps}; steps count from 1, before it stands the base')
     if run.method == 'given' and not run.source:
         raise InputError(f'{key}.source is empty; name the tuned model, for example dir:PATH')
 
@@ -206,4 +219,6 @@ def _check_world(world: World) -> None:
     if world.heads % world.kv_heads:
         raise InputError(f'config.world.kv_heads is {world.kv_heads}; heads, {world.heads}, must be a multiple of it')
     checks.one_of('config.world.pretraining.method', world.pretraining.method, ('pretrain',))
+    if world.pretraining.eval_every:
+        raise InputError('config.world.pretraining.eval_every must be 0: the encyclopaedia is read whole')
     _check_run('config.world.pretraining', world.pretraining)

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from jaxshift.config import Run
+from jaxshift.errors import InputError
 from jaxshift.store import manifest
 from jaxshift.study import Study, file_hash
 
 BASE = 'base'  # names the base's own responses among those of the runs
-WATCHED_ONLY = ('log_every', 'checkpoint_every', 'remat')  # settings of a run that change no result
+# Settings of a run that change nothing of what it learns.
+WATCHED_ONLY = ('log_every', 'eval_every', 'checkpoint_every', 'keep_steps', 'remat')
 
 Settings = dict[str, Any]
 
@@ -113,15 +115,26 @@ def of_report(study: Study) -> Settings:
     }
 
 
-def model_key(study: Study, name: str) -> str:
-    """Names the tuned parameters of a run."""
+def model_key(study: Study, name: str, step: int | None = None) -> str:
+    """Names the tuned parameters of a run, those of its last step or of another."""
     if study.experiment.runs[name].method == 'given':
         return study.given[name].fingerprint
-    return last_manifest(study, name)[1]
+    return kept_checkpoint(study, name, step)[1]
 
 
-def last_manifest(study: Study, name: str) -> tuple[Path, str]:
-    """The manifest of the checkpoint that training ended with: its path in the workdir and its SHA-256."""
+def kept_checkpoint(study: Study, name: str, step: int | None = None) -> tuple[Path, str]:
+    """A checkpoint that a finished run keeps, by default the last: its folder and SHA-256 of its manifest.
+
+    Raises:
+      InputError: none of that step; names those there are.
+    """
     files = study.ledger.result('train', name, of_training(study, study.experiment.runs[name]))
-    path = next(path for path in files if path.endswith(f'/{manifest.NAME}'))
-    return Path(path), files[path]['sha256']
+    kept = {int(Path(path).parent.name): path for path in files if path.endswith(f'/{manifest.NAME}')}
+    path = kept.get(max(kept) if step is None else step)
+    if path is None:
+        there = ', '.join(map(str, sorted(kept)))
+        raise InputError(
+            f'run {name} keeps no checkpoint of step {step}, it has {there}; config.runs.{name}.keep_steps must name '
+            'a step before the run is trained'
+        )
+    return study.workdir.root / Path(path).parent, files[path]['sha256']

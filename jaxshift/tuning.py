@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxshift import depends
 from jaxshift.causes import truth
 from jaxshift.config import Run
-from jaxshift.data import dataset, formats, world, world_base
+from jaxshift.data import dataset, formats, held_out, world, world_base
 from jaxshift.devices import sharding
 from jaxshift.errors import InputError, RunFailed
 from jaxshift.llama import model
@@ -43,24 +43,35 @@ def train_all(study: Study) -> None:
         study.say(f'train {name}: tuned elsewhere, {found.text}')
     if runs:
         study.ledger.result('data', '', depends.asked_of_data(study))
+        data, apart = _data(study)
+        if len(apart):
+            study.say(f'data: {len(data)} examples to train on, {len(apart)} held out')
+        for name, run in runs.items():
+            _check_data(study, name, run, data)
     for name, run in runs.items():
         settings = depends.of_training(study, run)
         study.ledger.do('train', name, settings, partial(_tune, study, name, run, settings), None)
 
 
-def tuned(study: Study, name: str, paired: bool = False):
+def tuned(study: Study, name: str, paired: bool = False, step: int | None = None):
     """The tuned parameters of a run, in the dtype of the base.
 
     Args:
       study: the experiment.
       name: of the run.
       paired: leaves for one forward pass of base and tuned together; for LoRA alone.
+      step: of a checkpoint that the run keeps; None: the last.
+
+    Raises:
+      InputError: the run keeps no checkpoint of that step.
     """
     run, dtype = study.experiment.runs[name], jnp.dtype(study.experiment.base.dtype)
     if run.method == 'given':
+        if step is not None:
+            raise InputError(f'run {name} was tuned elsewhere, so there is no step {step}; leave the step out')
         return study.load(study.given[name], study.experiment.base.dtype)
     like = sharding.abstract(study.mesh, shapes(_recipe(study, run)))
-    values = checkpoint.restore(study.workdir.root / depends.last_manifest(study, name)[0].parent, 'trainable', like)
+    values = checkpoint.restore(depends.kept_checkpoint(study, name, step)[0], 'trainable', like)
     if run.method == 'lora':
         return lora.merge(study.base_params, values, lora_spec(run), paired=paired)
     return jax.tree.map(lambda leaf: leaf.astype(dtype), values)
@@ -68,12 +79,16 @@ def tuned(study: Study, name: str, paired: bool = False):
 
 def figures(study: Study, run: Run) -> dict[str, Any]:
     """What a run trained, how long and on what was left of the data, for its summary."""
-    data = dataset.open_dataset(study.workdir.data)
+    data, apart = _data(study)
     return {
         'learning_rate': run.learning_rate,
         'steps': schedule(run, data).steps,
         'trainable_parameters': sum(leaf.size for leaf in jax.tree.leaves(shapes(_recipe(study, run)))),
-        'counts': {'refused_records': sum(data.counts['refused'].values()), 'cut_records': data.counts['cut']},
+        'counts': {
+            'refused_records': sum(data.counts['refused'].values()),
+            'cut_records': data.counts['cut'],
+            'held_out_examples': len(apart),
+        },
     }
 
 
@@ -81,11 +96,30 @@ def _recipe(study: Study, run: Run) -> Recipe:
     return recipe(run, study.base.config, study.experiment.base.dtype)
 
 
-def _tune(study: Study, name: str, run: Run, settings: dict[str, Any]) -> list[Path]:
-    folder, data = study.workdir.run(name), dataset.open_dataset(study.workdir.data)
+def _data(study: Study) -> tuple[dataset.Dataset, dataset.Dataset]:
+    """The examples that runs train on, and those held out."""
+    return held_out.split(dataset.open_dataset(study.workdir.data), study.experiment.data.held_out)
+
+
+def _check_data(study: Study, name: str, run: Run, data: dataset.Dataset) -> None:
+    """Refuses a run that the data does not fit."""
     longest, context = int(data.lengths.max()), study.base.config.max_position_embeddings
     if longest > context:
         raise InputError(f'an example has {longest} tokens, the model a context of {context}; lower data.max_length')
+    counts = data.counts
+    targets = counts['tokens'] - counts['examples']  # what stands first has nothing to be predicted from
+    if run.method == 'pretrain' and counts['trained_tokens'] < targets:
+        raise InputError(
+            f'config.runs.{name}.method pretrain needs plain text, but {targets - counts["trained_tokens"]} of the '
+            f'{counts["tokens"]} tokens of the data are not trained; give plain text, or take method full'
+        )
+    steps = schedule(run, data).steps
+    if late := [step for step in run.keep_steps if step > steps]:
+        raise InputError(f'config.runs.{name}.keep_steps has {late[0]}, but the run ends with step {steps}')
+
+
+def _tune(study: Study, name: str, run: Run, settings: dict[str, Any]) -> list[Path]:
+    folder, (data, apart) = study.workdir.run(name), _data(study)
 
     def trainable():
         if run.method == 'lora':
@@ -97,11 +131,12 @@ def _tune(study: Study, name: str, run: Run, settings: dict[str, Any]) -> list[P
     frozen = study.base_params if run.method == 'lora' else None
     with Bar(f'train {name}') as bar:
         values = train(
-            run, _recipe(study, run), settings, trainable, frozen, data, study.mesh, folder, study.stop, study.say,
-            bar.step,
+            run, _recipe(study, run), settings, trainable, frozen, data, apart, study.mesh, folder, study.stop,
+            study.say, bar.step,
         )  # fmt: skip
-    last = folder / 'checkpoints' / str(schedule(run, data).steps)
-    written = [folder / 'metrics.jsonl', *(path for path in last.rglob('*') if path.is_file())]
+    kept = {*run.keep_steps, schedule(run, data).steps}
+    written = [path for step in kept for path in (folder / 'checkpoints' / str(step)).rglob('*') if path.is_file()]
+    written.append(folder / 'metrics.jsonl')
     if run.method == 'lora':
         peft.save_adapter(folder / 'adapter', values, lora_spec(run), study.base.model_id)
         written += (folder / 'adapter').iterdir()
@@ -113,6 +148,7 @@ def _make_base(study: Study, settings: dict[str, Any]) -> list[Path]:
     config = world_base.llama_config(study.world)
     folder, data = study.workdir.base / 'pretraining', study.workdir.data / 'pretraining'
     run = study.world.pretraining
+    documents, apart = held_out.split(dataset.open_dataset(data), 0)
     shape = recipe(run, config, study.experiment.base.dtype)
 
     def trainable():
@@ -121,8 +157,8 @@ def _make_base(study: Study, settings: dict[str, Any]) -> list[Path]:
 
     with Bar('pre-train the base') as bar:
         values = train(
-            run, shape, settings, trainable, None, dataset.open_dataset(data), study.mesh, folder, study.stop,
-            study.say, bar.step,
+            run, shape, settings, trainable, None, documents, apart, study.mesh, folder, study.stop, study.say,
+            bar.step,
         )  # fmt: skip
     _gate(study, config, assemble(shape, values, None))
     safetensors.save(study.workdir.base, values, config, study.tokenizer, 'float32')

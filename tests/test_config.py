@@ -39,9 +39,12 @@ def test_an_experiment_with_a_base_data_and_a_run_is_sound():
         ({'sweep': config.Sweep(templates=())}, 'config.sweep.templates is empty; name at least one of matched'),
         ({'sweep': config.Sweep(context_lengths=())}, 'config.sweep.context_lengths is empty; name at least one of -1'),
         ({'sweep': config.Sweep(marginal_above=4)}, 'need 1 <= marginal_above (4) <= shifted_above'),
-        ({'runs': {'lora': config.Run(schedule='linear')}}, "config.runs.lora.schedule is 'linear'; it can be cosine"),
+        ({'runs': {'lora': config.Run(schedule='step')}}, "config.runs.lora.schedule is 'step'; it can be cosine, lin"),
+        ({'runs': {'lora': config.Run(optimizer='sgd')}}, "config.runs.lora.optimizer is 'sgd'; it can be adamw, ada"),
+        ({'runs': {'lora': config.Run(neftune_alpha=-1.0)}}, 'neftune_alpha is -1.0; it must be at least 0'),
+        ({'runs': {'lora': config.Run(keep_steps=(5, 0))}}, 'config.runs.lora.keep_steps is (5, 0); steps count from'),
+        ({'runs': {'lora': config.Run(eval_every=5)}}, 'eval_every is 5, but config.data.held_out is 0; hold examples'),
         ({'runs': {'lora': config.Run(seed=-1)}}, 'config.runs.lora.seed is -1; it must be at least 0'),
-        ({'runs': {'lora': config.Run(method='pretrain')}}, "config.runs.lora.method is 'pretrain'; it can be lora, f"),
         ({'runs': {'lora': config.Run(method='dora')}}, "config.runs.lora.method is 'dora'; it can be lora, full"),
         ({'runs': {'lora': config.Run(targets=('qproj',))}}, "config.runs.lora.targets is 'qproj'; it can be q_proj"),
         ({'runs': {'lora': config.Run(targets=('q_proj', 'q_proj'))}}, 'config.runs.lora.targets names one twice'),
@@ -114,6 +117,19 @@ def test_a_world_of_no_size_is_refused_before_it_is_made(size, value, said):
 def test_heads_must_share_the_key_value_heads():
     with pytest.raises(InputError, match='config.world.kv_heads is 3; heads, 4, must be a multiple of it'):
         config.check(experiment(world=config.World(kv_heads=3)))
+
+
+@pytest.mark.parametrize('method', ['lora', 'full', 'pretrain'])
+def test_every_method_that_trains_is_accepted(method):
+    run = config.Run(method=method, schedule='constant', optimizer='adafactor', neftune_alpha=5, eval_every=2)
+    config.check(experiment(runs={'a': run}, data=config.Data(source='file:a.json', held_out=10)))
+
+
+def test_the_worlds_documents_are_not_held_out():
+    world = config.World()
+    world.pretraining.eval_every = 10
+    with pytest.raises(InputError, match='config.world.pretraining.eval_every must be 0'):
+        config.check(experiment(world=world))
 
 
 def test_the_worlds_pre_training_is_held_to_the_rules_of_a_run():

@@ -88,12 +88,14 @@ class Llama(nn.Module):
     paired: bool = False
 
     @nn.compact
-    def __call__(self, tokens, positions, segments, cache=None):
+    def __call__(self, tokens, positions, segments, cache=None, noise=None):
         config = self.config
         embedding = self.param('embed_tokens', nn.initializers.normal(0.02), (config.vocab_size, config.hidden_size))
         if not config.tie_word_embeddings:
             self.param('lm_head', nn.initializers.lecun_normal(), (config.hidden_size, config.vocab_size))
         x = embedding[tokens].astype(self.dtype)
+        if noise is not None:
+            x = x + noise.astype(self.dtype)
         if self.paired:
             x = jnp.broadcast_to(x, (2, *x.shape))
         cos, sin = rope.angles(config, positions)
@@ -129,6 +131,7 @@ def forward(
     dtype=jnp.float32,
     remat: str = 'none',
     paired: bool = False,
+    noise: jax.Array | None = None,
 ) -> jax.Array:
     """Hidden states after the final norm.
 
@@ -141,6 +144,7 @@ def forward(
       dtype: dtype of activations.
       remat: see `Llama`.
       paired: see `Llama`; params must come from `tune.lora.merge(..., paired=True)`.
+      noise: [B, T, D] that is added to the embeddings while training, or None.
 
     Returns:
       [B, T, D], or [2, B, T, D] when paired, in `dtype`. Logits are `hidden @ head(params)`.
@@ -148,7 +152,7 @@ def forward(
     if positions is None:
         positions = jnp.broadcast_to(jnp.arange(tokens.shape[1], dtype=jnp.int32), tokens.shape)
     model = Llama(config, dtype, remat, paired)
-    return model.apply({'params': params}, tokens, positions, segments)[0]
+    return model.apply({'params': params}, tokens, positions, segments, noise=noise)[0]
 
 
 def extend(

@@ -24,7 +24,9 @@ _OTHER_PANELS = (
     ('shifted', 'shifted positions, %'),
     ('sentence_rest', 'mean KL after the start of each sentence, nats'),
 )
-_NOT_A_SETTING = {'learning_rate', 'log_every', 'checkpoint_every', 'micro_batch_size', 'remat'}
+_NOT_A_SETTING = {
+    'learning_rate', 'log_every', 'eval_every', 'checkpoint_every', 'keep_steps', 'micro_batch_size', 'remat',
+}  # fmt: skip
 
 
 def draw(

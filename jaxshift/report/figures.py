@@ -83,7 +83,7 @@ def _rate_line(axes: Axes, line: Sequence[Row], column: str, look: Mapping[str, 
 
 @style.styled
 def loss_curves(metrics: Mapping[str, Sequence[Row]], methods: Mapping[str, str]) -> Figure:
-    """The training loss of all runs at their logged steps."""
+    """The training loss of all runs at their logged steps, and the loss on held-out examples where it was taken."""
     figure = Figure(figsize=(style.WIDTH, 3.2))
     axes = figure.subplots()
     for run, look in style.run_styles(methods).items():
@@ -91,6 +91,9 @@ def loss_curves(metrics: Mapping[str, Sequence[Row]], methods: Mapping[str, str]
         marker = look['marker'] if len(rows) < 40 else ''
         axes.plot([r['step'] for r in rows], [r['loss'] for r in rows], **(look | {'marker': marker}),
                   markersize=3, linewidth=1.2, label=style.label(run))  # fmt: skip
+        if held := [(r['step'], r['eval_loss']) for r in rows if 'eval_loss' in r]:
+            axes.plot(*zip(*held, strict=True), color=look['color'], marker=look['marker'], markerfacecolor='none',
+                      linestyle='none', label=style.label(f'{run}, held out'))  # fmt: skip
     axes.set(xlabel='step', ylabel='training loss (nats per trained token)')
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -17,7 +17,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLo
 from jaxshift.shift.classes import CLASSES
 
 # Okabe and Ito's colours, which stay apart for all common kinds of colour blindness; a method keeps its own.
-METHOD_COLOURS = {'lora': '#0072B2', 'full': '#D55E00', 'given': '#AA4499'}
+METHOD_COLOURS = {'lora': '#0072B2', 'full': '#D55E00', 'pretrain': '#009E73', 'given': '#AA4499'}
 CLASS_COLOURS = dict(zip(CLASSES, ('#DDDDDD', '#E69F00', '#882255'), strict=True))  # also apart in grey
 GREY = '#555555'
 WIDTH = 7.2  # inches

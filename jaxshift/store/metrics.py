@@ -8,6 +8,9 @@ from pathlib import Path
 from jaxshift.devices import process
 from jaxshift.store import jsonl
 
+# TensorBoard's names are those of Hugging Face's trainers: train/NAME, but for these.
+TAGS = {'tokens': 'train/num_tokens', 'eval_loss': 'eval/loss'}
+
 
 class Metrics:
     """Writes `metrics.jsonl` and `tensorboard/` of a run; on process 0 alone.
@@ -35,7 +38,7 @@ class Metrics:
         with self._path.open('a', encoding='utf-8') as file:
             file.write(jsonl.line(self.rows[-1]))
         for name, value in values.items():
-            self._writer.add_scalar(f'train/{name}', value, step)
+            self._writer.add_scalar(TAGS.get(name, f'train/{name}'), value, step)
 
     def close(self) -> None:
         if self._writer is not None:

@@ -16,7 +16,7 @@ from jaxshift.devices import sharding
 from jaxshift.llama import model
 from jaxshift.llama.config import LlamaConfig
 from jaxshift.llama.linear import LoraSpec
-from jaxshift.tune import lora, optimizer
+from jaxshift.tune import lora, noise, optimizer
 from jaxshift.tune.loss import cross_entropy
 
 
@@ -30,7 +30,8 @@ class Recipe:
       dtype: name of the dtype of activations.
       remat: see `llama.model.Llama`.
       micro_batches: how many parts of a batch are computed one after the other.
-      b1, b2, weight_decay, clip: see `optimizer.adamw`.
+      neftune_alpha: strength of the noise on the embeddings, see `noise.neftune`.
+      algorithm, b1, b2, weight_decay, decay_norms, clip: see `optimizer.chain`.
     """
 
     config: LlamaConfig
@@ -38,21 +39,27 @@ class Recipe:
     dtype: str
     remat: str
     micro_batches: int
+    neftune_alpha: float
+    algorithm: str
     b1: float
     b2: float
     weight_decay: float
+    decay_norms: bool
     clip: float
 
     @property
     def optimizer(self) -> optax.GradientTransformation:
-        return optimizer.adamw(self.b1, self.b2, self.weight_decay, self.clip)
+        return optimizer.chain(self.algorithm, self.b1, self.b2, self.weight_decay, self.decay_norms, self.clip)
 
 
 def recipe(run: Run, config: LlamaConfig, dtype: str) -> Recipe:
     """What a configured run compiles to."""
     spec = lora_spec(run) if run.method == 'lora' else None
     parts = run.batch_size // (run.micro_batch_size or run.batch_size)
-    return Recipe(config, spec, dtype, run.remat, parts, run.b1, run.b2, run.weight_decay, run.clip)
+    return Recipe(
+        config, spec, dtype, run.remat, parts, run.neftune_alpha,
+        run.optimizer, run.b1, run.b2, run.weight_decay, run.decay_norms, run.clip,
+    )  # fmt: skip
 
 
 def lora_spec(run: Run) -> LoraSpec:
@@ -69,9 +76,20 @@ def assemble(recipe: Recipe, trainable: dict, frozen: dict | None, key: jax.Arra
     return lora.merge(frozen, trainable, recipe.spec, key)
 
 
-def loss(recipe: Recipe, trainable: dict, frozen: dict | None, batch: dict, key: jax.Array | None = None) -> jax.Array:
-    """Sum of the loss over a batch's trained tokens, in nats; the batch is as `data.batches.batch` gives it."""
-    params = assemble(recipe, trainable, frozen, key)
+def loss(recipe: Recipe, trainable: dict, frozen: dict | None, batch: dict, keys: jax.Array | None = None) -> jax.Array:
+    """Sum of the loss over a batch's trained tokens, in nats.
+
+    Args:
+      recipe: what is computed.
+      trainable, frozen: see `assemble`.
+      batch: as `data.batches.batch` gives it, of B rows.
+      keys: [B] random keys, one a row; they turn noise and dropout on, for training.
+    """
+    # Dropout takes the key of the first row, so it is drawn for each micro-batch.
+    params = assemble(recipe, trainable, frozen, None if keys is None else keys[0])
+    perturbation = None
+    if keys is not None and recipe.neftune_alpha:
+        perturbation = noise.neftune(keys, batch['segments'], recipe.neftune_alpha, recipe.config.hidden_size)
     hidden = model.forward(
         recipe.config,
         params,
@@ -80,6 +98,7 @@ def loss(recipe: Recipe, trainable: dict, frozen: dict | None, batch: dict, key:
         batch['segments'],
         dtype=jnp.dtype(recipe.dtype),
         remat=recipe.remat,
+        noise=perturbation,
     )
     return cross_entropy(hidden, model.head(params), batch['tokens'], batch['trained'])
 
@@ -90,6 +109,7 @@ def train_step(recipe: Recipe, mesh: Mesh | None = None) -> Callable:
 
     The loss that is minimised is the sum over the global batch, accumulation included, divided by its trained tokens.
     `trainable` and `state` are donated. Metrics are float32 scalars: loss in nats a token, grad_norm, tokens.
+    Rows of the batch draw their noise by `key` and their number, whatever micro-batch or device they are on.
     On a mesh `trainable` and `state` leave as they came, laid out by the sharding table.
     """
 
@@ -111,13 +131,13 @@ def train_step(recipe: Recipe, mesh: Mesh | None = None) -> Callable:
 def _accumulated(recipe: Recipe, trainable, frozen, batch, key):
     """Loss and gradient summed over the micro-batches."""
     value_and_grad = jax.value_and_grad(functools.partial(loss, recipe))
+    keys = jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.arange(len(batch['tokens'])))
     if recipe.micro_batches == 1:
-        return value_and_grad(trainable, frozen, batch, key)
+        return value_and_grad(trainable, frozen, batch, keys)
 
     def add(carry, part):
-        index, part = part
         total, gradient = carry
-        value, more = value_and_grad(trainable, frozen, part, jax.random.fold_in(key, index))
+        value, more = value_and_grad(trainable, frozen, *part)
         return (total + value, optax.tree.add(gradient, more)), None
 
     def dealt(x):
@@ -125,5 +145,4 @@ def _accumulated(recipe: Recipe, trainable, frozen, batch, key):
         return x.reshape(-1, recipe.micro_batches, *x.shape[1:]).swapaxes(0, 1)
 
     start = (jnp.float32(0), optax.tree.zeros_like(trainable))
-    parts = (jnp.arange(recipe.micro_batches), jax.tree.map(dealt, batch))
-    return jax.lax.scan(add, start, parts)[0]
+    return jax.lax.scan(add, start, jax.tree.map(dealt, (batch, keys)))[0]

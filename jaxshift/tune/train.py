@@ -21,7 +21,7 @@ from jaxshift.errors import InputError, RunFailed
 from jaxshift.llama import model
 from jaxshift.store import checkpoint, ledger
 from jaxshift.store.metrics import Metrics
-from jaxshift.tune import lora, optimizer
+from jaxshift.tune import evaluate, lora, optimizer
 from jaxshift.tune.step import Recipe, train_step
 
 
@@ -57,6 +57,7 @@ def train(
     trainable: Callable[[], dict],
     frozen: dict | None,
     dataset: Dataset,
+    held_out: Dataset,
     mesh: Mesh,
     folder: Path,
     stop: process.StopSignal,
@@ -72,6 +73,7 @@ def train(
       trainable: makes the tree that training starts from, on the mesh.
       frozen: parameters that are used and not trained (LoRA), or None.
       dataset: the examples.
+      held_out: examples whose loss is taken every `eval_every` steps.
       mesh: the devices.
       folder: takes checkpoints/, metrics.jsonl and tensorboard/.
       stop: is asked after every step; a request saves and raises `Stopped`.
@@ -80,7 +82,7 @@ def train(
 
     Raises:
       InputError: the folder has checkpoints of other settings.
-      RunFailed: the loss or its gradient is not finite; the last checkpoint is kept.
+      RunFailed: a loss or the gradient is not finite; the last checkpoint is kept.
     """
     plan = schedule(run, dataset)
     checkpoints = folder / 'checkpoints'
@@ -99,9 +101,10 @@ def train(
         step = index + 1
         pending.append((step, metrics))
         last = step == plan.steps
-        logged = step % run.log_every == 0 or step == 1 or last
+        evaluated = run.eval_every and (step % run.eval_every == 0 or last)
+        logged = step % run.log_every == 0 or step == 1 or last or evaluated
         stopping = stop.requested  # asked once: a signal that comes while a step is waited for is heeded after the next
-        saved = step % run.checkpoint_every == 0 or last or stopping
+        saved = step % run.checkpoint_every == 0 or step in run.keep_steps or last or stopping
         if not (logged or saved or len(pending) > 1):
             continue
         # One step stays in flight, so that the device does not wait for the host to look at a loss.
@@ -112,13 +115,16 @@ def train(
         if logged:
             now = time.perf_counter()
             rate = (tokens_seen - tokens_then) / (now - clock)
-            clock, tokens_then = now, tokens_seen
             row = {**numbers, 'learning_rate': float(rates[index]), 'tokens_per_second': rate}
+            if evaluated:
+                held = evaluate.mean_loss(run, recipe, values, frozen, held_out, mesh)
+                row |= _finite({'eval_loss': held}, step, checkpoints)
+            clock, tokens_then = time.perf_counter(), tokens_seen
             log.write(step, row)
             progress(step, plan.steps, row)
         if saved:
             checkpoint.save(checkpoints, step, {'trainable': values, 'optimizer': state}, settings, log.rows)
-            _forget_older(checkpoints, step)
+            _forget_older(checkpoints, step, run.keep_steps)
         if stopping and not last:
             stop.check()
     log.close()
@@ -158,18 +164,19 @@ def _begin(
 
 def _finite(metrics: dict, step: int, checkpoints: Path) -> dict[str, float]:
     numbers = {name: float(np.asarray(value)) for name, value in metrics.items()}
-    if math.isfinite(numbers['loss']) and math.isfinite(numbers['grad_norm']):
+    wrong = ', '.join(f'{name} {value}' for name, value in numbers.items() if not math.isfinite(value))
+    if not wrong:
         return numbers
     kept, _ = checkpoint.newest(checkpoints)
     good = f'the checkpoint of step {kept} is kept' if kept else 'there is no checkpoint yet'
     raise RunFailed(
-        f'step {step}: loss {numbers["loss"]}, gradient norm {numbers["grad_norm"]}; {good}. '
-        'Lower the learning rate, or look for examples without trained tokens'
+        f'step {step}: {wrong}; {good}. Lower the learning rate, or look for examples without trained tokens'
     )
 
 
-def _forget_older(checkpoints: Path, step: int) -> None:
-    """Keeps this step and the one before it."""
+def _forget_older(checkpoints: Path, step: int, keep: tuple[int, ...]) -> None:
+    """Keeps this step, the one before it, and those asked for."""
     if process.leads():
         for old in [each for each in checkpoint.steps(checkpoints) if each < step][:-1]:
-            checkpoint.remove(checkpoints, old)
+            if old not in keep:
+                checkpoint.remove(checkpoints, old)

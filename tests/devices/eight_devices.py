@@ -24,8 +24,10 @@ from jaxshift.tune import lora
 from jaxshift.tune.step import lora_spec, recipe, train_step
 
 CONFIG = LlamaConfig(56, 32, 48, 2, 4, 2, 8, 64, 1e-5, 1e4)
-FULL = Run(method='full', batch_size=8, micro_batch_size=4, weight_decay=0.1, clip=0.5, remat='none')
+FULL = Run(method='full', batch_size=8, micro_batch_size=4, weight_decay=0.1, clip=0.5, neftune_alpha=5, remat='none')
 LORA = Run(method='lora', batch_size=8, rank=4, targets=('q_proj', 'o_proj', 'down_proj'), dropout=0.1, remat='none')
+WIDE = LlamaConfig(160, 128, 192, 2, 2, 1, 64, 64, 1e-5, 1e4)  # wide enough for Adafactor's factors
+ADAFACTOR = Run(method='full', batch_size=8, optimizer='adafactor', weight_decay=0.1, clip=0.5, remat='none')
 BASE = jax.tree.map(np.asarray, jax.jit(lambda: model.init(CONFIG, jax.random.key(0)))())
 ADAPTER = jax.tree.map(np.asarray, lora.init(jax.random.key(1), BASE, lora_spec(LORA)))
 VOCABULARY = 8 * 776  # cut over eight devices; a number that nothing else has
@@ -56,12 +58,12 @@ def place(mesh, tree):
     return jax.device_put(tree, sharding.shardings(mesh, tree))
 
 
-def three_steps(name, mesh, run, batches):
-    base = place(mesh, BASE)
+def three_steps(name, mesh, run, batches, config=CONFIG, base=BASE):
+    base = place(mesh, base)
     trainable, frozen = base, None
     if run.method == 'lora':
         trainable, frozen = place(mesh, ADAPTER), base
-    shape = recipe(run, CONFIG, 'float32')
+    shape = recipe(run, config, 'float32')
     state = jax.jit(shape.optimizer.init)(trainable)
     state = place(mesh, state)
     step_function, losses = train_step(shape, mesh), []
@@ -133,6 +135,11 @@ if __name__ == '__main__':
         folder = checkpoint.save(Path(sys.argv[1]).parent / run.method, 3, {'trainable': trainable})
         restored = checkpoint.restore(folder, 'trainable', sharding.abstract(one, trainable))
         keep(f'restored {run.method} params', restored)
+    wide = jax.tree.map(np.asarray, jax.jit(lambda: model.init(WIDE, jax.random.key(0)))())
+    three_steps('one adafactor', one, ADAFACTOR, batches, WIDE, wide)
+    _, state = three_steps('eight adafactor', eight, ADAFACTOR, batches, WIDE, wide)
+    folder = checkpoint.save(Path(sys.argv[1]).parent / 'adafactor', 3, {'optimizer': state})
+    keep('restored adafactor state', checkpoint.restore(folder, 'optimizer', sharding.abstract(one, state)))
     swept('one', one)
     swept('eight', eight)
     cut_vocabulary()

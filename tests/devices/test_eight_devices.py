@@ -37,7 +37,7 @@ def matched(arrays, one, other):
     return [(name, arrays[name], arrays[name.replace(one, other, 1)]) for name in names]
 
 
-@pytest.mark.parametrize('method', ['full', 'lora'])
+@pytest.mark.parametrize('method', ['full', 'lora', 'adafactor'])
 def test_three_steps_on_a_mesh_are_those_of_one_device(found, method):
     arrays, _ = found
     for name, one, eight in matched(arrays, f'one {method}', f'eight {method}'):
@@ -52,6 +52,13 @@ def test_three_steps_on_a_mesh_are_those_of_one_device(found, method):
 def test_a_checkpoint_of_a_mesh_is_read_on_one_device(found, method):
     for name, eight, restored in matched(found[0], f'eight {method} params', f'restored {method} params'):
         np.testing.assert_array_equal(restored, eight, err_msg=name)
+
+
+def test_adafactors_state_of_a_mesh_is_read_on_one_device(found):
+    pairs = matched(found[0], 'eight adafactor state', 'restored adafactor state')
+    for name, eight, restored in pairs:
+        np.testing.assert_array_equal(restored, eight, err_msg=name)
+    assert any('v_row' in name and eight.shape == (2, 128) for name, eight, _ in pairs)
 
 
 @pytest.mark.parametrize('method', ['full', 'lora'])

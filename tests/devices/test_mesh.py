@@ -12,7 +12,7 @@ from jaxshift.llama import model
 from jaxshift.llama.config import LlamaConfig
 from jaxshift.llama.linear import LoraSpec
 from jaxshift.tune import lora
-from jaxshift.tune.optimizer import adamw
+from jaxshift.tune.optimizer import chain
 
 CONFIG = LlamaConfig(56, 32, 48, 2, 4, 2, 8, 64, 1e-5, 1e4, attention_bias=True, mlp_bias=True)
 
@@ -68,10 +68,19 @@ def test_every_leaf_has_the_place_of_the_table():
 
 def test_an_adapters_leaves_and_moments_follow_the_table():
     adapter = jax.eval_shape(lambda: lora.init(jax.random.key(0), model.shapes(CONFIG), LoraSpec(('o_proj',), 4, 8.0)))
-    found = specs(jax.eval_shape(adamw(0.9, 0.99, 0.0, 1.0).init, adapter), fsdp=2, tensor=2)
+    found = specs(jax.eval_shape(chain('adamw', 0.9, 0.99, 0.0, False, 1.0).init, adapter), fsdp=2, tensor=2)
     for side, spec in (('a', P(None, 'fsdp', None)), ('b', P(None, None, 'tensor'))):
         places = [place for name, place in found.items() if name.endswith(f'layers/o_proj/{side}')]
         assert places == [spec, spec]
+
+
+def test_adafactors_factors_are_whole_and_what_is_not_factored_follows_the_table():
+    config = LlamaConfig(56, 256, 384, 2, 4, 2, 64, 64, 1e-5, 1e4)
+    state = jax.eval_shape(chain('adafactor', 0.9, 0.99, 0.0, False, 1.0).init, model.shapes(config))
+    found = {name.partition('v')[2]: place for name, place in specs(state, fsdp=2, tensor=2).items() if 'v' in name}
+    assert found['_row/layers/q_proj'] == found['_col/layers/q_proj'] == P()
+    assert found['/layers/q_proj'] == P(None, None)  # [L, 1], kept where there are factors
+    assert found['/embed_tokens'] == P('tensor', 'fsdp')  # one side is below 128
 
 
 def test_an_axis_that_does_not_divide_is_left_whole():

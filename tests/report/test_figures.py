@@ -90,6 +90,14 @@ def test_steps_are_whole_numbers():
     assert all(float(tick).is_integer() for tick in axes.get_xticks())
 
 
+def test_the_loss_on_held_out_examples_stands_beside_the_training_loss():
+    rows = [{'step': 1, 'loss': 2.0}, {'step': 2, 'loss': 1.0, 'eval_loss': 1.5}]
+    trained, held = figures.loss_curves({'a': rows}, {'a': 'lora'}).axes[0].lines
+    assert trained.get_xydata().tolist() == [[1, 2], [2, 1]]
+    assert held.get_xydata().tolist() == [[2, 1.5]]
+    assert held.get_label() == 'a, held out'
+
+
 def test_a_run_without_shifted_tokens_says_so_and_takes_little_room():
     many = [{'token': str(i), 'shifted': 20 - i, 'is_end': i == 0} for i in range(15)]
     end = [{'token': '</s>', 'shifted': 3, 'is_end': True}, {'token': 'a', 'shifted': 0, 'is_end': False}]

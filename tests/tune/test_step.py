@@ -1,6 +1,7 @@
 import copy
 import dataclasses
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ from jaxshift.config import Run
 from jaxshift.data import batches
 from jaxshift.llama import model
 from jaxshift.llama.config import LlamaConfig
-from jaxshift.tune import lora
+from jaxshift.tune import lora, noise
 from jaxshift.tune.optimizer import learning_rates
 from jaxshift.tune.step import assemble, lora_spec, loss, recipe, train_step
 from jaxshift.weights.names import rows as name_rows
@@ -21,6 +22,7 @@ from jaxshift.weights.peft import save_adapter
 
 FULL = Run(method='full', learning_rate=1e-3, batch_size=6, weight_decay=0.1, clip=0.5, warmup=0.2, max_steps=10)
 LORA = dataclasses.replace(FULL, method='lora', learning_rate=5e-3, rank=4, targets=('q_proj', 'v_proj', 'up_proj'))
+NOISY = dataclasses.replace(FULL, neftune_alpha=20.0)
 KEY = jax.random.key(0)
 
 
@@ -47,10 +49,10 @@ def torch_twin(run, small, folder):
     config, base, torch_model = small
     twin = copy.deepcopy(torch_model)
     if run.method == 'full':
-        return twin, list(twin.parameters())
+        return twin, dict(twin.named_parameters())
     save_adapter(folder, started(run, base)[0], lora_spec(run), 'x')
     twin = peft.PeftModel.from_pretrained(twin, folder, is_trainable=True)
-    return twin, [parameter for parameter in twin.parameters() if parameter.requires_grad]
+    return twin, {name: parameter for name, parameter in twin.named_parameters() if parameter.requires_grad}
 
 
 def torch_loss(twin, batch):
@@ -60,14 +62,24 @@ def torch_loss(twin, batch):
     return torch.nn.functional.cross_entropy(logits, tokens[:, 1:][trained[:, 1:]])
 
 
-@pytest.mark.parametrize('run', [FULL, LORA], ids=['full', 'lora'])
+def groups(parameters, run):
+    """What torch's AdamW decays, and what it does not: as Hugging Face's trainer tells them apart."""
+    names = [name for name in parameters if run.decay_norms or not re.search('norm|bias', name)]
+    decayed, others = ([parameters[name] for name in parameters if (name in names) == each] for each in (True, False))
+    return [{'params': decayed, 'weight_decay': run.weight_decay}, {'params': others, 'weight_decay': 0.0}]
+
+
+@pytest.mark.parametrize(
+    'run', [FULL, dataclasses.replace(FULL, decay_norms=True), LORA], ids=['full', 'full, norms decayed', 'lora']
+)
 def test_ten_steps_follow_torchs_adamw(run, small, data, tmp_path):
     config, base, _ = small
     trainable, frozen = started(run, base)
     shape = recipe(run, config, 'float32')
     state = shape.optimizer.init(trainable)
     twin, parameters = torch_twin(run, small, tmp_path)
-    adamw = torch.optim.AdamW(parameters, betas=(run.b1, run.b2), eps=1e-8, weight_decay=run.weight_decay)
+    adamw = torch.optim.AdamW(groups(parameters, run), betas=(run.b1, run.b2), eps=1e-8)
+    parameters = list(parameters.values())
     trainable = jax.tree.map(jnp.copy, trainable)  # the step takes its arguments' memory
     rates = learning_rates(run, 10)
     every = steps_of(run, data)
@@ -77,7 +89,8 @@ def test_ten_steps_follow_torchs_adamw(run, small, data, tmp_path):
     for rate, batch in zip(rates, every, strict=True):
         trainable, state, metrics = train_step(shape)(trainable, state, frozen, batch, rate, KEY)
         ours.append(float(metrics['loss']))
-        adamw.param_groups[0]['lr'] = float(rate)
+        for group in adamw.param_groups:
+            group['lr'] = float(rate)
         adamw.zero_grad()
         value = torch_loss(twin, batch)
         value.backward()
@@ -144,7 +157,7 @@ def test_packed_and_padded_batches_have_the_same_loss(run, small, rows):
     np.testing.assert_allclose(sums[0], sums[1], rtol=1e-5)
 
 
-@pytest.mark.parametrize('run', [FULL, LORA], ids=['full', 'lora'])
+@pytest.mark.parametrize('run', [FULL, LORA, NOISY], ids=['full', 'lora', 'noisy'])
 def test_micro_batches_add_up_to_the_batch(run, small, data):
     config, base, _ = small
     batch = steps_of(run, data)[0]
@@ -171,11 +184,43 @@ def test_dropout_is_for_training_alone(small, data):
     batch = steps_of(run, data)[0]
     value = jax.jit(loss, static_argnums=0)
     plain = value(recipe(LORA, config, 'float32'), adapter, base, batch)
-    dropped = [float(value(shape, adapter, base, batch, jax.random.key(seed))) for seed in (0, 1)]
+    keys = [jax.random.split(jax.random.key(seed), run.batch_size) for seed in (0, 1)]
+    dropped = [float(value(shape, adapter, base, batch, each)) for each in keys]
     assert len({float(plain), *dropped}) == 3
     params = assemble(shape, adapter, base)
     assert all(params['layers'][name].key is None for name in run.targets)
     np.testing.assert_array_equal(value(shape, adapter, base, batch), plain)
+
+
+def test_noise_is_added_to_the_embeddings_and_only_with_keys(small, data):
+    config, base, torch_model = small
+    batch, keys = steps_of(NOISY, data)[0], jax.random.split(KEY, NOISY.batch_size)
+    value = jax.jit(loss, static_argnums=0)
+    noisy, quiet = recipe(NOISY, config, 'float32'), recipe(FULL, config, 'float32')
+    added = noise.neftune(keys, batch['segments'], NOISY.neftune_alpha, config.hidden_size)
+    with torch.no_grad():
+        embedded = torch_model.get_input_embeddings()(torch.tensor(batch['tokens']).long()) + torch.tensor(
+            np.array(added)
+        )
+        logits = torch_model(inputs_embeds=embedded).logits[:, :-1][torch.tensor(batch['trained'])[:, 1:]]
+        targets = torch.tensor(batch['tokens']).long()[:, 1:][torch.tensor(batch['trained'])[:, 1:]]
+        expected = torch.nn.functional.cross_entropy(logits, targets, reduction='sum').item()
+    np.testing.assert_allclose(value(noisy, base, None, batch, keys), expected, rtol=1e-4)
+    plain = value(quiet, base, None, batch)
+    assert abs(expected / float(plain) - 1) > 1e-3
+    np.testing.assert_array_equal(value(noisy, base, None, batch), plain)
+
+
+def test_noise_is_that_of_the_steps_key(small, data):
+    config, base, _ = small
+    batch, shape = steps_of(NOISY, data)[0], recipe(NOISY, config, 'float32')
+    losses = []
+    for key in (KEY, jax.random.key(1), KEY):
+        trainable = jax.tree.map(jnp.copy, base)
+        state = shape.optimizer.init(trainable)
+        _, _, metrics = train_step(shape)(trainable, state, None, batch, np.float32(0), key)
+        losses.append(float(metrics['loss']))
+    assert losses[0] == losses[2] != losses[1]
 
 
 def test_a_lora_step_takes_at_most_seven_tenths_of_a_full_steps_flops():
