@@ -9,6 +9,7 @@ from typing import Any
 from jaxshift.config import Run
 from jaxshift.store import manifest
 from jaxshift.study import Study, file_hash
+from jaxshift.weights.peft import Adapter
 
 BASE = 'base'  # names the base's own responses among those of the runs
 WATCHED_ONLY = ('log_every', 'checkpoint_every', 'remat')  # settings of a run that change no result
@@ -116,7 +117,9 @@ def of_report(study: Study) -> Settings:
 def model_key(study: Study, name: str) -> str:
     """Names the tuned parameters of a run."""
     if study.experiment.runs[name].method == 'given':
-        return study.given[name].fingerprint
+        given = study.given[name]
+        # An adapter is nothing without its base.
+        return f'{study.base.fingerprint}+{given.fingerprint}' if isinstance(given, Adapter) else given.fingerprint
     return last_manifest(study, name)[1]
 
 
