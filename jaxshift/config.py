@@ -68,8 +68,8 @@ class Run:
     alpha: float = 16.0  # LoRA alpha; the low-rank term is scaled by alpha / rank
     targets: tuple[str, ...] = ('q_proj', 'v_proj')  # projections that get an adapter
     rslora: bool = False  # scale by alpha / sqrt(rank)
-    rank_pattern: tuple[str, ...] = ()  # PATTERN=RANK, PEFT's patterns: q_proj=4, or layers.0.self_attn.q_proj=4
-    alpha_pattern: tuple[str, ...] = ()  # PATTERN=ALPHA, likewise; the first pattern that matches a module holds
+    rank_pattern: tuple[str, ...] = ()  # as in PEFT: q_proj=4, layers.0.mlp.up_proj=4; several: "'q_proj=4,v_proj=2'"
+    alpha_pattern: tuple[str, ...] = ()  # PATTERN=ALPHA, likewise; of several patterns the first that matches holds
     dropout: float = 0.0  # dropout on the adapter's input while training
     remat: str = 'nothing_saveable'  # what a layer keeps for the backward pass: none, nothing_saveable or dots_saveable
     seed: int = 0  # order of the data and initial adapter

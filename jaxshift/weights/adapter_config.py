@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from jaxshift.errors import InputError
 from jaxshift.llama.linear import LoraSpec
@@ -138,7 +140,7 @@ def _targeted(values: dict, module: str) -> bool:
     return _named(targets, module) and _in_layers(values, module)
 
 
-def _named(wanted: list[str], module: str) -> bool:
+def _named(wanted: Iterable[str], module: str) -> bool:
     return any(f'.{module}'.endswith(f'.{name}') for name in wanted)
 
 
@@ -153,7 +155,7 @@ def _in_layers(values: dict, module: str) -> bool:
 
 
 def _number(values: dict, key: str, kind: type):
-    value = values.get(key)
+    value: Any = values.get(key)
     if type(value) not in (int, kind) or not 0 < value < math.inf:
         raise ValueError(f'{key} is {value!r}, and must be a number above 0')
     return value

@@ -161,7 +161,7 @@ def _key(row: names.Row) -> str:
 def _wanted(spec: LoraSpec, saved: tuple[str, ...], config: LlamaConfig) -> dict[str, tuple[int, ...]]:
     """Every key that the file must have, and its shape."""
     shapes = model.shapes(config)['layers']
-    wanted = {_key(row): (config.vocab_size, config.hidden_size) for row in _rows(saved)}
+    wanted: dict[str, tuple[int, ...]] = {_key(row): (config.vocab_size, config.hidden_size) for row in _rows(saved)}
     for name, part, layer, rank in _matrices(spec, config.num_hidden_layers):
         _, inputs, outputs = shapes[name].shape
         wanted[names.PROJECTIONS[name].peft(part, layer)] = (rank, inputs) if part == 'a' else (outputs, rank)
@@ -169,7 +169,7 @@ def _wanted(spec: LoraSpec, saved: tuple[str, ...], config: LlamaConfig) -> dict
 
 
 def _check(path: Path, found: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]]) -> None:
-    for key in wanted.keys() - found.keys():
+    for key in sorted(wanted.keys() - found.keys()):
         raise InputError(f'{path}: tensor {key!r} is missing, though {adapter_config.NAME} adapts or saves its module')
     for key, shape in found.items():
         if key not in wanted:
