@@ -59,8 +59,69 @@ def tensors_of(model, kind):
                 yield row.name('gguf', layer), tensor, None
             elif kind == Kind.F16:
                 yield row.name('gguf', layer), tensor.astype(np.float16), None
+            elif kind in K_QUANTS:  # the gguf package reads them, and cannot write them
+                yield row.name('gguf', layer), random_blocks(tensor.shape, kind), kind
             else:
                 yield row.name('gguf', layer), reference.quantize(tensor, kind), kind
+
+
+def random_blocks(shape, kind):
+    """Rows of blocks of any bits, whose scales are finite: [out, bytes]."""
+    size, scales = K_QUANTS[kind]
+    rows = np.random.default_rng(shape[0]).integers(0, 256, (shape[0], shape[1] // 256, size), np.uint8)
+    for at in scales:
+        rows[..., at : at + 2] = np.float16(np.random.default_rng(at).normal(0, 0.01, rows.shape[:2]))[..., None].view(
+            np.uint8
+        )
+    return rows.reshape(shape[0], -1)
+
+
+K_QUANTS = {Kind.Q4_K: (144, (0, 2)), Kind.Q5_K: (176, (0, 2)), Kind.Q6_K: (210, (208,))}  # bytes, places of float16
+
+
+def scale_and_min(j, q):
+    """ggml's get_scale_min_k4: eight pairs of 6 bits in 12 bytes."""
+    if j < 4:
+        return q[j] & 63, q[j + 4] & 63
+    return (q[j + 4] & 15) | (q[j - 4] >> 6) << 4, (q[j + 4] >> 4) | (q[j] >> 6) << 4
+
+
+def q4_k(block):
+    """ggml's dequantize_row_q4_K for one block: d, dmin, scales[12], qs[128]."""
+    (d, dmin), scales, qs = block[:4].view(np.float16).astype(np.float32), block[4:16].astype(int), block[16:]
+    out = []
+    for j in range(8):
+        scale, least = scale_and_min(j, scales)
+        q = qs[j // 2 * 32 :][:32]
+        q = q >> 4 if j % 2 else q & 15
+        out.append(d * np.float32(scale) * q.astype(np.float32) - dmin * np.float32(least))
+    return np.concatenate(out)
+
+
+def q5_k(block):
+    """ggml's dequantize_row_q5_K for one block: d, dmin, scales[12], qh[32], qs[128]."""
+    (d, dmin), scales = block[:4].view(np.float16).astype(np.float32), block[4:16].astype(int)
+    high, qs, out = block[16:48], block[48:], []
+    for j in range(8):
+        scale, least = scale_and_min(j, scales)
+        q = qs[j // 2 * 32 :][:32]
+        q = (q >> 4 if j % 2 else q & 15) + np.where(high & 1 << j, 16, 0)
+        out.append(d * np.float32(scale) * q.astype(np.float32) - dmin * np.float32(least))
+    return np.concatenate(out)
+
+
+def q6_k(block):
+    """ggml's dequantize_row_q6_K for one block: ql[128], qh[64], scales[16], d."""
+    scales, d = block[192:208].view(np.int8), np.float32(block[208:].view(np.float16)[0])
+    out = np.zeros(256, np.float32)
+    for half in (0, 1):
+        low, high = block[64 * half :][:64].astype(int), block[128 + 32 * half :][:32].astype(int)
+        for at in range(32):
+            for part in range(4):  # 32 numbers each: low bits of two halves of ql, then their high bits
+                q = low[at + 32 * (part % 2)] >> 4 * (part // 2) & 15 | (high[at] >> 2 * part & 3) << 4
+                scale = np.float32(scales[8 * half + at // 16 + 2 * part])
+                out[128 * half + 32 * part + at] = d * scale * np.float32(q - 32)
+    return out
 
 
 @pytest.fixture
@@ -101,7 +162,7 @@ def test_a_float32_file_gives_back_torchs_own_numbers_and_config(write, leaf_of,
         np.testing.assert_array_equal(leaf, leaf_of(torch_model.state_dict(), row, 3))
 
 
-@pytest.mark.parametrize('kind', [Kind.F16, Kind.Q8_0, Kind.Q4_0, Kind.Q4_1])
+@pytest.mark.parametrize('kind', [Kind.F16, Kind.BF16, Kind.Q8_0, Kind.Q4_0, Kind.Q4_1, Kind.Q5_0, Kind.Q5_1])
 def test_quantised_tensors_are_read_as_the_gguf_package_reads_them(write, leaf_of, kind):
     path, torch_model = write(kind)
     state = {}
@@ -114,6 +175,25 @@ def test_quantised_tensors_are_read_as_the_gguf_package_reads_them(write, leaf_o
         state[name] = torch.tensor(rounded)
     for row, leaf in names.rows(open_source(f'gguf:{path}').load('float32'), 'x'):
         np.testing.assert_array_equal(leaf, leaf_of(state, row, 3))
+
+
+@pytest.mark.parametrize(('kind', 'block'), [(Kind.Q4_K, q4_k), (Kind.Q5_K, q5_k), (Kind.Q6_K, q6_k)])
+def test_k_quants_are_what_ggml_makes_of_each_block(write, kind, block):
+    path, torch_model = write(kind, hidden_size=256, intermediate_size=256, num_hidden_layers=1, num_key_value_heads=1)
+    size = K_QUANTS[kind][0]
+    written = {name: data.reshape(-1, size) for name, data, quantised in tensors_of(torch_model, kind) if quantised}
+    heads = {'layers/q_proj': 4, 'layers/k_proj': 1}
+    compared = set()
+    for row, leaf in names.rows(jax.tree.map(np.asarray, open_source(f'gguf:{path}').load('float32')), 'x'):
+        name = row.name('gguf', 0)
+        if name in written:
+            ours = leaf[0] if row.stacked else leaf
+            ours = ours.T if row.transposed else ours
+            ours = interleaved(ours, heads[row.path]) if row.path in heads else ours
+            np.testing.assert_array_equal(ours, np.stack([block(b) for b in written[name]]).reshape(ours.shape))
+            compared.add(name)
+    assert compared == written.keys()
+    assert len(compared) == 9
 
 
 def test_smollm2_has_the_numbers_that_the_gguf_package_reads(smollm2_source):
@@ -155,10 +235,11 @@ def test_rope_frequencies_stored_as_a_tensor_are_refused(write):
         open_source(f'gguf:{path}')
 
 
-def test_other_quantisations_are_refused_by_name(write):
-    path, _ = write(Kind.Q5_0)
+def test_other_quantisations_are_refused_by_name_with_the_way_out(write):
+    path, _ = write(extra=[('blk.0.attn_q_norm.weight', np.zeros((4, 18), np.uint8), Kind.IQ4_NL)])
     with pytest.raises(
-        InputError, match=r"tensor 'token_embd.weight' is quantised as Q5_0; F32, F16, Q8_0, Q4_0, Q4_1"
+        InputError,
+        match=r"tensor 'blk.0.attn_q_norm.weight' is quantised as IQ4_NL; F32, .* Q4_K, Q5_K, Q6_K are read: take such",
     ):
         open_source(f'gguf:{path}')
 
