@@ -57,7 +57,7 @@ def tuned(study: Study, name: str, paired: bool = False) -> dict:
     Args:
       study: the experiment.
       name: of the run.
-      paired: leaves for one forward pass of base and tuned together; only where `paired` is true of the run.
+      paired: leaves for one forward pass of base and tuned together; only where `is_paired`.
     """
     run, dtype = study.experiment.runs[name], jnp.dtype(study.experiment.base.dtype)
     if run.method == 'given':
@@ -74,7 +74,7 @@ def tuned(study: Study, name: str, paired: bool = False) -> dict:
     return jax.tree.map(lambda leaf: leaf.astype(dtype), values)
 
 
-def paired(study: Study, name: str) -> bool:
+def is_paired(study: Study, name: str) -> bool:
     """Whether tuned and base parameters differ by low-rank terms alone, so that one forward pass serves both."""
     run = study.experiment.runs[name]
     if run.method != 'given':
