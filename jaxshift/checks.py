@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import typing
 
 from jaxshift.errors import InputError
@@ -88,6 +89,26 @@ def some_of(key: str, values, known: tuple) -> None:
         one_of(key, value, known)
     if len(set(values)) < len(values):
         raise InputError(f'{key} names one twice: {", ".join(map(str, values))}')
+
+
+def patterns(key: str, entries: tuple[str, ...], kind: type) -> tuple:
+    """(regular expression, number) of each entry 'PATTERN=NUMBER'; refuses what is none, and numbers not above 0."""
+    found = []
+    for entry in entries:
+        pattern, _, text = entry.rpartition('=')
+        try:
+            re.compile(pattern)
+            number = kind(text)
+        except (ValueError, re.error):
+            number = 0
+        if not (pattern and 0 < number < math.inf):
+            raise InputError(
+                f'{key} has {entry!r}; give a regular expression, = and {_WORDS[kind]} above 0, for example q_proj=16'
+            )
+        found.append((pattern, number))
+    if len(dict(found)) < len(found):
+        raise InputError(f'{key} names one pattern twice: {", ".join(entries)}')
+    return tuple(found)
 
 
 def _check_type(key: str, value, kind) -> None:

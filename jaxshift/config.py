@@ -50,7 +50,7 @@ class Run:
     """One way to tune the base."""
 
     method: str = 'lora'  # lora, full, pretrain (as full, on every token of plain text) or given (tuned elsewhere)
-    source: str = ''  # method given: the tuned model, named like base.source; dir:PATH of a Hugging Face checkpoint
+    source: str = ''  # method given: the tuned model, named like base.source, or dir:PATH of a PEFT LoRA adapter
     learning_rate: float = 5e-5  # peak learning rate
     schedule: str = 'cosine'  # cosine, linear or constant (after a linear warm-up)
     warmup: float = 0.0  # share of the steps spent warming up
@@ -71,6 +71,8 @@ class Run:
     alpha: float = 16.0  # LoRA alpha; the low-rank term is scaled by alpha / rank
     targets: tuple[str, ...] = ('q_proj', 'v_proj')  # projections that get an adapter
     rslora: bool = False  # scale by alpha / sqrt(rank)
+    rank_pattern: tuple[str, ...] = ()  # as in PEFT: q_proj=4, layers.0.mlp.up_proj=4; several: "'q_proj=4,v_proj=2'"
+    alpha_pattern: tuple[str, ...] = ()  # PATTERN=ALPHA, likewise; of several patterns the first that matches holds
     dropout: float = 0.0  # dropout on the adapter's input while training
     neftune_alpha: float = 0.0  # NEFTune: uniform noise on the embeddings while training, up to alpha / sqrt(L * D)
     remat: str = 'nothing_saveable'  # what a layer keeps for the backward pass: none, nothing_saveable or dots_saveable
@@ -202,6 +204,8 @@ def check(experiment: Experiment) -> None:
 
 def _check_run(key: str, run: Run) -> None:
     checks.some_of(f'{key}.targets', run.targets, LINEAR_TARGETS)
+    checks.patterns(f'{key}.rank_pattern', run.rank_pattern, int)
+    checks.patterns(f'{key}.alpha_pattern', run.alpha_pattern, float)
     if 0 < run.max_steps < run.min_steps:
         raise InputError(f'{key}.max_steps is {run.max_steps}, below min_steps {run.min_steps}; change one of them')
     if any(step < 1 for step in run.keep_steps):

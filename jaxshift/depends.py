@@ -10,6 +10,7 @@ from jaxshift.config import Run
 from jaxshift.errors import InputError
 from jaxshift.store import manifest
 from jaxshift.study import Study, file_hash
+from jaxshift.weights.peft import Adapter
 
 BASE = 'base'  # names the base's own responses among those of the runs
 # Settings of a run that change nothing of what it learns.
@@ -118,7 +119,9 @@ def of_report(study: Study) -> Settings:
 def model_key(study: Study, name: str, step: int | None = None) -> str:
     """Names the tuned parameters of a run, those of its last step or of another."""
     if study.experiment.runs[name].method == 'given':
-        return study.given[name].fingerprint
+        given = study.given[name]
+        # An adapter is nothing without its base.
+        return f'{study.base.fingerprint}+{given.fingerprint}' if isinstance(given, Adapter) else given.fingerprint
     return kept_checkpoint(study, name, step)[1]
 
 

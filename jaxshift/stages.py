@@ -106,7 +106,7 @@ def _sweep(study: Study, name: str) -> None:
 
 
 def _compare(study: Study, name: str) -> list[Path]:
-    paired = study.experiment.runs[name].method == 'lora'
+    paired = tuning.is_paired(study, name)
     params = tuning.tuned(study, name, paired)
     answered = responses.read(study.workdir.responses(name))
     responses.check_tokens(answered, study.workdir.responses(name), study.base.config)

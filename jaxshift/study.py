@@ -20,7 +20,7 @@ from jaxshift.llama import model
 from jaxshift.respond import responses
 from jaxshift.store.ledger import Ledger
 from jaxshift.store.paths import Workdir
-from jaxshift.weights import source
+from jaxshift.weights import peft, source
 
 MADE_HERE = 'world:'
 # Fields of a model's config that change its numbers and not the shapes of its parameters.
@@ -100,13 +100,15 @@ class Study:
         return {'tokenizer': self.tokenizer_hash, 'stop_ids': stops, 'dtype': self.experiment.base.dtype}
 
     @cached_property
-    def given(self) -> dict[str, source.Source]:
-        """The models of the runs that were tuned elsewhere, each checked to share the base's shape and tokens."""
+    def given(self) -> dict[str, source.Source | peft.Adapter]:
+        """What the runs that were tuned elsewhere give, each checked to share the base's shape and tokens."""
         return {name: self._given(name) for name in self.only if self.experiment.runs[name].method == 'given'}
 
-    def _given(self, name: str) -> source.Source:
-        key, ours = f'runs.{name}.source', self.base.config
-        found = source.open_source(self.experiment.runs[name].source, self.experiment.base.tokenizer, key)
+    def _given(self, name: str) -> source.Source | peft.Adapter:
+        key, ours, asked = f'runs.{name}.source', self.base.config, self.experiment.runs[name].source
+        if adapter := source.open_adapter(asked, ours):
+            return adapter
+        found = source.open_source(asked, self.experiment.base.tokenizer, key)
         if model.shapes(found.config) != model.shapes(ours):
             raise InputError(
                 f'config.{key} {found.text}: its parameters have other shapes than those of the base '

@@ -24,7 +24,7 @@ from jaxshift.study import MADE_HERE, Study
 from jaxshift.terminal import Bar
 from jaxshift.tune import lora
 from jaxshift.tune.step import Recipe, assemble, lora_spec, recipe
-from jaxshift.tune.train import check, schedule, shapes, train
+from jaxshift.tune.train import check, parameters, schedule, shapes, train
 from jaxshift.weights import peft, safetensors
 
 
@@ -41,6 +41,9 @@ def train_all(study: Study) -> None:
         study.ledger.do('base', '', settings, partial(_make_base, study, settings), None)
     for name, found in study.given.items():
         study.say(f'train {name}: tuned elsewhere, {found.text}')
+    for name, run in runs.items():
+        if run.method == 'lora':
+            lora.check(lora_spec(run), study.base.config.num_hidden_layers, f'runs.{name}')
     if runs:
         study.ledger.result('data', '', depends.asked_of_data(study))
         data, apart = _data(study)
@@ -53,13 +56,13 @@ def train_all(study: Study) -> None:
         study.ledger.do('train', name, settings, partial(_tune, study, name, run, settings), None)
 
 
-def tuned(study: Study, name: str, paired: bool = False, step: int | None = None):
+def tuned(study: Study, name: str, paired: bool = False, step: int | None = None) -> dict:
     """The tuned parameters of a run, in the dtype of the base.
 
     Args:
       study: the experiment.
       name: of the run.
-      paired: leaves for one forward pass of base and tuned together; for LoRA alone.
+      paired: leaves for one forward pass of base and tuned together; only where `is_paired`.
       step: of a checkpoint that the run keeps; None: the last.
 
     Raises:
@@ -69,12 +72,26 @@ def tuned(study: Study, name: str, paired: bool = False, step: int | None = None
     if run.method == 'given':
         if step is not None:
             raise InputError(f'run {name} was tuned elsewhere, so there is no step {step}; leave the step out')
-        return study.load(study.given[name], study.experiment.base.dtype)
+        given = study.given[name]
+        if not isinstance(given, peft.Adapter):
+            return study.load(given, study.experiment.base.dtype)
+        terms, whole = given.terms(), given.whole(dtype)
+        terms, whole = jax.device_put((terms, whole), sharding.shardings(study.mesh, (terms, whole)))
+        return lora.replace(lora.merge(study.base_params, terms, given.spec, paired=paired), whole)
     like = sharding.abstract(study.mesh, shapes(_recipe(study, run)))
     values = checkpoint.restore(depends.kept_checkpoint(study, name, step)[0], 'trainable', like)
     if run.method == 'lora':
         return lora.merge(study.base_params, values, lora_spec(run), paired=paired)
     return jax.tree.map(lambda leaf: leaf.astype(dtype), values)
+
+
+def is_paired(study: Study, name: str) -> bool:
+    """Whether tuned and base parameters differ by low-rank terms alone, so that one forward pass serves both."""
+    run = study.experiment.runs[name]
+    if run.method != 'given':
+        return run.method == 'lora'
+    given = study.given[name]
+    return isinstance(given, peft.Adapter) and not given.replaced
 
 
 def figures(study: Study, run: Run) -> dict[str, Any]:
@@ -83,7 +100,7 @@ def figures(study: Study, run: Run) -> dict[str, Any]:
     return {
         'learning_rate': run.learning_rate,
         'steps': schedule(run, data).steps,
-        'trainable_parameters': sum(leaf.size for leaf in jax.tree.leaves(shapes(_recipe(study, run)))),
+        'trainable_parameters': parameters(_recipe(study, run)),
         'counts': {
             'refused_records': sum(data.counts['refused'].values()),
             'cut_records': data.counts['cut'],

@@ -209,6 +209,7 @@ def test_a_prompt_that_was_skipped_is_refused_when_it_is_to_be_an_error(compare,
     ('setting', 'said'),
     [
         (('micro_batch_size=3',), 'config.runs.full: batch_size 8 must be a multiple of micro_batch_size 3'),
+        (('method=lora', 'rank_pattern=o_proj=4'), "config.runs.full.rank_pattern: 'o_proj' matches no adapted module"),
         (('method=given', 'source=dir:OTHER'), 'its parameters have other shapes than those of the base'),
     ],
 )

@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from commandline import ROOT
+from commandline import DEMO, ROOT, start
 
 from jaxshift import checks, config, helptext, options
 from jaxshift.errors import InputError
@@ -57,6 +57,18 @@ def test_an_experiment_with_a_base_data_and_a_run_is_sound():
         ({'runs': {'lora': config.Run(min_steps=9, max_steps=8)}}, 'max_steps is 8, below min_steps 9'),
         ({'runs': {'lora': config.Run(dropout=1.0)}}, 'dropout is 1.0; it must be at least 0 and below 1'),
         ({'runs': {'tuned': config.Run(method='given')}}, 'config.runs.tuned.source is empty'),
+        *(
+            ({'runs': {'lora': config.Run(**{field: (entry,)})}}, f'config.runs.lora.{field} has {entry!r}; give a')
+            for field, entry in (
+                ('rank_pattern', 'q_proj=0'),
+                ('rank_pattern', 'q_proj=1.5'),
+                ('rank_pattern', 'q_proj'),
+                ('rank_pattern', '(=2'),
+                ('rank_pattern', '=2'),
+                ('alpha_pattern', 'q_proj=nan'),
+            )
+        ),
+        ({'runs': {'lora': config.Run(rank_pattern=('q=1', 'q=2'))}}, 'rank_pattern names one pattern twice: q=1, q=2'),
     ],
 )
 def test_what_cannot_work_is_refused_by_the_name_of_its_key(changes, said):
@@ -218,6 +230,11 @@ def test_lists_may_be_typed_with_commas():
     made = experiment(runs={'lora': config.Run(targets=('q_proj,k_proj , v_proj',))})
     options.split_lists(made)
     assert made.runs['lora'].targets == ('q_proj', 'k_proj', 'v_proj')
+
+
+def test_several_patterns_may_be_typed_in_quotes(tmp_path):
+    asked = "--config.runs.lora.rank_pattern='q_proj=4,v_proj=0'"
+    assert "rank_pattern has 'v_proj=0'" in start(DEMO, asked, f'--workdir={tmp_path}').error()
 
 
 def configs() -> dict:

@@ -165,6 +165,24 @@ def test_a_damaged_checkpoint_is_not_compared_and_trained_again(finished, copy):
     assert (copy / path).read_bytes() == (finished / path).read_bytes()
 
 
+def test_a_given_adapter_is_measured_as_the_run_that_trained_it(finished, tmp_path):
+    adapter, facts = finished / 'runs/lora/adapter', finished / 'data/world/prompts.json'
+    asked = (
+        COMPARE, f'--config.base.source=dir:{finished}/base', f'--config.runs.tuned.source=dir:{adapter}',
+        f'--config.prompts.source=file:{facts}', '--config.respond.max_new_tokens=8', f'--workdir={tmp_path / "work"}',
+    )  # fmt: skip
+    ended = start(*asked)
+    assert ended.code == 0, ended.err
+    assert f'train tuned: tuned elsewhere, dir:{adapter}' in ended.out
+    measured = [
+        json.loads((folder / 'summary.json').read_text())[0]['all']
+        for folder in (finished / 'runs/lora', tmp_path / 'work/runs/tuned')
+    ]
+    assert measured[0]['kl_tuned_base']['mean'] > 0
+    assert measured[0]['kl_tuned_base']['mean'] == measured[1]['kl_tuned_base']['mean']
+    assert measured[0]['positions'] == measured[1]['positions']
+
+
 def test_a_checkpoint_compared_with_itself_has_not_shifted(finished, tmp_path):
     ended = start(
         COMPARE,

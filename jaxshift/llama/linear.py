@@ -7,6 +7,7 @@ else in the model knows that such leaves exist.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -16,14 +17,18 @@ import jax.numpy as jnp
 
 @dataclass(frozen=True)
 class LoraSpec:
-    """What a low-rank adapter is: which projections, how wide, and how its term is scaled.
+    """What a low-rank adapter is: which modules, how wide, and how its term is scaled, by the rules of PEFT.
+
+    A module is a projection of one layer under its Hugging Face name, `model.layers.0.self_attn.q_proj`.
 
     Attributes:
-      targets: names of the projections that are adapted.
-      rank: width r of the bottleneck.
-      alpha: numerator of the scale.
-      rslora: scale by alpha / sqrt(r) (Kalajdzievski 2023) instead of alpha / r (Hu et al. 2021).
+      targets: modules that are adapted: names, or what follows a dot in them, such as `q_proj`.
+      rank: width r of the bottleneck where no pattern matches.
+      alpha: numerator of the scale where no pattern matches.
+      rslora: scale by alpha / sqrt(r) (Kalajdzievski 2023) instead of alpha / r (Hu et al. 2021), r of the module.
       dropout: probability of dropping an input of `a` while training.
+      rank_pattern: (regular expression, rank); the first that matches a module, or its end after a dot, holds.
+      alpha_pattern: (regular expression, alpha), likewise.
     """
 
     targets: tuple[str, ...]
@@ -31,10 +36,32 @@ class LoraSpec:
     alpha: float
     rslora: bool = False
     dropout: float = 0.0
+    rank_pattern: tuple[tuple[str, int], ...] = ()
+    alpha_pattern: tuple[tuple[str, float], ...] = ()
 
     @property
-    def scale(self) -> float:
-        return self.alpha / (self.rank**0.5 if self.rslora else self.rank)
+    def projections(self) -> tuple[str, ...]:
+        """Names of the projections that are adapted in any layer, each once."""
+        return tuple(dict.fromkeys(target.rpartition('.')[2] for target in self.targets))
+
+    def rank_of(self, module: str) -> int:
+        """The rank of a module; 0 where it is not adapted."""
+        if not any(f'.{module}'.endswith(f'.{target}') for target in self.targets):
+            return 0
+        return next((rank for pattern, rank in self.rank_pattern if matches(pattern, module)), self.rank)
+
+    def scale_of(self, module: str) -> float:
+        """What the low-rank term of a module is multiplied by; 0 where it is not adapted."""
+        rank = self.rank_of(module)
+        if not rank:
+            return 0.0
+        alpha = next((alpha for pattern, alpha in self.alpha_pattern if matches(pattern, module)), self.alpha)
+        return alpha / (rank**0.5 if self.rslora else rank)
+
+
+def matches(pattern: str, module: str) -> bool:
+    """Whether a key of PEFT's rank_pattern or alpha_pattern means a module: all of it, or what follows a dot."""
+    return re.match(rf'(.*\.)?({pattern})$', module) is not None
 
 
 @partial(

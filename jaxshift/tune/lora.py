@@ -5,6 +5,9 @@
     merged  {'layers': {'q_proj': LoRA(w, a, b, scale), ...}, ...}     the model takes it like `base`
     folded  {'layers': {'q_proj': [L, D, H], ...}, ...}                plain arrays again
 
+Ranks that differ by layer are padded with zeros to the greatest of their stack. Where a column of `a` and its row of
+`b` are zero, so are both gradients: padding stays zero, and the export cuts it off.
+
 The gradient is taken with respect to the adapter alone, so a frozen weight has neither gradient nor optimizer state.
 """
 
@@ -12,8 +15,11 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jaxshift.llama.linear import LoRA, LoraSpec
+from jaxshift.errors import InputError
+from jaxshift.llama.linear import LoRA, LoraSpec, matches
+from jaxshift.weights import names
 
 
 def init(key: jax.Array, base: dict, spec: LoraSpec) -> dict:
@@ -28,14 +34,35 @@ def init(key: jax.Array, base: dict, spec: LoraSpec) -> dict:
       KeyError: a target is not a projection of the base.
     """
     adapter = {}
-    for name, part in zip(spec.targets, jax.random.split(key, len(spec.targets)), strict=True):
+    for name, part in zip(spec.projections, jax.random.split(key, len(spec.projections)), strict=True):
         layers, inputs, outputs = base['layers'][name].shape
-        bound = inputs**-0.5
-        adapter[name] = {
-            'a': jax.random.uniform(part, (layers, inputs, spec.rank), minval=-bound, maxval=bound),
-            'b': jnp.zeros((layers, spec.rank, outputs)),
-        }
+        ranks = np.array(_ranks(spec, name, layers))
+        bound, rank = inputs**-0.5, max(ranks)
+        a = jax.random.uniform(part, (layers, inputs, rank), minval=-bound, maxval=bound)
+        real = np.arange(rank) < ranks[:, None]
+        adapter[name] = {'a': jnp.where(real[:, None], a, 0), 'b': jnp.zeros((layers, rank, outputs))}
     return {'layers': adapter}
+
+
+def size(base: dict, spec: LoraSpec) -> int:
+    """How many numbers an adapter trains; padding is not counted."""
+    shapes = ((name, base['layers'][name].shape) for name in spec.projections)
+    return sum((inputs + outputs) * sum(_ranks(spec, name, layers)) for name, (layers, inputs, outputs) in shapes)
+
+
+def check(spec: LoraSpec, layers: int, key: str) -> None:
+    """Raises InputError when a pattern matches no adapted module; `key` is that of the run in the config."""
+    modules = [module for name in spec.projections for module in names.modules(name, layers)]
+    for field in ('rank_pattern', 'alpha_pattern'):
+        for pattern, _ in getattr(spec, field):
+            if not any(matches(pattern, module) for module in modules):
+                raise InputError(
+                    f'config.{key}.{field}: {pattern!r} matches no adapted module; they are named like {modules[0]}'
+                )
+
+
+def _ranks(spec: LoraSpec, projection: str, layers: int) -> list[int]:
+    return [spec.rank_of(module) for module in names.modules(projection, layers)]
 
 
 def merge(base: dict, adapter: dict, spec: LoraSpec, key: jax.Array | None = None, paired: bool = False) -> dict:
@@ -52,13 +79,24 @@ def merge(base: dict, adapter: dict, spec: LoraSpec, key: jax.Array | None = Non
     for name, term in adapter['layers'].items():
         depth = term['a'].shape[0]
         # An argument of the gradient must not hold the scale, or it would be trained.
-        scale = jax.lax.stop_gradient(jnp.full((depth,), spec.scale, jnp.float32))
+        scales = [spec.scale_of(module) for module in names.modules(name, depth)]
+        scale = jax.lax.stop_gradient(jnp.asarray(scales, jnp.float32))
         keys = None
         if key is not None and spec.dropout:
             key, part = jax.random.split(key)
             keys = jax.random.split(part, depth)
         layers[name] = LoRA(layers[name], term['a'], term['b'], scale, keys, spec.dropout, paired)
     return base | {'layers': layers}
+
+
+def replace(params: dict, whole: dict) -> dict:
+    """Parameters with those that an adapter replaces outright (PEFT's modules_to_save) in place of the base's.
+
+    A tied head stays the base's own when only the embedding is replaced, as in PEFT.
+    """
+    if 'embed_tokens' in whole and not {'lm_head'} & (params.keys() | whole.keys()):
+        whole = whole | {'lm_head': params['embed_tokens'].T}
+    return params | whole
 
 
 def fold(params: dict) -> dict:

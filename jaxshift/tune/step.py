@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
+from jaxshift import checks
 from jaxshift.config import Run
 from jaxshift.devices import sharding
 from jaxshift.llama import model
@@ -64,7 +65,9 @@ def recipe(run: Run, config: LlamaConfig, dtype: str) -> Recipe:
 
 def lora_spec(run: Run) -> LoraSpec:
     """The adapter that a run trains."""
-    return LoraSpec(tuple(run.targets), run.rank, run.alpha, run.rslora, run.dropout)
+    ranks = checks.patterns('rank_pattern', run.rank_pattern, int)
+    alphas = checks.patterns('alpha_pattern', run.alpha_pattern, float)
+    return LoraSpec(tuple(run.targets), run.rank, run.alpha, run.rslora, run.dropout, ranks, alphas)
 
 
 def assemble(recipe: Recipe, trainable: dict, frozen: dict | None, key: jax.Array | None = None) -> dict:

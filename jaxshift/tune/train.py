@@ -50,6 +50,12 @@ def shapes(recipe: Recipe) -> dict:
     return whole if spec is None else jax.eval_shape(lambda: lora.init(jax.random.key(0), whole, spec))
 
 
+def parameters(recipe: Recipe) -> int:
+    """How many numbers are trained."""
+    whole = model.shapes(recipe.config)
+    return recipe.config.parameters if recipe.spec is None else lora.size(whole, recipe.spec)
+
+
 def train(
     run: Run,
     recipe: Recipe,

@@ -10,7 +10,8 @@ from jaxshift.errors import InputError
 from jaxshift.llama.config import LlamaConfig
 from jaxshift.weights import names
 
-READ = ('F32', 'F16', 'Q8_0', 'Q4_0', 'Q4_1')
+# The k-quants of a Q4_K_M file stand beside Q5_0, Q5_1 and Q8_0, which rows that are no multiple of 256 fall back to.
+READ = ('F32', 'F16', 'BF16', 'Q8_0', 'Q4_0', 'Q4_1', 'Q5_0', 'Q5_1', 'Q4_K', 'Q5_K', 'Q6_K')
 
 
 class File:

@@ -32,9 +32,13 @@ class Row:
         """The tensor's name in files of the scheme 'hf' or 'gguf'."""
         return getattr(self, scheme).format(layer)
 
+    def module(self, layer: int | None = None) -> str:
+        """The name of the Hugging Face module that holds the tensor."""
+        return self.hf.format(layer).removesuffix('.weight')
+
     def peft(self, part: str, layer: int) -> str:
         """The key of an adapter's matrix; `part` is 'a' or 'b'."""
-        return f'base_model.model.{self.hf.format(layer).removesuffix("weight")}lora_{part.upper()}.weight'
+        return f'base_model.model.{self.module(layer)}.lora_{part.upper()}.weight'
 
 
 def _projection(name: str, module: str, gguf: str) -> tuple[Row, Row]:
@@ -60,6 +64,12 @@ TABLE = (
     Row('lm_head', 'lm_head.weight', 'output.weight', transposed=True),
 )
 _ROWS = {row.path: row for row in TABLE}
+PROJECTIONS = {row.path.removeprefix('layers/'): row for row in TABLE if row.stacked and row.transposed}
+
+
+def modules(projection: str, layers: int) -> list[str]:
+    """The Hugging Face names of a projection's modules, layer by layer."""
+    return [PROJECTIONS[projection].module(layer) for layer in range(layers)]
 
 
 def rows(tree: dict, where: str) -> list[tuple[Row, Any]]:

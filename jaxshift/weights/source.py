@@ -18,7 +18,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jaxshift.errors import InputError
 from jaxshift.llama import model
 from jaxshift.llama.config import LlamaConfig
-from jaxshift.weights import gguf, names
+from jaxshift.weights import gguf, names, peft
 from jaxshift.weights.safetensors import Folder
 from jaxshift.weights.tokenizer import check_vocabulary, from_folder, from_gguf
 
@@ -166,6 +166,14 @@ def open_source(text: str, tokenizer: str = '', key: str = 'base.source') -> Sou
         found = from_gguf(weights)
     check_vocabulary(found, weights.config, tokenizer or text)
     return Source(text, rest, weights.config, found, weights)
+
+
+def open_adapter(text: str, config: LlamaConfig) -> peft.Adapter | None:
+    """The PEFT adapter that `dir:PATH` or `hf:OWNER/NAME` holds for a base of this shape; None where it holds none."""
+    kind, _, rest = text.partition(':')
+    if kind not in ('dir', 'hf') or not rest or not peft.is_adapter(folder := _folder(text)):
+        return None
+    return peft.open_adapter(text, folder, config)
 
 
 def open_tokenizer(text: str) -> PreTrainedTokenizerBase:

@@ -26,3 +26,8 @@ def rows():
             return self._rows[index]
 
     return Rows
+
+
+@pytest.fixture(scope='session')
+def data(rows):
+    return rows(np.random.default_rng(4).integers(6, 30, 40))

@@ -23,12 +23,14 @@ from jaxshift.weights.peft import save_adapter
 FULL = Run(method='full', learning_rate=1e-3, batch_size=6, weight_decay=0.1, clip=0.5, warmup=0.2, max_steps=10)
 LORA = dataclasses.replace(FULL, method='lora', learning_rate=5e-3, rank=4, targets=('q_proj', 'v_proj', 'up_proj'))
 NOISY = dataclasses.replace(FULL, neftune_alpha=20.0)
+# Ranks and alphas that differ by projection and by layer.
+RANKS = dataclasses.replace(
+    LORA,
+    rslora=True,
+    rank_pattern=('layers.1.self_attn.q_proj=7', 'v_proj=2', r'layers\.[12]\.mlp.*=3'),
+    alpha_pattern=('layers.0.self_attn.v_proj=3', 'up_proj=5.5'),
+)
 KEY = jax.random.key(0)
-
-
-@pytest.fixture(scope='module')
-def data(rows):
-    return rows(np.random.default_rng(4).integers(6, 30, 40))
 
 
 def steps_of(run, data):
@@ -41,7 +43,12 @@ def started(run, base):
     if run.method == 'full':
         return base, None
     adapter = lora.init(jax.random.key(3), base, lora_spec(run))
-    return jax.tree.map(lambda x: x + 0.02 * jax.random.normal(jax.random.key(4), x.shape), adapter), base
+    for term in adapter['layers'].values():
+        real = (term['a'] != 0).any(axis=1)  # [L, r]: what is no padding
+        noise = jax.tree.map(lambda x: 0.02 * jax.random.normal(jax.random.key(4), x.shape), term)
+        term['a'] += noise['a'] * real[:, None]
+        term['b'] += noise['b'] * real[..., None]
+    return adapter, base
 
 
 def torch_twin(run, small, folder):
@@ -70,7 +77,9 @@ def groups(parameters, run):
 
 
 @pytest.mark.parametrize(
-    'run', [FULL, dataclasses.replace(FULL, decay_norms=True), LORA], ids=['full', 'full, norms decayed', 'lora']
+    'run',
+    [FULL, dataclasses.replace(FULL, decay_norms=True), LORA, RANKS],
+    ids=['full', 'full, norms decayed', 'lora', 'ranks'],
 )
 def test_ten_steps_follow_torchs_adamw(run, small, data, tmp_path):
     config, base, _ = small

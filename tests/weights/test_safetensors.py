@@ -41,7 +41,7 @@ def test_reading_in_bfloat16_rounds_as_torch_does(saved, leaf_of):
 
 
 @pytest.mark.parametrize('max_shard_bytes', [10**9, 30_000])
-@pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
+@pytest.mark.parametrize('dtype', ['float32', 'bfloat16', 'float16'])
 def test_what_is_saved_is_what_transformers_and_we_read(saved, tmp_path, max_shard_bytes, dtype):
     source = open_source(f'dir:{saved[0]}')
     params = source.load(dtype)

@@ -1,6 +1,9 @@
+import math
+import random
 import types
 
 import pytest
+import regex
 import tokenizers
 import transformers
 from tokenizers import pre_tokenizers
@@ -54,6 +57,58 @@ def test_ids_are_those_of_smollm2s_own_pre_tokenizer(smollm2_source, original, t
     ids = smollm2_source.tokenizer(text)['input_ids']
     assert ids == original.encode(text).ids
     assert smollm2_source.tokenizer.decode(ids) == text
+
+
+MIXED = """The capital of France is Paris I'm they'll WE'RE don't antidisestablishmentarianism Llama-2 e-mail
+    def return lambda: x**2 != None self._weights[i+1] += 0x1F; // */ "quoted" {'a': [1, 2]} <div class="x"> https://a.b/?c=d
+    Café naïve Ångström señor Straße œuvre Привет мир Ελλάδα שלום مرحبا हिन्दी ไทย Tiếng e\u0301 i\u0307
+    你好 世界！ 今天是 中文和English混排 東京 こんにちは カタカナ 안녕하세요 。 「引用」
+    😀 👩‍👩‍👧 🇫🇷 👍🏽 ❤️ ☃ ™ ½ ² Ⅷ ٣٤ １２３ 0 7 42 2024 3.14159 1,000,000 5th"""
+GAPS = (' ', ' ', ' ', '', '  ', '   ', '        ', '\t', '\n', '\n\n', ' \n ', '\r\n', '\u00a0', '\u3000')
+GPT2_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+
+
+def mixed_lines():
+    """1,000 texts of words, code, accents, Chinese, emoji and numbers with all kinds of spaces between."""
+    draw, words = random.Random(0), MIXED.split()
+    return [''.join(draw.choice(words) + draw.choice(GAPS) for _ in range(draw.randint(1, 30))) for _ in range(1000)]
+
+
+def byte_pair_ids(text, vocabulary, ranks):
+    """Byte-pair encoding as GPT-2's own Python does it (Radford et al. 2019), digits apart; no library's tokenizer."""
+    letters = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    letter = {byte: chr(byte) for byte in letters}
+    letter |= {byte: chr(256 + i) for i, byte in enumerate(b for b in range(256) if b not in letter)}
+    ids = []
+    for piece in regex.findall(r'\p{N}|\P{N}+', text):
+        for word in regex.findall(GPT2_WORDS, piece):
+            parts = [letter[byte] for byte in word.encode()]
+            while len(parts) > 1:
+                pairs = list(zip(parts, parts[1:], strict=False))
+                best = min(pairs, key=lambda pair: ranks.get(pair, math.inf))
+                if best not in ranks:
+                    break
+                at = pairs.index(best)
+                parts[at : at + 2] = [''.join(best)]
+            ids += [vocabulary[part] for part in parts]
+    return ids
+
+
+def test_a_thousand_mixed_lines_have_the_ids_of_transformers_and_of_plain_byte_pair_encoding(
+    smollm2_source, theirs, original
+):
+    lines, ours, file = mixed_lines(), smollm2_source.tokenizer, smollm2_source.weights
+    vocabulary = {token: id_ for id_, token in enumerate(file.field('tokenizer.ggml.tokens'))}
+    ranks = {tuple(merge.split(' ')): i for i, merge in enumerate(file.field('tokenizer.ggml.merges'))}
+    ids = ours(lines)['input_ids']
+    for line, found in zip(lines, ids, strict=True):
+        assert found == byte_pair_ids(line, vocabulary, ranks), line
+        assert found == original.encode(line).ids, line
+        assert ours.decode(found) == line
+    # Of a GGUF file transformers attaches a space to a digit, where SmolLM2's tokenizer.json and llama.cpp do not.
+    lines = [regex.sub(r'\s+(?=\p{N})', '', line) for line in lines]
+    assert ours(lines)['input_ids'] == theirs(lines)['input_ids']
+    assert len({id_ for found in ids for id_ in found}) > 300
 
 
 @pytest.mark.parametrize(
