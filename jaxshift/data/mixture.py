@@ -112,6 +112,4 @@ def _check_columns(names: Mapping[str, str], values: Sequence[object]) -> None:
     keys = {str(key): None for value in values if isinstance(value, dict) for key in value}
     for field, column in names.items():
         if column not in keys:
-            raise InputError(
-                f'columns has {field}={column}, but no record has {column!r}; they have {", ".join(keys)}'
-            )
+            raise InputError(f'columns has {field}={column}, but no record has {column!r}; they have {", ".join(keys)}')

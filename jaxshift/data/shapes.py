@@ -1,6 +1,7 @@
 """What a record of each format says: a conversation, a plain text, or tokens that somebody else has made.
 
-Lists may also be given as their JSON text, which is how a CSV cell holds them.
+Lists may also be given as their JSON text, which is how a CSV cell holds them; a prompt or completion that is a text is
+taken as it stands.
 """
 
 from __future__ import annotations

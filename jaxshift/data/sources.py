@@ -182,7 +182,7 @@ def _datasets(rest: str) -> Iterator[object]:
     try:
         import datasets
     except ImportError:
-        raise InputError(f'datasets:{rest} needs the package datasets; pip install datasets') from None
+        raise InputError(f"datasets:{rest} needs the package datasets; pip install 'jaxshift[datasets]'") from None
     name, *more = re.split(r':(?![^\[]*\])', rest)  # not the colon of train[:100]
     if len(more) > 2:
         raise InputError(f'datasets:{rest} has too many parts; give datasets:NAME, NAME:SPLIT or NAME:CONFIG:SPLIT')
@@ -190,9 +190,7 @@ def _datasets(rest: str) -> Iterator[object]:
     try:
         yield from datasets.load_dataset(name, config, split=split)
     except Exception as error:  # the hub and its formats raise whatever they like
-        raise InputError(
-            f'datasets:{rest}: cannot be loaded ({_first_line(error)}); check name, config, split'
-        ) from None
+        raise InputError(f'datasets:{rest}: not loaded ({_first_line(error)}); correct the name or the split') from None
 
 
 def _tfds(rest: str) -> Iterator[object]:
