@@ -53,10 +53,10 @@ def prompts(example: Example) -> tuple[Message, ...]:
     """The turns that the model answers: all up to the last answer, which is left out if there is one.
 
     Raises:
-      InputError: the example is no conversation.
+      InputError: the example is no conversation. The caller knows which record it is.
     """
     if not example.messages:
-        raise InputError(f'{example.where}: plain text and token ids ask nothing; give prompts.source=file:PATH')
+        raise InputError('plain text and token ids ask nothing; give prompts.source=file:PATH')
     return example.messages[:-1] if example.messages[-1].role == 'assistant' else example.messages
 
 

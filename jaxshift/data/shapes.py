@@ -194,9 +194,11 @@ def _list(record: dict, field: str, shape: str, default: list | None = None) -> 
             value = json.loads(value)
         except (ValueError, RecursionError) as error:
             raise BadRecord(field, 'is not JSON', f'{error}; make it {shape}') from None
-    if isinstance(value, dict) and value and all(isinstance(column, list) for column in value.values()):
+    if isinstance(value, dict) and all(isinstance(column, list) for column in value.values()):
         # A sequence of objects, as TFDS and some Hugging Face data sets hold it: a list for each of their keys.
-        value = [dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=False)]
+        if len({len(column) for column in value.values()}) > 1:
+            raise BadRecord(field, 'has lists of several lengths', f'make it {shape}')
+        value = [dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True)]
     if not value and default is not None:
         return default
     if not isinstance(value, list) or not value:

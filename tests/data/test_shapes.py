@@ -90,6 +90,7 @@ def test_a_sequence_of_columns_is_a_list_of_turns(read):
         ({'conversations': CALL[:1], 'tools': [{'name': 'clock'}]}, 'tools: cannot be represented'),
         ({'messages': [{'role': 'assistant', 'content': None, 'tool_calls': [{}]}]}, 'tool_calls: cannot be repr'),
         ({'messages': '[{"role": '}, 'messages: is not JSON'),
+        ({'messages': {'role': ['user'], 'content': []}}, 'messages: has lists of several lengths'),
         ({'prompt': 5}, 'prompt: is a number, not a list'),
         ({'prompt': ''}, 'prompt: is empty'),
         ({'prompt': 'q', 'completion': 5}, 'completion: is a number'),
@@ -144,7 +145,7 @@ def test_tokens_that_never_train_a_stop_token_are_refused(read, bare, tmp_path):
 
 @pytest.mark.parametrize('record', [{'text': 't'}, {'input_ids': [1, 2], 'labels': [-100, 2]}])
 def test_what_asks_nothing_is_no_prompt(read, record):
-    with pytest.raises(InputError, match=r'd\.jsonl:1: plain text and token ids ask nothing; give prompts.source'):
+    with pytest.raises(InputError, match='plain text and token ids ask nothing; give prompts.source'):
         formats.prompts(read(record).examples[0])
 
 
