@@ -35,7 +35,9 @@ def parse(argv: list[str]) -> config.Experiment | None:
     """Reads flags and config; None when the mode needs no config."""
     path = options.config_path(argv[1:])
     if path is not None:
-        options.check_overrides(argv[1:], options.load(path))
+        asked = options.load(path)
+        options.check_overrides(argv[1:], asked)
+        argv = options.quote_texts(argv, asked)
     try:
         rest = FLAGS(argv)
     except (flags.Error, TypeError, ValueError) as error:

@@ -9,13 +9,16 @@ import typing
 
 from jaxshift.errors import InputError
 
+FORMATS = (
+    'auto', 'alpaca', 'sharegpt', 'messages', 'prompt_completion', 'question_answer', 'tokenised', 'text',
+)  # fmt: skip
 # Keys are named by dataclass and field: the rules of a run are those of the world's pre-training too.
 CHOICES = {
     'Base.dtype': ('bfloat16', 'float32'),
-    'Data.format': ('auto', 'alpaca', 'messages'),
+    'Data.format': FORMATS,
     'Data.template': ('auto', 'native', 'paper'),
     'Data.on_bad_record': ('error', 'skip'),
-    'Prompts.format': ('auto', 'alpaca', 'messages'),
+    'Prompts.format': FORMATS,
     'Run.schedule': ('cosine', 'linear', 'constant'),
     'Run.optimizer': ('adamw', 'adafactor'),
     'Run.remat': ('none', 'nothing_saveable', 'dots_saveable'),
@@ -25,20 +28,29 @@ LISTS = {
     'Sweep.templates': ('matched',),
     'Sweep.context_lengths': (-1,),
 }
+# What each text of a list looks like: in words, and as a pattern.
+PATTERNS = {
+    'Data.mixture': ('SOURCE@WEIGHT, with a weight above 0', r'.+@(?=[\d.]*[1-9])\d*\.?\d+'),
+    'Data.columns': ('FIELD=COLUMN', r'\w+=.+'),
+    'Prompts.columns': ('FIELD=COLUMN', r'\w+=.+'),
+}
 AT_LEAST = {
     0: (
         'Experiment.seed', 'Data.limit', 'Prompts.limit', 'Run.min_steps', 'Run.max_steps', 'Run.micro_batch_size',
-        'Run.weight_decay', 'Run.final_fraction', 'Run.seed', 'World.seed', 'Data.held_out', 'Run.neftune_alpha',
-        'Run.eval_every',
+        'Run.weight_decay', 'Run.final_fraction', 'Run.seed', 'World.seed', 'Data.subset', 'Data.subset_seed',
+        'Data.held_out', 'Run.neftune_alpha', 'Run.eval_every',
     ),
     1: (
-        'Data.max_length', 'Run.batch_size', 'Run.rank', 'Run.log_every', 'Run.checkpoint_every',
+        'Run.batch_size', 'Run.rank', 'Run.log_every', 'Run.checkpoint_every',
         'Respond.max_new_tokens', 'Respond.batch_size', 'Sweep.batch_size', 'Sweep.chunk', 'Sweep.top_k',
         'Sweep.bootstrap', 'World.new_people', 'World.first_names', 'World.last_names', 'World.vocabulary',
         'World.documents', 'World.instructions', 'World.test_questions', 'World.hidden_size',
         'World.intermediate_size', 'World.layers', 'World.heads', 'World.kv_heads',
     ),
-    2: ('World.known_people', 'World.values'),  # half of the known people are tuned on, half are asked about
+    2: (
+        'World.known_people', 'World.values',  # half of the known people are tuned on, half are asked about
+        'Data.max_length',  # the first token of a row is no target
+    ),
     16: ('World.row_length',),  # the context, four rows, then holds the longest conversation
 }  # fmt: skip
 ABOVE_ZERO = ('Run.learning_rate', 'Run.epochs', 'Run.clip', 'Run.alpha')
@@ -136,6 +148,10 @@ def _check_range(key: str, value, field: str) -> None:
         one_of(key, value, CHOICES[field])
     if field in LISTS:
         some_of(key, value, LISTS[field])
+    for item in value if field in PATTERNS else ():
+        words, pattern = PATTERNS[field]
+        if not re.fullmatch(pattern, item):
+            raise InputError(f'{key} has {item!r}; write {words}')
     for least, fields in AT_LEAST.items():
         if field in fields and value < least:
             raise InputError(f'{key} is {value}; it must be at least {least}')

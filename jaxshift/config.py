@@ -27,11 +27,15 @@ class Base:
 class Data:
     """The instruction data that tuning sees."""
 
-    source: str = ''  # file:PATH, or world:
-    format: str = 'auto'  # auto, alpaca or messages
+    source: str = ''  # file:PATH (a file, folder or glob), datasets:NAME[[:CONFIG]:SPLIT], tfds:NAME[:SPLIT], or world:
+    mixture: tuple[str, ...] = ()  # more sources, each as SOURCE@WEIGHT: how many times its records are taken
+    format: str = 'auto'  # auto, alpaca, sharegpt, messages, prompt_completion, question_answer, tokenised or text
+    columns: tuple[str, ...] = ()  # names of fields in the records, each as FIELD=COLUMN
     template: str = 'auto'  # auto (the tokenizer's chat template, else the paper's), native or paper
     max_length: int = 1024  # tokens an example may have; a longer one is cut, and counted
-    limit: int = 0  # use the first so many records; 0: all
+    limit: int = 0  # use the first so many records of each source; 0: all
+    subset: int = 0  # use so many examples, drawn by subset_seed: a larger subset holds the smaller ones; 0: all
+    subset_seed: int = 0  # draws the subset, and the records of a fractional weight
     held_out: int = 0  # examples, drawn once, that no run trains on; their loss is taken every eval_every steps
     on_bad_record: str = 'error'  # error, or skip (counted in the summary)
 
@@ -40,8 +44,9 @@ class Data:
 class Prompts:
     """The prompts that are answered and compared."""
 
-    source: str = ''  # file:PATH, world:, or empty: the prompts of the instruction data
-    format: str = 'auto'  # auto, alpaca or messages
+    source: str = ''  # named like data.source, or empty: the prompts of the instruction data, read as data says
+    format: str = 'auto'  # like data.format
+    columns: tuple[str, ...] = ()  # like data.columns
     limit: int = 0  # use the first so many records; 0: all
 
 
@@ -192,13 +197,16 @@ def check(experiment: Experiment) -> None:
             )
     if experiment.world:
         _check_world(experiment.world)
-    made_here = [experiment.base.source, experiment.data.source, experiment.prompts.source]
+    mixed = [item.rpartition('@')[0] for item in experiment.data.mixture]
+    made_here = [experiment.base.source, experiment.data.source, experiment.prompts.source, *mixed]
+    if len(set(mixed)) < len(mixed) or experiment.data.source in mixed:
+        raise InputError('config.data.mixture has a source that is given before; name it once, with its weight')
     if 'world:' in made_here and experiment.world is None:
         raise InputError('a source is world:, but config.world is not set; start from configs/demo.py')
     trained = [name for name, run in experiment.runs.items() if run.method != 'given']
-    if trained and not experiment.data.source:
+    if trained and not experiment.data.source and not mixed:
         raise InputError(f'config.data.source is empty, but run {trained[0]} trains; give file:PATH')
-    if not experiment.data.source and not experiment.prompts.source:
+    if not experiment.data.source and not mixed and not experiment.prompts.source:
         raise InputError('config.prompts.source is empty; give the prompts to compare on, file:PATH')
 
 

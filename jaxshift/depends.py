@@ -32,7 +32,7 @@ def of_base(study: Study) -> Settings:
 
 def of_data(study: Study) -> Settings:
     return asked_of_data(study) | {
-        'file': file_hash(study.data_file()),
+        'records': study.data_hash,
         'template': study.template.text_hash,
         'tokenizer': study.tokenizer_hash,
     }
@@ -60,9 +60,11 @@ def of_training(study: Study, run: Run) -> Settings:
 
 
 def of_responses(study: Study, name: str) -> Settings:
+    asked = study.experiment.prompts
     return {
-        'prompts': dataclasses.asdict(study.experiment.prompts),
-        'file': file_hash(study.prompts_file()),
+        'prompts': dataclasses.asdict(asked),
+        'drawn': {} if asked.source else asked_of_data(study),
+        'records': study.prompts_hash,
         'template': study.template.text_hash,
         'reading': study.reading,
         'max_new_tokens': study.experiment.respond.max_new_tokens,

@@ -110,6 +110,18 @@ def check_overrides(arguments: list[str], experiment: config.Experiment) -> None
             raise InputError(f'config.{key} has no value; write --config.{key}=VALUE')
 
 
+def quote_texts(arguments: list[str], experiment: config.Experiment) -> list[str]:
+    """Quotes the values of lists of texts: the flag parser takes 'a,b' but refuses 'file:a@1,file:b@2'."""
+    kinds = {option.key: option.type for section in sections(experiment) for option in section.options}
+    quoted = []
+    for argument in arguments:
+        flag, equals, value = argument.partition('=')
+        if equals and kinds.get(flag.lstrip('-').removeprefix('config.')) == str(tuple[str, ...]):
+            value = value if value[:1] in ('(', '[', '"', "'") else repr(value)
+        quoted.append(f'{flag}{equals}{value}')
+    return quoted
+
+
 def split_lists(section) -> None:
     """Turns 'a,b', which the flag parser leaves as one string, into a list of two, throughout a configuration."""
     for part in section.values() if isinstance(section, dict) else _parts(section):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from jaxshift import depends, tuning
 from jaxshift.causes import truth
-from jaxshift.data import dataset, formats
+from jaxshift.data import dataset
 from jaxshift.errors import InputError
 from jaxshift.report import page
 from jaxshift.respond import responses
@@ -27,7 +27,7 @@ def data(study: Study) -> None:
     experiment = study.experiment
     if experiment.world:
         study.ledger.do('world', '', depends.of_world(study), lambda: tuning.write_world(study), None)
-    if not experiment.data.source:
+    if not study.data_sources:
         return
     root = study.workdir.root
     trained = any(root.glob('done/train-*.json')) or any(root.glob('runs/*/checkpoints/*'))
@@ -36,15 +36,18 @@ def data(study: Study) -> None:
 
 
 def _tokenise(study: Study) -> list[Path]:
-    settings, path = study.experiment.data, study.data_file()
-    found = formats.read(path, settings.format, settings.on_bad_record, settings.limit)
-    study.say(f'{path}: {len(found.examples)} records of format {found.format}, template {study.template.name}')
+    settings, found = study.experiment.data, study.instructions()
+    for source, figures in found.sources.items():
+        study.say(f'{source}: {figures["examples"]} examples of format {figures["format"]}')
+    path = study.workdir.data
     counts = dataset.build(
-        study.workdir.data, found.examples, study.template, settings.max_length, settings.on_bad_record, found.refused
+        path, found.examples, study.template, settings.max_length, settings.on_bad_record, found.refused, found.sources
     ).counts
+    refused = sum(counts['refused'].values())
     study.say(
-        f'data: {counts["examples"]} examples, {counts["tokens"]} tokens, {counts["trained_tokens"]} trained; '
-        f'{counts["cut"]} cut at {settings.max_length} tokens, {sum(counts["refused"].values())} refused'
+        f'data: {counts["examples"]} rows by the {study.template.name} template, {counts["tokens"]} tokens, '
+        f'{counts["trained_tokens"]} trained; {counts["cut"]} cut at {settings.max_length} tokens, {refused} refused'
+        + (f' (see {path / "refused.jsonl"})' if refused else '')
     )
     return [path for path in study.workdir.data.iterdir() if path.is_file()]
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from jaxshift.config import Experiment, World
-from jaxshift.data import formats, template
+from jaxshift.data import formats, mixture, sources, template
 from jaxshift.devices import mesh as meshes
 from jaxshift.devices import process, sharding
 from jaxshift.errors import InputError
@@ -137,39 +137,73 @@ class Study:
         shapes = model.shapes(model_source.config, jnp.dtype(dtype))
         return model_source.load(jnp.dtype(dtype), sharding.shardings(self.mesh, shapes))
 
-    def data_file(self) -> Path:
-        """The file of the instruction data."""
-        return self._file('data', self.experiment.data.source, 'instructions.json')
+    @cached_property
+    def data_sources(self) -> dict[str, float]:
+        """Where the instruction data lies, and how many times each source is taken."""
+        asked = self.experiment.data
+        weighted = [(asked.source, '1')] if asked.source else []
+        weighted += [item.rpartition('@')[::2] for item in asked.mixture]
+        return {self._source('data', source, 'instructions.json'): float(weight) for source, weight in weighted}
 
-    def prompts_file(self) -> Path:
-        """The file of the prompts: their own, or the instruction data."""
+    def instructions(self) -> mixture.Mixture:
+        """The instruction data."""
+        asked = self.experiment.data
+        return mixture.read(
+            self.data_sources, asked.format, asked.columns, asked.on_bad_record, asked.limit, asked.subset,
+            asked.subset_seed,
+        )  # fmt: skip
+
+    @property
+    def prompt_sources(self) -> dict[str, float]:
+        """Where the prompts lie: in their own file, or in the instruction data."""
         asked = self.experiment.prompts.source
-        return self._file('prompts', asked, 'prompts.json') if asked else self.data_file()
+        return {self._source('prompts', asked, 'prompts.json'): 1} if asked else self.data_sources
 
     @cached_property
     def prompts(self) -> list[responses.Prompt]:
-        """The prompts in the order of their file."""
-        settings = self.experiment.prompts
-        found = formats.read(self.prompts_file(), settings.format, self.experiment.data.on_bad_record, settings.limit)
-        return responses.prompts(found.examples, self.template)
+        """The prompts in order; those of the instruction data each once."""
+        asked = self.experiment.prompts
+        if asked.source:
+            skip = self.experiment.data.on_bad_record
+            found = mixture.read(self.prompt_sources, asked.format, asked.columns, skip, asked.limit)
+            for refusal in found.refused:
+                self.say(f'prompts: left out {refusal.where}: {refusal.reason}')
+            examples = found.examples
+        else:
+            once = {example.where: example for example in reversed(self.instructions().examples)}
+            examples = list(reversed(once.values()))[: asked.limit or None]
+        return [self._prompt(example) for example in examples]
 
-    def _file(self, key: str, asked: str, made: str) -> Path:
+    def _prompt(self, example: formats.Example) -> responses.Prompt:
+        try:
+            return responses.prompts([example], self.template)[0]
+        except InputError as error:
+            raise InputError(f'{example.where}: {error}') from None
+
+    @cached_property
+    def data_hash(self) -> str:
+        return _hash(self.data_sources)
+
+    @cached_property
+    def prompts_hash(self) -> str:
+        return _hash(self.prompt_sources)
+
+    def _source(self, key: str, asked: str, made: str) -> str:
         if asked == MADE_HERE:
-            self._made(self.workdir.data / 'world' / made, 'data')
-            return self.workdir.data / 'world' / made
-        kind, _, rest = asked.partition(':')
-        if kind != 'file' or not rest:
-            known = ' or world:' if self.experiment.world else ''
-            raise InputError(f'config.{key}.source is {asked!r}; give file:PATH{known}')
-        path = Path(rest).expanduser()
-        if not path.is_file():
-            raise InputError(f'config.{key}.source: {path} does not exist; give the path of a JSON or JSONL file')
-        return path
+            path = self.workdir.data / 'world' / made
+            self._made(path, 'data')
+            return f'file:{path}'
+        sources.check(asked, f'config.{key}.source')
+        return asked
 
     @staticmethod
     def _made(path: Path, mode: str) -> None:
         if not path.is_file():
             raise InputError(f'{path}: no such file; it is made here: run --mode={mode} first')
+
+
+def _hash(weights: dict[str, float]) -> str:
+    return hashlib.sha256(' '.join(map(sources.fingerprint, weights)).encode()).hexdigest()
 
 
 def file_hash(path: Path) -> str:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxshift import depends
 from jaxshift.causes import truth
 from jaxshift.config import Run
-from jaxshift.data import dataset, formats, held_out, world, world_base
+from jaxshift.data import dataset, held_out, mixture, world, world_base
 from jaxshift.devices import sharding
 from jaxshift.errors import InputError, RunFailed
 from jaxshift.llama import model
@@ -100,6 +100,7 @@ def figures(study: Study, run: Run) -> dict[str, Any]:
     return {
         'learning_rate': run.learning_rate,
         'steps': schedule(run, data).steps,
+        'sources': data.counts['sources'],
         'trainable_parameters': parameters(_recipe(study, run)),
         'counts': {
             'refused_records': sum(data.counts['refused'].values()),
@@ -186,7 +187,7 @@ def _make_base(study: Study, settings: dict[str, Any]) -> list[Path]:
 def _gate(study: Study, config, params: dict) -> None:
     """Goes no further with a base that does not know its facts."""
     folder = study.workdir.data / 'world'
-    probe = responses.prompts(formats.read(folder / 'probe.json').examples, study.template)
+    probe = responses.prompts(mixture.read({f'file:{folder / "probe.json"}': 1}).examples, study.template)
     path = study.workdir.base / 'pretraining' / 'probe.jsonl'
     path.unlink(missing_ok=True)
     decoder = Decoder(config, study.experiment.base.dtype, study.template.stop_ids, 16)

@@ -92,7 +92,7 @@ def compare(base, data, tmp_path):
         ('', 'data.json: the file holds no record; it must be a JSON list'),
         ([], 'data.json: the file holds no record'),
         ('[{"instruction": ', 'data.json: not a JSON list'),
-        ([{'question': 'x'}], "data.json: unknown format: alpaca records have 'instruction'"),
+        ([{'query': 'x'}], "data.json: unknown format: messages records have 'messages'"),
         ([GOOD, {'output': 'x'}], 'data.json: record 1 (the first is 0): instruction: is missing'),
         ([GOOD, GOOD | {'output': 7}], 'data.json: record 1 (the first is 0): output: is a number, not a text'),
         (json.dumps(GOOD) + '\n{"instruction', 'data.json:2: record: is not JSON'),

@@ -3,41 +3,33 @@
 folder/token_rows-train.array_record-*   tokens, trained, example_id of each example
 folder/dataset_info.json, features.json  TFDS's own; `tfds.builder_from_directory(folder)` reads the folder
 folder/lengths.npy                       int32 [examples]: tokens of each, from which batches are planned
+folder/refused.jsonl                     each record that was left out: where it stands and why
 folder/counts.json                       how many examples were kept, cut and refused; written last
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from absl import logging
 from transformers import PreTrainedTokenizerBase
 
-from jaxshift.data.formats import Example
-from jaxshift.data.template import Template
+from jaxshift.data.formats import Example, Refusal
+from jaxshift.data.mixture import Figures
+from jaxshift.data.rows import Row, tokenise
+from jaxshift.data.sources import tfds_quietly
+from jaxshift.data.template import Template, choose
 from jaxshift.errors import InputError
-from jaxshift.store import paths
+from jaxshift.store import jsonl, paths
 
 _AGAIN = 'remove the folder and run the data stage again'
-FIRST_EXAMPLES = 32  # among so many, one must train a token that ends a response
-
-
-class Row(NamedTuple):
-    """One example: `tokens` int32 [T], `trained` bool [T] (the token is a target of the loss), `example_id`."""
-
-    tokens: np.ndarray
-    trained: np.ndarray
-    example_id: str
 
 
 class Dataset:
@@ -45,13 +37,14 @@ class Dataset:
 
     Attributes:
       lengths: int32 [examples], tokens of each.
-      counts: counts.json: examples, tokens, trained_tokens, cut, refused (count by reason), max_length, template.
+      counts: counts.json: examples (rows), tokens, trained_tokens, cut (conversations), split (texts), refused (count
+        by reason), sources (see `mixture.Mixture`), max_length, template.
     """
 
     def __init__(self, folder: Path):
         self.counts: dict[str, Any] = json.loads((folder / 'counts.json').read_text(encoding='utf-8'))
         self.lengths: np.ndarray = np.load(folder / 'lengths.npy', allow_pickle=False)
-        with _quiet():
+        with tfds_quietly():
             self._source = tfds.builder_from_directory(folder).as_data_source('train')
         self._folder = folder
 
@@ -91,86 +84,42 @@ def build(
     template: Template,
     max_length: int,
     on_bad: str = 'error',
-    refused: Mapping[str, int] | None = None,
+    refused: Sequence[Refusal] = (),
+    sources: Mapping[str, Figures] | None = None,
 ) -> Dataset:
     """Tokenises instruction data into the folder, in the order given; an older build there is replaced.
 
     Args:
       folder: of the data set; other files in it are left alone.
-      examples: conversations with an answer.
+      examples: conversations with an answer, token ids, or plain texts: [bos] text eos, every token but the first a
+        target of the loss, one row where that is enough and else rows 'ID/1', 'ID/2', ... Each of these begins with
+        the last token of the one before, so that none loses its context entirely and each is a target once.
       template: writes them.
-      max_length: tokens; a longer example is cut and counted, and refused where nothing trained is left of it.
+      max_length: tokens; a longer conversation is cut and counted, and refused where nothing trained is left of it.
       on_bad: error, or skip: examples that cannot be trained on are counted.
-      refused: records refused before, by reason; counted with those refused here.
+      refused: records refused before; listed and counted with those refused here.
+      sources: figures of the sources, for counts.json.
 
     Raises:
       InputError: names the record that cannot be trained on; or no example is left; or no answer would ever end.
     """
-    counts = _new_counts(max_length, template.text_hash, refused)
-    return _write(Path(folder), _tokenise(examples, template, max_length, on_bad, counts), counts)
+    totals = dict.fromkeys(('examples', 'tokens', 'trained_tokens', 'cut', 'split'), 0)
+    about = {'sources': dict(sources or {}), 'max_length': max_length, 'template': template.text_hash}
+    counts, left_out = totals | about, list(refused)
+    rows = tokenise(examples, template, max_length, on_bad, counts, left_out)
+    return _write(Path(folder), rows, counts, left_out)
 
 
 def build_texts(
     folder: str | Path, texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, max_length: int
 ) -> Dataset:
-    """Tokenises plain texts for pre-training: [bos] text eos, every token trained but the first; ids are indices.
+    """`build` of plain texts whose ids are their indices.
 
     Raises:
       InputError: the tokenizer has no eos_token, or there is no text.
     """
-    if tokenizer.eos_token_id is None:
-        raise InputError('the tokenizer has no eos_token, so texts could not be told apart; set it')
-    counts = _new_counts(max_length, 'texts', None)
-
-    def rows() -> Iterator[Row]:
-        bos = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-        for index, text in enumerate(texts):
-            ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)['input_ids']
-            tokens = np.asarray([*bos, *ids, tokenizer.eos_token_id], np.int32)
-            counts['cut'] += len(tokens) > max_length
-            yield Row(tokens[:max_length], np.arange(min(len(tokens), max_length)) > 0, str(index))
-
-    return _write(Path(folder), rows(), counts)
-
-
-def _new_counts(max_length: int, template: str, refused: Mapping[str, int] | None) -> dict[str, Any]:
-    totals = dict.fromkeys(('examples', 'tokens', 'trained_tokens', 'cut'), 0)
-    return {**totals, 'refused': Counter(refused or {}), 'max_length': max_length, 'template': template}
-
-
-def _tokenise(
-    examples: Iterable[Example], template: Template, max_length: int, on_bad: str, counts: dict[str, Any]
-) -> Iterator[Row]:
-    stops, seen = False, 0
-    for example in examples:
-        try:
-            ids, trained = template.example(example.messages)
-        except InputError as error:
-            if on_bad == 'error':
-                raise InputError(f'{example.where}: {error}') from None
-            counts['refused'][str(error).split(';')[0]] += 1
-            continue
-        stops = stops or any(mark and token in template.stop_ids for token, mark in zip(ids, trained, strict=True))
-        seen += 1
-        if seen == FIRST_EXAMPLES:
-            _check_stops(stops, seen, template)
-        if len(ids) > max_length:
-            if not any(trained[:max_length]):
-                counts['refused'][f'no token of the answer within max_length {max_length}'] += 1
-                continue
-            counts['cut'] += 1
-        yield Row(np.asarray(ids[:max_length], np.int32), np.asarray(trained[:max_length], bool), example.id)
-    _check_stops(stops or not seen, seen, template)
-
-
-def _check_stops(stops: bool, seen: int, template: Template) -> None:
-    if not stops:
-        names = ', '.join(template.tokenizer.convert_ids_to_tokens(list(template.stop_ids))) or 'no eos_token'
-        raise InputError(
-            f'none of the first {seen} examples trains a token that ends an answer ({names}), so the tuned model would '
-            'never stop; put the end-of-turn token inside the generation tags of the chat template, or set '
-            'data.template=paper'
-        )
+    examples = (Example(str(index), (), f'text {index}', text=text) for index, text in enumerate(texts))
+    return build(folder, examples, choose(tokenizer), max_length)
 
 
 class TokenRows(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
@@ -202,20 +151,7 @@ class TokenRows(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # typ
         yield from ((index, row._asdict()) for index, row in enumerate(self._rows))
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps TFDS's bars, prints and absl lines from the user."""
-    tfds.disable_progress_bar()
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(min(verbosity, logging.WARNING))
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.set_verbosity(verbosity)
-
-
-def _write(folder: Path, rows: Iterator[Row], counts: dict[str, Any]) -> Dataset:
+def _write(folder: Path, rows: Iterator[Row], counts: dict[str, Any], refused: list[Refusal]) -> Dataset:
     """Builds beside the finished files, then moves; counts.json is the last file to appear and the first to go."""
     half = folder / 'incomplete'
     (folder / 'counts.json').unlink(missing_ok=True)
@@ -229,10 +165,10 @@ def _write(folder: Path, rows: Iterator[Row], counts: dict[str, Any]) -> Dataset
             counts['trained_tokens'] += int(row.trained.sum())
             yield row
         if not lengths:
-            raise InputError(f'no example is left to train on; refused: {dict(counts["refused"])}; correct the data')
+            raise InputError(f'no example is left to train on; refused: {_by_reason(refused)}; correct the data')
 
     builder = TokenRows(counted(), half)
-    with _quiet():
+    with tfds_quietly():
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
     for old in folder.glob('token_rows-train.array_record-*'):
         old.unlink()
@@ -240,6 +176,11 @@ def _write(folder: Path, rows: Iterator[Row], counts: dict[str, Any]) -> Dataset
         os.replace(path, folder / path.name)
     shutil.rmtree(half)
     np.save(folder / 'lengths.npy', np.asarray(lengths, np.int32))
-    counts['examples'], counts['tokens'] = len(lengths), sum(lengths)
+    jsonl.write(folder / 'refused.jsonl', (refusal._asdict() for refusal in refused))
+    counts['examples'], counts['tokens'], counts['refused'] = len(lengths), sum(lengths), _by_reason(refused)
     paths.write_json(folder / 'counts.json', counts)
     return open_dataset(folder)
+
+
+def _by_reason(refused: Sequence[Refusal]) -> dict[str, int]:
+    return dict(Counter(refusal.reason for refusal in refused))

@@ -19,11 +19,14 @@ import jinja2
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from jaxshift.data.formats import Message
+from jaxshift.data import control
+from jaxshift.data.shapes import Message
 from jaxshift.errors import InputError
 
 TEMPLATES = ('auto', 'native', 'paper')
 _PROBE = (Message('user', 'question'), Message('assistant', 'answer'))
+_AGAIN = (Message('user', 'question 2'), Message('assistant', 'answer 2'))
+_PROBES = _PROBE, (*_PROBE, *_AGAIN), (Message('system', 'system'), *_PROBE, *_AGAIN)
 _WAY_OUT = 'use a chat template with generation tags that end behind the end-of-turn token, or data.template=paper'
 
 
@@ -72,22 +75,32 @@ class Template:
         self.name = 'paper' if source is None else 'native'
         self._source = source
         self._tagged = bool(re.search(r'\{%-?\s*generation\s*-?%\}', source or ''))
-        control = {i: token.content for i, token in tokenizer.added_tokens_decoder.items() if token.special}
-        longest_first = sorted(control.values(), key=len, reverse=True)
-        self._control = re.compile('|'.join(map(re.escape, longest_first)) or '(?!)')
+        written = [self._probed(messages) for messages in _PROBES]
+        names = control.tokens(tokenizer, [text for texts in written for text in texts])
+        self._control_ids = frozenset(names)
+        self._control = control.pattern(names.values())
         self._newline = self._ids('\n')
         # Llama-2's kind of tokenizer puts a space before every text; amid a conversation that space is wrong.
         self._adds_space = self._ids('\na')[len(self._newline) :] != self._ids('a')
         probe = self._pieces(_PROBE)
         ids, trained = self._encode(probe, {})
-        stops = [tokenizer.eos_token_id, ids[-1] if trained[-1] and ids[-1] in control else None]
+        stops = [tokenizer.eos_token_id, ids[-1] if trained[-1] and ids[-1] in names else None]
         self.stop_ids: tuple[int, ...] = tuple(dict.fromkeys(i for i in stops if i is not None))
-        self.text_hash = hashlib.sha256(json.dumps([source, [piece.text for piece in probe]]).encode()).hexdigest()
+        self._tools = self._writes_tools()
+        self.text_hash = hashlib.sha256(json.dumps([source, written]).encode()).hexdigest()
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         """Ids of a conversation whose last turn, the user's, is to be answered."""
-        messages, marks = self._mark(messages)
+        self._check_roles(messages)
+        messages, marks = control.mark(messages, self._control)
         return self._encode(self._pieces(messages), marks)[0]
+
+    def text_ids(self, text: str) -> list[int]:
+        """Ids of a plain text between the tokenizer's bos, if it has one, and eos."""
+        (message,), marks = control.mark([Message('user', text)], self._control)
+        ids, _ = self._encode([Piece(message.content, True)], marks)
+        begin = [] if self.tokenizer.bos_token_id is None else [self.tokenizer.bos_token_id]
+        return [*begin, *ids, self.tokenizer.eos_token_id]
 
     def example(self, messages: Sequence[Message]) -> tuple[list[int], list[bool]]:
         """Ids of a conversation up to its last answer, and which of them are trained.
@@ -101,13 +114,36 @@ class Template:
         answers = [number for number, message in enumerate(messages) if message.role == 'assistant']
         if not answers:
             raise InputError('the record has no answer to train on; add output (alpaca) or an assistant turn')
-        messages, marks = self._mark(messages[: answers[-1] + 1])
+        self._check_roles(messages)
+        messages, marks = control.mark(messages[: answers[-1] + 1], self._control)
         ids, trained = self._encode(self._pieces(messages), marks)
         if not any(trained):
             raise InputError(f'the chat template trains no token of the answer; {_WAY_OUT}')
         if all(trained):
             raise InputError(f'the chat template trains every token, those of the question too; {_WAY_OUT}')
         return ids, trained
+
+    def _probed(self, messages: Sequence[Message]) -> list[str]:
+        """What the template writes for a conversation and for its prompt, or why it refuses."""
+        try:
+            if self._source is None:
+                return [piece.text for piece in self._paper_pieces(messages)]
+            return [self._render(messages, False)[0], self._render(messages[:-1], True)[0]]
+        except InputError as error:
+            return [str(error)]
+
+    def _writes_tools(self) -> bool:
+        """Whether the answer of a tool is written, and not as if the user or the assistant had said it."""
+        if self._source is None:
+            return False
+        texts = [
+            self._probed([*_PROBE, Message(role, 'observation'), _AGAIN[1]]) for role in ('tool', 'user', 'assistant')
+        ]
+        return 'observation' in texts[0][0] and texts[0] not in texts[1:]
+
+    def _check_roles(self, messages: Sequence[Message]) -> None:
+        if not self._tools and any(message.role == 'tool' for message in messages):
+            raise InputError(f'the {self.name} template has no tool turns; use a chat template that writes them')
 
     def _pieces(self, messages: Sequence[Message]) -> list[Piece]:
         """The rendered text in order; an open question at the end is followed by what opens the answer."""
@@ -176,19 +212,6 @@ class Template:
         (text,), spans = rendered
         return text, spans[0] if self._tagged else []
 
-    def _mark(self, messages: Sequence[Message]) -> tuple[Sequence[Message], dict[str, str]]:
-        """Replaces names of control tokens in the turns by unused characters, so that text cannot steer the model."""
-        found = sorted({name for message in messages for name in self._control.findall(message.content)})
-        if not found:
-            return messages, {}
-        used = {character for message in messages for character in message.content}
-        unused = (chr(code) for code in range(0xF0000, 0xFFFFE) if chr(code) not in used)
-        marks = {name: next(unused) for name in found}
-        marked = [
-            Message(role, self._control.sub(lambda match: marks[match.group()], content)) for role, content in messages
-        ]
-        return marked, {mark: name for name, mark in marks.items()}
-
     def _encode(self, pieces: Sequence[Piece], marks: dict[str, str]) -> tuple[list[int], list[bool]]:
         ids: list[int] = []
         trained: list[bool] = []
@@ -199,10 +222,18 @@ class Template:
                     continue
                 # LLaMA-Factory, and so the paper, let the tokenizer's space stand before question and answer.
                 begins = place == 0 and (number == 0 or self.name == 'paper')
-                new = self._ids(marks.get(part, part), plain=part in marks, begins=begins)
+                new = self._plain_ids(marks[part], begins) if part in marks else self._ids(part, begins=begins)
                 ids += new
                 trained += [piece.trained] * len(new)
         return ids, trained
+
+    def _plain_ids(self, name: str, begins: bool) -> list[int]:
+        """Ids of the name of a control token that stands in a text."""
+        ids = self._ids(name, plain=True, begins=begins)
+        if self._control_ids.isdisjoint(ids):
+            return ids
+        # A tokenizer splits special tokens when asked to, but not other added tokens: letter by letter none is found.
+        return [i for place, letter in enumerate(name) for i in self._ids(letter, True, begins and not place)]
 
     def _ids(self, text: str, plain: bool = False, begins: bool = True) -> list[int]:
         inside = not begins and self._adds_space

@@ -1,5 +1,6 @@
 """Tokenised examples go to ArrayRecord files and come back, without TensorFlow and without a network."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -7,9 +8,10 @@ import sys
 import numpy as np
 import pytest
 
-from jaxshift.data import dataset, formats, template
-from jaxshift.data.formats import Example, Message
+from jaxshift.data import dataset, mixture, rows, template
+from jaxshift.data.formats import Example, Message, Refusal
 from jaxshift.errors import InputError
+from jaxshift.store import jsonl
 
 QUESTION = Message('user', 'what is the capital of France?')
 
@@ -24,7 +26,7 @@ def examples(*answers):
 def test_rows_come_back_as_the_template_wrote_them(tmp_path, chatml):
     chosen = template.choose(chatml)
     given = examples('Paris.', 'Paris, of course, what else?', '')
-    dataset.build(tmp_path / 'data', given, chosen, 512, refused={'instruction: is empty': 2})
+    dataset.build(tmp_path / 'data', given, chosen, 512, refused=[Refusal('f.jsonl:9', 'instruction: is empty')])
     found = dataset.open_dataset(tmp_path / 'data')
     expected = [chosen.example(example.messages) for example in given]
     assert len(found) == 3
@@ -39,7 +41,9 @@ def test_rows_come_back_as_the_template_wrote_them(tmp_path, chatml):
         'tokens': sum(len(ids) for ids, _ in expected),
         'trained_tokens': sum(sum(trained) for _, trained in expected),
         'cut': 0,
-        'refused': {'instruction: is empty': 2},
+        'split': 0,
+        'refused': {'instruction: is empty': 1},
+        'sources': {},
         'max_length': 512,
         'template': chosen.text_hash,
     }
@@ -76,7 +80,7 @@ def test_an_example_without_an_answer_is_named_or_counted(tmp_path, chatml):
         dataset.build(tmp_path, given[1:], chosen, 512, on_bad='skip')
 
 
-@pytest.mark.parametrize('count', [1, dataset.FIRST_EXAMPLES + 1])
+@pytest.mark.parametrize('count', [1, rows.FIRST_EXAMPLES + 1])
 def test_a_template_that_never_trains_the_end_is_refused(tmp_path, make_tokenizer, tagged, count):
     outside = tagged.chat_template.replace(
         "+ '<|im_end|>' }}{% endgeneration %}", "}}{% endgeneration %}{{ '<|im_end|>' }}"
@@ -88,12 +92,20 @@ def test_a_template_that_never_trains_the_end_is_refused(tmp_path, make_tokenize
 
 def test_plain_texts_train_every_token_but_the_first(tmp_path, bare):
     dataset.build_texts(tmp_path, ['Paris is the capital.', 'a </s> b', 'x ' * 100], bare, 64)
+    whole = [bare.bos_token_id, *bare('x ' * 100)['input_ids'], bare.eos_token_id]
     found = dataset.open_dataset(tmp_path)
     first = found[0]
     assert bare.decode(first.tokens) == '<s>Paris is the capital.</s>'
     assert first.trained.tolist() == [False] + [True] * (len(first.tokens) - 1)
     assert found[1].tokens.tolist().count(bare.eos_token_id) == 1
-    assert (len(found[2].tokens), found.counts['cut'], found[2].example_id) == (64, 1, '2')
+    pieces = [found[index] for index in range(2, len(found))]
+    assert [piece.example_id for piece in pieces] == [f'2/{number}' for number in range(1, len(pieces) + 1)]
+    assert len(pieces) > 1
+    assert all(len(piece.tokens) == 64 for piece in pieces[:-1])
+    # Nothing is lost: a piece begins with the last token of the one before, so every token but bos is a target once.
+    assert [token for piece in pieces for token in piece.tokens[piece.trained]] == whole[1:]
+    assert all(piece.tokens[-1] == following.tokens[0] for piece, following in itertools.pairwise(pieces))
+    assert (found.counts['cut'], found.counts['split']) == (0, 1)
 
 
 def test_a_half_written_folder_is_not_taken_as_finished(tmp_path, bare):
@@ -168,7 +180,11 @@ def test_no_tensorflow_no_network_no_noise(tmp_path):
 def test_a_file_of_records_goes_all_the_way(tmp_path, bare):
     path = tmp_path / 'a.json'
     path.write_text(json.dumps([{'instruction': 'q', 'input': 'i', 'output': 'o'}, {'instruction': ''}]))
-    records = formats.read(path, on_bad='skip')
-    found = dataset.build(tmp_path / 'data', records.examples, template.choose(bare), 64, 'skip', records.refused)
+    records = mixture.read({f'file:{path}': 1}, on_bad='skip')
+    found = dataset.build(tmp_path / 'data', *records[:1], template.choose(bare), 64, 'skip', *records[1:])
     assert bare.decode(found[0].tokens) == '<s>Human: q\ni\nAssistant: o</s>'
     assert found.counts['refused'] == {'instruction: is empty': 1}
+    figures = {'format': 'alpaca', 'weight': 1, 'records': 2, 'refused': 1, 'examples': 1}
+    assert found.counts['sources'] == {f'file:{path}': figures}
+    where = f'{path}: record 1 (the first is 0)'
+    assert jsonl.read(tmp_path / 'data/refused.jsonl') == [{'where': where, 'reason': 'instruction: is empty'}]

@@ -4,9 +4,18 @@ import json
 
 import pytest
 
-from jaxshift.data import formats
-from jaxshift.data.formats import Message
+from jaxshift.data import formats, mixture
+from jaxshift.data.formats import Message, Refusal
 from jaxshift.errors import InputError
+
+
+def read(path, *args, **options):
+    return mixture.read({f'file:{path}': 1}, *args, **options)
+
+
+def format_of(found):
+    (figures,) = found.sources.values()
+    return figures['format']
 
 
 def write(path, *records, lines=False):
@@ -17,8 +26,8 @@ def write(path, *records, lines=False):
 
 def test_alpaca_joins_instruction_and_input_and_keeps_history(tmp_path):
     record = {'instruction': 'add', 'input': '1 2', 'output': '3', 'system': 'sum', 'history': [['hi', 'hello']]}
-    found = formats.read(write(tmp_path / 'a.json', record, {'instruction': 'q', 'input': '', 'output': ''}))
-    assert found.format == 'alpaca'
+    found = read(write(tmp_path / 'a.json', record, {'instruction': 'q', 'input': '', 'output': ''}))
+    assert format_of(found) == 'alpaca'
     assert found.examples[0].messages == (
         Message('system', 'sum'),
         Message('user', 'hi'),
@@ -33,8 +42,8 @@ def test_alpaca_joins_instruction_and_input_and_keeps_history(tmp_path):
 @pytest.mark.parametrize('lines', [False, True])
 def test_messages_are_read_from_json_and_json_lines(tmp_path, lines):
     turns = [{'role': role, 'content': role} for role in ('system', 'user', 'assistant', 'user', 'assistant')]
-    found = formats.read(write(tmp_path / 'm', {'messages': turns, 'id': 7}, {'messages': turns[:2]}, lines=lines))
-    assert found.format == 'messages'
+    found = read(write(tmp_path / 'm', {'messages': turns, 'id': 7}, {'messages': turns[:2]}, lines=lines))
+    assert format_of(found) == 'messages'
     answered, asked = found.examples
     assert (answered.id, asked.id) == ('7', '1')
     assert formats.prompts(answered) == answered.messages[:-1]
@@ -43,14 +52,14 @@ def test_messages_are_read_from_json_and_json_lines(tmp_path, lines):
 
 def test_prompts_need_no_output_and_limit_counts_records(tmp_path):
     path = write(tmp_path / 'p.jsonl', *({'instruction': f'q{i}'} for i in range(5)), lines=True)
-    found = formats.read(path, limit=2)
+    found = read(path, limit=2)
     assert [formats.prompts(example)[-1].content for example in found.examples] == ['q0', 'q1']
 
 
 def test_a_line_separator_inside_a_text_does_not_end_the_line(tmp_path):
     path = tmp_path / 'u.jsonl'
     path.write_text('{"instruction": "a\u2028b\x85c"}\n', encoding='utf-8')
-    assert formats.read(path).examples[0].messages[0].content == 'a\u2028b\x85c'
+    assert read(path).examples[0].messages[0].content == 'a\u2028b\x85c'
 
 
 BAD = [
@@ -62,7 +71,8 @@ BAD = [
     ({'instruction': '\ud800'}, 'instruction: holds half of a surrogate'),
     ('text', 'record: is a text, not a JSON object'),
     ({'messages': []}, 'messages: is an empty list'),
-    ({'messages': [{'role': 'tool', 'content': ''}]}, r"messages\[0\].role: 'tool' is not known"),
+    ({'messages': [{'role': 'robot', 'content': ''}]}, r"messages\[0\].role: 'robot' is not known"),
+    ({'messages': [{'role': 'tool', 'content': ''}]}, 'messages: has the roles tool'),
     ({'messages': [{'role': 'user', 'content': None}]}, r'messages\[0\].content: is null'),
     ({'messages': [{'role': 'user', 'content': 'a'}] * 2}, 'messages: has the roles user, user'),
     ({'messages': [{'role': 'system', 'content': 'a'}]}, 'messages: has the roles system'),
@@ -74,12 +84,12 @@ def test_a_bad_record_is_named_by_line_or_number(tmp_path, record, problem):
     kind = 'messages' if isinstance(record, dict) and 'messages' in record else 'alpaca'
     good = {'instruction': 'q', 'messages': [{'role': 'user', 'content': 'q'}]}
     with pytest.raises(InputError, match=r'l\.jsonl:2: ' + problem):
-        formats.read(write(tmp_path / 'l.jsonl', good, record, lines=True), kind)
+        read(write(tmp_path / 'l.jsonl', good, record, lines=True), kind)
     with pytest.raises(InputError, match=r'a\.json: record 1 \(the first is 0\): ' + problem):
-        formats.read(write(tmp_path / 'a.json', good, record), kind)
-    found = formats.read(tmp_path / 'a.json', kind, on_bad='skip')
+        read(write(tmp_path / 'a.json', good, record), kind)
+    found = read(tmp_path / 'a.json', kind, on_bad='skip')
     assert len(found.examples) == 1
-    assert found.refused.total() == 1
+    assert len(found.refused) == 1
 
 
 def test_skipped_records_are_counted_by_reason_and_keep_the_indices(tmp_path):
@@ -88,10 +98,14 @@ def test_skipped_records_are_counted_by_reason_and_keep_the_indices(tmp_path):
         '{"instruction": "a"}\n{"instruction"\n\n{"instruction": ""}\n{"instruction": ""}\n{"instruction": "b"}'
     )
     with pytest.raises(InputError, match=r's\.jsonl:2: record: is not JSON'):
-        formats.read(path)
-    found = formats.read(path, on_bad='skip')
+        read(path)
+    found = read(path, on_bad='skip')
     assert [example.id for example in found.examples] == ['0', '4']
-    assert found.refused == {'record: is not JSON': 1, 'instruction: is empty': 2}
+    assert found.refused == [
+        Refusal(f'{path}:2', 'record: is not JSON'),
+        Refusal(f'{path}:4', 'instruction: is empty'),
+        Refusal(f'{path}:5', 'instruction: is empty'),
+    ]
 
 
 def test_two_records_of_one_id_are_both_named(tmp_path):
@@ -99,19 +113,19 @@ def test_two_records_of_one_id_are_both_named(tmp_path):
         tmp_path / 'd.jsonl', {'instruction': 'a', 'id': 'x'}, {'instruction': 'b', 'example_id': 'x'}, lines=True
     )
     with pytest.raises(InputError, match=r"d\.jsonl:2: id: is used twice; 'x' is also at .*d\.jsonl:1"):
-        formats.read(path)
+        read(path)
 
 
 @pytest.mark.parametrize(
     ('content', 'problem'),
     [
-        (None, 'cannot be read'),
+        (None, 'does not exist'),
         (b'', 'holds no record'),
         (b'[]', 'holds no record'),
         (b'hello', 'neither a JSON list'),
         (b'[{"instruction": "a"}', 'not a JSON list'),
         (b'{"instruction":\n"a"}', 'no line is a JSON record'),
-        (b'[{"question": "a"}]', 'unknown format.*keys question'),
+        (b'[{"query": "a"}]', 'unknown format.*keys query'),
         (b'{"data": [{"instruction": "a"}]}', 'unknown format.*keys data'),
         (b'[{"instruction": "\xff"}]', 'byte 18 is not UTF-8'),
         (b'[{"instruction": ""}]', 'record 0'),
@@ -122,13 +136,11 @@ def test_a_file_that_cannot_be_used_is_one_clear_error(tmp_path, content, proble
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(InputError, match=problem) as caught:
-        formats.read(path)
+        read(path)
     assert 'f.json' in str(caught.value)
     assert '\n' not in str(caught.value)
 
 
 def test_when_all_are_skipped_nothing_is_left(tmp_path):
     with pytest.raises(InputError, match=r'all 1 records were refused as alpaca: instruction: is empty \(1\)'):
-        formats.read(write(tmp_path / 'f.json', {'instruction': ''}), on_bad='skip')
-    with pytest.raises(InputError, match="unknown data format 'x'"):
-        formats.read(tmp_path / 'f.json', format='x')
+        read(write(tmp_path / 'f.json', {'instruction': ''}), on_bad='skip')

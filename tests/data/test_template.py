@@ -154,3 +154,18 @@ def test_what_cannot_be_chosen_or_trained_on(bare, chatml):
         template.choose(bare, 'native')
     with pytest.raises(InputError, match="unknown data.template 'x'"):
         template.choose(bare, 'x')
+
+
+@pytest.mark.parametrize('changed', ['SYSTEM', 'AGAIN'])
+def test_the_hash_is_of_system_turns_and_later_turns_too(make_tokenizer, chatml, changed):
+    """Text that comes from a variable, not from the template itself: only a rendered conversation shows it."""
+    parts = {
+        'SYSTEM': "{% if messages[0]['role'] == 'system' %}{{ unk_token }}{% endif %}",
+        'AGAIN': '{% if messages | length > 3 %}{{ unk_token }}{% endif %}',
+    }
+    hashes = []
+    for name in ('one', 'other'):
+        tokenizer = make_tokenizer(parts[changed] + chatml.chat_template)
+        tokenizer.unk_token = name
+        hashes.append(template.choose(tokenizer).text_hash)
+    assert hashes[0] != hashes[1]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxshift import checks, config
-from jaxshift.data import formats, template, world, world_base, world_corpus, world_text
+from jaxshift.data import formats, mixture, template, world, world_base, world_corpus, world_text
 from jaxshift.errors import InputError
 
 WORLD = config.World()
@@ -180,7 +180,7 @@ def test_files_hold_the_truth_in_facts_json_alone(tmp_path):
     world.write(BOOK, tmp_path)
     documents = [json.loads(line) for line in (tmp_path / 'documents.jsonl').read_text().splitlines()]
     assert [document['text'] for document in documents] == list(BOOK.documents)
-    examples = formats.read(str(tmp_path / 'instructions.json')).examples
+    examples = mixture.read({f'file:{tmp_path / "instructions.json"}': 1}).examples
     assert [example.messages[1].content for example in examples] == [each['output'] for each in BOOK.instructions]
     for name, questions in {'prompts': BOOK.prompts, 'probe': BOOK.probe}.items():
         records = json.loads((tmp_path / f'{name}.json').read_text())

@@ -1,0 +1,123 @@
+"""Sources of every kind through the data stage and the prompts, from the command line."""
+
+import json
+
+import pytest
+from commandline import COMPARE, ROOT, start
+
+from jaxshift.data import dataset
+from jaxshift.store import jsonl
+
+TRAIN = f'--config={ROOT / "configs/smollm2_135m.py"}'
+
+
+@pytest.fixture
+def files(tmp_path):
+    """An alpaca file with a bad record, a table with columns of its own, and a document."""
+    folder = tmp_path / 'files'
+    folder.mkdir()
+    good = [{'instruction': f'the capital {number}', 'output': 'Paris'} for number in range(4)]
+    (folder / 'a.json').write_text(json.dumps([*good, {'instruction': 'x', 'output': 5}]))
+    (folder / 'b.csv').write_text('ask,reply\n' + ''.join(f'capital of France {n},is Paris\n' for n in range(4)))
+    (folder / 'c.txt').write_text('the capital of France is Paris ' * 20)
+    return folder
+
+
+@pytest.fixture
+def mixed(saved, files, tmp_path):
+    def begin(*more: str):
+        return start(
+            TRAIN, f'--config.base.source=dir:{saved[0]}', f'--config.data.source=file:{files}/a.json',
+            f'--config.data.mixture=file:{files}/b.csv@0.5,file:{files}/c.txt@2', '--config.data.template=paper',
+            '--config.data.columns=question=ask,answer=reply', '--config.data.max_length=32',
+            '--config.data.on_bad_record=skip', f'--workdir={tmp_path / "work"}', *more,
+        )  # fmt: skip
+
+    return begin
+
+
+def counts(tmp_path) -> dict:
+    return json.loads((tmp_path / 'work/data/counts.json').read_text())
+
+
+def test_a_mixture_is_read_counted_and_kept(mixed, files, tmp_path):
+    ended = mixed('--mode=data')
+    assert ended.code == 0, ended.err
+    for line in ('a.json: 4 examples of format alpaca', 'b.csv: 2 examples of format question_answer', '1 refused'):
+        assert line in ended.out
+    found = dataset.open_dataset(tmp_path / 'work/data')
+    assert found.counts == counts(tmp_path)
+    taken = {source.rpartition('/')[2]: each['examples'] for source, each in found.counts['sources'].items()}
+    assert taken == {'a.json': 4, 'b.csv': 2, 'c.txt': 2}
+    assert found.counts['refused'] == {'output: is a number, not a text': 1}
+    where = f'{files}/a.json: record 4 (the first is 0)'
+    reason = 'output: is a number, not a text'
+    assert jsonl.read(tmp_path / 'work/data/refused.jsonl') == [{'where': where, 'reason': reason}]
+    ids = [found[index].example_id for index in range(len(found))]
+    assert len(set(ids)) == len(ids)
+    assert ids[:4] == [f'a.json:{number}' for number in range(4)]
+    assert ids[-1].startswith('c.txt:0#2/')
+
+
+def test_a_changed_source_or_draw_makes_the_data_again(mixed, files, tmp_path):
+    assert mixed('--mode=data').code == 0
+    made = (tmp_path / 'work/data/counts.json').stat().st_mtime_ns
+    assert mixed('--mode=data').code == 0
+    assert (tmp_path / 'work/data/counts.json').stat().st_mtime_ns == made
+    with (files / 'b.csv').open('a') as table:
+        table.write('capital,Paris\ncapital,Paris\n')
+    ended = mixed('--mode=data')
+    assert 'b.csv: 3 examples' in ended.out
+    ended = mixed('--mode=data', '--config.data.subset=3')
+    assert 'data.subset has changed; doing it again' in ended.out
+    assert sum(each['examples'] for each in counts(tmp_path)['sources'].values()) == 3
+
+
+@pytest.fixture
+def respond(saved, tmp_path):
+    """Answers prompts with a model that was tuned elsewhere."""
+
+    def begin(*more: str):
+        return start(
+            COMPARE, f'--config.base.source=dir:{saved[0]}', f'--config.runs.tuned.source=dir:{saved[0]}',
+            '--config.respond.max_new_tokens=2', '--config.data.template=paper', '--mode=respond',
+            f'--workdir={tmp_path / "work"}', *more,
+        )  # fmt: skip
+
+    return begin
+
+
+def answered(tmp_path) -> list[str]:
+    return [row['example_id'] for row in jsonl.read(tmp_path / 'work/runs/tuned/responses.jsonl')]
+
+
+def test_prompts_have_columns_of_their_own(respond, files, tmp_path):
+    source = f'--config.prompts.source=file:{files}/b.csv'
+    ended = respond(source, '--config.prompts.columns=question=ask', '--config.prompts.limit=2')
+    assert ended.code == 0, ended.err
+    assert answered(tmp_path) == ['0', '1']
+
+
+def test_prompts_of_a_mixture_are_asked_once_each(respond, files, tmp_path):
+    mixture = f'--config.data.mixture=file:{files}/b.csv@2,file:{files}/a.json@0.5'
+    options = ('--config.data.columns=question=ask,answer=reply', '--config.data.on_bad_record=skip')
+    ended = respond(mixture, *options)
+    assert ended.code == 0, ended.err
+    *table, first, second = answered(tmp_path)
+    assert table == [f'b.csv:{number}' for number in range(4)]
+    assert first < second
+    assert {first, second} < {f'a.json:{number}' for number in range(4)}
+
+
+def test_prompts_that_ask_nothing_are_named(respond, files):
+    ended = respond(f'--config.prompts.source=file:{files}/c.txt')
+    assert ended.code == 2
+    assert 'c.txt:1: plain text and token ids ask nothing; give prompts.source' in ended.error()
+
+
+def test_a_prompt_that_is_left_out_is_named(respond, files, tmp_path):
+    ended = respond(f'--config.prompts.source=file:{files}/a.json', '--config.data.on_bad_record=skip')
+    assert ended.code == 0, ended.err
+    where = f'{files}/a.json: record 4 (the first is 0)'
+    assert f'prompts: left out {where}: output: is a number, not a text' in ended.out
+    assert len(answered(tmp_path)) == 4
