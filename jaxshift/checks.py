@@ -32,8 +32,8 @@ AT_LEAST = {
     1: (
         'Data.max_length', 'Run.batch_size', 'Run.rank', 'Run.log_every', 'Run.checkpoint_every',
         'Respond.max_new_tokens', 'Respond.batch_size', 'Respond.samples', 'Sweep.batch_size', 'Sweep.chunk',
-        'Sweep.top_k', 'Sweep.bootstrap', 'World.new_people', 'World.first_names', 'World.last_names', 'World.vocabulary',
-        'World.documents', 'World.instructions', 'World.test_questions', 'World.hidden_size',
+        'Sweep.top_k', 'Sweep.bootstrap', 'World.new_people', 'World.first_names', 'World.last_names',
+        'World.vocabulary', 'World.documents', 'World.instructions', 'World.test_questions', 'World.hidden_size',
         'World.intermediate_size', 'World.layers', 'World.heads', 'World.kv_heads',
     ),
     2: ('World.known_people', 'World.values'),  # half of the known people are tuned on, half are asked about

@@ -95,7 +95,7 @@ class Sweep:
     """The comparison of base and tuned distributions at every context window."""
 
     contexts: tuple[str, ...] = ('own',)  # whose responses give the windows: own, shared, reference, base
-    shared_from: str = ''  # context shared: whose responses all runs are compared on, a run's or base's; empty: first run
+    shared_from: str = ''  # whose responses context shared takes, a run's or base's; empty: the first run's
     templates: tuple[str, ...] = ('matched',)  # how the base is prompted: matched, native (plain text), urial
     context_lengths: tuple[int, ...] = (-1,)  # prompt tokens a window keeps; -1: all
     steps: tuple[int, ...] = ()  # checkpoints that are compared too, beside the last; of runs that are trained here

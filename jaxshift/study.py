@@ -141,11 +141,16 @@ class Study:
         return self._file('prompts', asked, 'prompts.json') if asked else self.data_file()
 
     @cached_property
+    def examples(self) -> list[formats.Example]:
+        """The records of the prompts in the order of their file, with their answers where they have any."""
+        settings, on_bad = self.experiment.prompts, self.experiment.data.on_bad_record
+        return formats.read(self.prompts_file(), settings.format, on_bad, settings.limit).examples
+
+    @cached_property
     def prompts(self) -> list[responses.Prompt]:
-        """The prompts in the order of their file."""
-        settings = self.experiment.prompts
-        found = formats.read(self.prompts_file(), settings.format, self.experiment.data.on_bad_record, settings.limit)
-        return responses.prompts(found.examples, self.template)
+        """What is answered: each prompt as often as the config asks for samples."""
+        asked = responses.prompts(self.examples, self.template)
+        return responses.sampled(asked, self.experiment.respond.samples)
 
     def _file(self, key: str, asked: str, made: str) -> Path:
         if asked == MADE_HERE:

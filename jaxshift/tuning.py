@@ -19,7 +19,7 @@ from jaxshift.errors import InputError, RunFailed
 from jaxshift.llama import model
 from jaxshift.respond import responses
 from jaxshift.respond.decode import Decoder
-from jaxshift.store import checkpoint
+from jaxshift.store import checkpoint, manifest
 from jaxshift.study import MADE_HERE, Study
 from jaxshift.terminal import Bar
 from jaxshift.tune import lora
@@ -48,19 +48,29 @@ def train_all(study: Study) -> None:
         study.ledger.do('train', name, settings, partial(_tune, study, name, run, settings), None)
 
 
-def tuned(study: Study, name: str, paired: bool = False):
+def tuned(study: Study, name: str, paired: bool = False, step: int | None = None):
     """The tuned parameters of a run, in the dtype of the base.
 
     Args:
       study: the experiment.
       name: of the run.
       paired: leaves for one forward pass of base and tuned together; for LoRA alone.
+      step: of the checkpoint; None: the last.
+
+    Raises:
+      InputError: no sound checkpoint of that step is there.
     """
     run, dtype = study.experiment.runs[name], jnp.dtype(study.experiment.base.dtype)
     if run.method == 'given':
         return study.load(study.given[name], study.experiment.base.dtype)
     like = sharding.abstract(study.mesh, shapes(_recipe(study, run)))
-    values = checkpoint.restore(study.workdir.root / depends.last_manifest(study, name)[0].parent, 'trainable', like)
+    folder = study.workdir.root / depends.last_manifest(study, name)[0].parent
+    if step is not None and step != int(folder.name):
+        folder = folder.with_name(str(step))
+        if wrong := manifest.fault(folder):
+            there = ', '.join(map(str, checkpoint.steps(folder.parent)))
+            raise InputError(f'{folder}: {wrong}; config.sweep.steps can name the checkpoints of {name}: {there}')
+    values = checkpoint.restore(folder, 'trainable', like)
     if run.method == 'lora':
         return lora.merge(study.base_params, values, lora_spec(run), paired=paired)
     return jax.tree.map(lambda leaf: leaf.astype(dtype), values)

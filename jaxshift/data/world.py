@@ -198,7 +198,7 @@ def _answer(rng: np.random.Generator, fact: Fact, second: Fact) -> str:
 
 
 def write(encyclopaedia: Encyclopaedia, folder: Path) -> None:
-    """Writes documents.jsonl, instructions.json, prompts.json (with references), probe.json, and the truth, facts.json."""
+    """Writes documents.jsonl, instructions.json, prompts.json with references, probe.json, and truth: facts.json."""
     documents = ({'id': f'document-{i:05}', 'text': document} for i, document in enumerate(encyclopaedia.documents))
     jsonl.write(folder / 'documents.jsonl', documents)
     answered = zip(encyclopaedia.prompts, encyclopaedia.references, strict=True)

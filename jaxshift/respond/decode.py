@@ -14,7 +14,7 @@ from jaxshift.llama import cache, model
 from jaxshift.llama.cache import Cache
 from jaxshift.llama.config import LlamaConfig
 from jaxshift.respond import sampling
-from jaxshift.respond.sampling import Sampling
+from jaxshift.respond.sampling import Draws, Sampling
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Decoder:
 
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=['cache', 'last', 'out', 'step', 'count', 'room', 'seen', 'keys'],
+    data_fields=['cache', 'last', 'out', 'step', 'count', 'room', 'draws'],
     meta_fields=[],
 )
 @dataclass
@@ -52,8 +52,7 @@ class _State:
       step: int32 scalar, tokens decoded so far in the rows that go on.
       count: [B] int32, tokens of each response.
       room: [B] int32, most tokens of each response; a row whose count has come to it is finished.
-      seen: [B, V] bool, the tokens that prompt and response hold; None where decoding is greedy.
-      keys: [B] random keys of the responses; None where decoding is greedy.
+      draws: what choosing a token needs; None where decoding is greedy.
     """
 
     cache: Cache
@@ -62,8 +61,7 @@ class _State:
     step: jax.Array
     count: jax.Array
     room: jax.Array
-    seen: jax.Array | None
-    keys: jax.Array | None
+    draws: Draws | None
 
 
 def generate(
@@ -118,10 +116,11 @@ def _prefill(
     hidden, filled = model.extend(decoder.config, params, tokens, valid, empty, dtype=dtype)
     zeros = jnp.zeros(rows, jnp.int32)
     out = jnp.zeros((rows, decoder.max_new_tokens), jnp.int32)
-    seen = None
-    if decoder.sampling:
+    draws = None
+    if keys is not None:
         seen = jnp.zeros((rows, decoder.config.vocab_size), bool).at[jnp.arange(rows)[:, None], tokens].max(valid)
-    state = _State(filled, zeros, out, jnp.int32(0), zeros, room, seen, keys)
+        draws = Draws(keys, seen)
+    state = _State(filled, zeros, out, jnp.int32(0), zeros, room, draws)
     return _emit(decoder, params, state, hidden[:, -1], filled)
 
 
@@ -146,10 +145,10 @@ def _emit(decoder: Decoder, params: dict, state: _State, hidden: jax.Array, fill
     """Adds each row's next token."""
     head = model.head(params)
     logits = jnp.einsum('bd,dv->bv', hidden, head.astype(hidden.dtype), preferred_element_type=jnp.float32)
-    seen = state.seen
-    if decoder.sampling:
-        token = sampling.choose(decoder.sampling, logits, seen, state.keys, state.step).astype(jnp.int32)
-        seen = seen.at[jnp.arange(len(token)), token].set(True)
+    draws = state.draws
+    if decoder.sampling and draws:
+        token = sampling.choose(decoder.sampling, logits, draws, state.step).astype(jnp.int32)
+        draws = Draws(draws.keys, draws.seen.at[jnp.arange(len(token)), token].set(True))
     else:
         token = jnp.argmax(logits, axis=-1).astype(jnp.int32)
     active = state.count < state.room
@@ -162,8 +161,7 @@ def _emit(decoder: Decoder, params: dict, state: _State, hidden: jax.Array, fill
         step=state.step + 1,
         count=count,
         room=jnp.where(active & stops, count, state.room),
-        seen=seen,
-        keys=state.keys,
+        draws=draws,
     )
 
 
@@ -179,6 +177,5 @@ def _keep(state: _State, rows: jax.Array) -> _State:
         step=state.step,
         count=state.count[rows],
         room=state.room[rows],
-        seen=None if state.seen is None else state.seen[rows],
-        keys=None if state.keys is None else state.keys[rows],
+        draws=jax.tree.map(lambda x: x[rows], state.draws),
     )

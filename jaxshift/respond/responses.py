@@ -54,16 +54,6 @@ def sampled(prompts: Sequence[Prompt], samples: int) -> list[Prompt]:
     return asked
 
 
-def prompts_of(example_ids: Iterable[str]) -> dict[str, str]:
-    """Example id -> id of its prompt: that without #NUMBER, where the first sample is among the ids as well."""
-    ids = set(example_ids)
-    return {
-        name: plain if number.isdecimal() and plain in ids else name
-        for name in ids
-        for plain, _, number in [name.rpartition('#')]
-    }
-
-
 def respond(
     decoder: Decoder,
     params: dict,
@@ -177,7 +167,7 @@ def _row(
     stopped = bool(ids) and ids[-1] in decoder.stop_ids
 
     def text(count: int) -> str:
-        return tokenizer.decode(ids[:count], skip_special_tokens=True)
+        return str(tokenizer.decode(ids[:count], skip_special_tokens=True))
 
     response = text(len(ids) - stopped)
     if any(stop in response for stop in stop_texts):

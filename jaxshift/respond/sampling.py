@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,26 +31,32 @@ class Sampling:
     seed: int = 0
 
 
+class Draws(NamedTuple):
+    """What choosing needs to know of each response: its random key [B], and the tokens it holds, [B, V] bool."""
+
+    keys: jax.Array
+    seen: jax.Array
+
+
 def keys(sampling: Sampling, names: Sequence[str]) -> jax.Array:
     """One key [B] a response, which depends on the seed and on the response's name alone, not on its batch."""
     numbers = jnp.asarray([zlib.crc32(name.encode()) for name in names], jnp.uint32)
     return jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(sampling.seed), numbers)
 
 
-def choose(sampling: Sampling, logits: jax.Array, seen: jax.Array, keys: jax.Array, step: jax.Array) -> jax.Array:
+def choose(sampling: Sampling, logits: jax.Array, draws: Draws, step: jax.Array) -> jax.Array:
     """The next token [B] of each row.
 
     Args:
       sampling: how.
       logits: [B, V] float32.
-      seen: [B, V] bool, the tokens of prompt and response.
-      keys: [B] of the responses.
+      draws: keys of the responses, and the tokens of prompts and responses.
       step: tokens decoded before this one; no two tokens of a response share a draw.
     """
-    logits = penalised(sampling, logits, seen)
+    logits = penalised(sampling, logits, draws.seen)
     if sampling.temperature == 0:
         return jnp.argmax(logits, axis=-1)
-    drawn = jax.vmap(jax.random.fold_in, (0, None))(keys, step)
+    drawn = jax.vmap(jax.random.fold_in, (0, None))(draws.keys, step)
     return jax.vmap(jax.random.categorical)(drawn, filtered(sampling, logits))
 
 

@@ -157,7 +157,7 @@ def test_tokens_are_drawn_as_often_as_they_are_likely():
     rows = jnp.broadcast_to(logits, (20_000, 4))
     sampling = Sampling(temperature=1.0, top_k=3)
     keys = module.keys(sampling, [f'q{number}' for number in range(20_000)])
-    drawn = module.choose(sampling, rows, jnp.zeros(rows.shape, bool), keys, jnp.int32(0))
+    drawn = module.choose(sampling, rows, module.Draws(keys, jnp.zeros(rows.shape, bool)), jnp.int32(0))
     shares = np.bincount(drawn, minlength=4) / 20_000
     np.testing.assert_allclose(shares, np.array([0.5, 0.3, 0.15, 0]) / 0.95, atol=0.015)  # 4 standard errors
 
