@@ -43,14 +43,15 @@ def _greedy(respond: Mapping[str, Any]) -> bool:
 
 def _of_run(found: Results, run: str) -> Iterator[str]:
     head, answers = found.summaries[run][0], found.responses[run]
-    told: set[str] = set()
+    places: dict[str, list[str]] = {}
     for item in found.summaries[run]:
         for name, count in item.get('counts', {}).items():
-            line = f'{name.replace("_", " ")}: {count:,}.'
-            if count and line not in told:
-                told.add(line)
-                windows = '' if item is head else f', context {item["context"]}, template {item["template"]}'
-                yield f'Run {run}{windows}: {line}'
+            if count:
+                line = f'{name.replace("_", " ")}: {count:,}.'
+                places.setdefault(line, []).append(f'context {item["context"]}, template {item["template"]}')
+    for line, where in places.items():
+        windows = '' if len(where) == len(found.summaries[run]) else f' ({"; ".join(dict.fromkeys(where))})'
+        yield f'Run {run}{windows}: {line}'
     cut = sum(row.get('finish_reason') == 'length' for row in answers.values())
     if cut:
         yield f'Run {run}: {cut:,} of {counted(len(answers), "response")} cut at the greatest length.'

@@ -56,7 +56,7 @@ class Results:
         return _windows(self.summaries)
 
     def of_headline(self, rows: Sequence[Row]) -> list[Row]:
-        """Of rows of `tables.overview`, each run's first with the headline's windows; of several steps it is the last."""
+        """Of rows of `tables.overview`, each run's first with the headline's windows: of several steps the last."""
         found: dict[str, Row] = {}
         for row in rows:
             if self.headline.items() <= row.items():
