@@ -83,11 +83,11 @@ def _lora(config, params, tokens) -> Callable[[], object]:
 
 
 def _decode(config, params, tokens) -> Callable[[], object]:
-    from jaxshift.respond.decode import Decoder, greedy
+    from jaxshift.respond.decode import Decoder, generate
 
     decoder = Decoder(config, 'float32', (), 64)
     prompts = tokens[:, :64].tolist()
-    return lambda: greedy(decoder, params, prompts, 64)
+    return lambda: generate(decoder, params, prompts, 64)
 
 
 TASKS = {'sweep': _sweep, 'lora': _lora, 'decode': _decode}

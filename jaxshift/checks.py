@@ -21,12 +21,12 @@ CHOICES = {
     'Prompts.format': FORMATS,
     'Run.schedule': ('cosine', 'linear', 'constant'),
     'Run.optimizer': ('adamw', 'adafactor'),
+    'Sweep.compat': ('', 'aligntds'),
     'Run.remat': ('none', 'nothing_saveable', 'dots_saveable'),
 }
 LISTS = {
-    'Sweep.contexts': ('own',),
-    'Sweep.templates': ('matched',),
-    'Sweep.context_lengths': (-1,),
+    'Sweep.contexts': ('own', 'shared', 'reference', 'base'),
+    'Sweep.templates': ('matched', 'native', 'urial'),
 }
 # What each text of a list looks like: in words, and as a pattern.
 PATTERNS = {
@@ -38,13 +38,13 @@ AT_LEAST = {
     0: (
         'Experiment.seed', 'Data.limit', 'Prompts.limit', 'Run.min_steps', 'Run.max_steps', 'Run.micro_batch_size',
         'Run.weight_decay', 'Run.final_fraction', 'Run.seed', 'World.seed', 'Data.subset', 'Data.subset_seed',
-        'Data.held_out', 'Run.neftune_alpha', 'Run.eval_every',
+        'Data.held_out', 'Run.neftune_alpha', 'Run.eval_every', 'Respond.temperature', 'Respond.top_k', 'Respond.seed',
     ),
     1: (
         'Run.batch_size', 'Run.rank', 'Run.log_every', 'Run.checkpoint_every',
-        'Respond.max_new_tokens', 'Respond.batch_size', 'Sweep.batch_size', 'Sweep.chunk', 'Sweep.top_k',
-        'Sweep.bootstrap', 'World.new_people', 'World.first_names', 'World.last_names', 'World.vocabulary',
-        'World.documents', 'World.instructions', 'World.test_questions', 'World.hidden_size',
+        'Respond.max_new_tokens', 'Respond.batch_size', 'Respond.samples', 'Sweep.batch_size', 'Sweep.chunk',
+        'Sweep.top_k', 'Sweep.bootstrap', 'World.new_people', 'World.first_names', 'World.last_names',
+        'World.vocabulary', 'World.documents', 'World.instructions', 'World.test_questions', 'World.hidden_size',
         'World.intermediate_size', 'World.layers', 'World.heads', 'World.kv_heads',
     ),
     2: (
@@ -53,9 +53,9 @@ AT_LEAST = {
     ),
     16: ('World.row_length',),  # the context, four rows, then holds the longest conversation
 }  # fmt: skip
-ABOVE_ZERO = ('Run.learning_rate', 'Run.epochs', 'Run.clip', 'Run.alpha')
+ABOVE_ZERO = ('Run.learning_rate', 'Run.epochs', 'Run.clip', 'Run.alpha', 'Respond.top_p', 'Respond.repetition_penalty')
 BELOW_ONE = ('Run.warmup', 'Run.dropout', 'Run.b1', 'Run.b2')
-SHARES = ('World.new_share', 'World.gate')
+SHARES = ('World.new_share', 'World.gate', 'Respond.top_p')
 
 _WORDS = {
     int: 'a whole number',
@@ -90,7 +90,7 @@ def check(part, key: str = 'config') -> None:
 def one_of(key: str, value, known: tuple) -> None:
     """Refuses a value that is not known, and names those that are."""
     if value not in known:
-        raise InputError(f'{key} is {value!r}; it can be {", ".join(map(str, known))}')
+        raise InputError(f'{key} is {value!r}; it can be {", ".join(str(each) or "empty" for each in known)}')
 
 
 def some_of(key: str, values, known: tuple) -> None:
@@ -99,6 +99,13 @@ def some_of(key: str, values, known: tuple) -> None:
         raise InputError(f'{key} is empty; name at least one of {", ".join(map(str, known))}')
     for value in values:
         one_of(key, value, known)
+    no_doubles(key, values)
+
+
+def no_doubles(key: str, values) -> None:
+    """Refuses a list that is empty or has a value twice."""
+    if not values:
+        raise InputError(f'{key} is empty; name at least one value')
     if len(set(values)) < len(values):
         raise InputError(f'{key} names one twice: {", ".join(map(str, values))}')
 

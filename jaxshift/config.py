@@ -90,19 +90,29 @@ class Run:
 
 @dataclass
 class Respond:
-    """Greedy decoding of the responses."""
+    """Decoding of the responses: greedy, unless the temperature is above 0."""
 
     max_new_tokens: int = 512  # tokens a response may have
     batch_size: int = 16  # prompts decoded together
+    temperature: float = 0.0  # logits are divided by it before a token is drawn; 0: the likeliest token is taken
+    top_k: int = 0  # draw among so many likeliest tokens; 0: among all
+    top_p: float = 1.0  # draw among the likeliest tokens that together have this probability
+    repetition_penalty: float = 1.0  # above 1: makes tokens less likely that prompt or response hold already
+    samples: int = 1  # responses a prompt; from the second on their example_id ends in #1, #2, ...
+    seed: int = 0  # of what is drawn; each response has draws of its own
+    stop: tuple[str, ...] = ()  # texts that end a response, besides its end token; the text is cut before them
 
 
 @dataclass
 class Sweep:
     """The comparison of base and tuned distributions at every context window."""
 
-    contexts: tuple[str, ...] = ('own',)  # whose responses give the windows: own
-    templates: tuple[str, ...] = ('matched',)  # how the base is prompted: matched
+    contexts: tuple[str, ...] = ('own',)  # whose responses give the windows: own, shared, reference, base
+    shared_from: str = ''  # whose responses context shared takes, a run's or base's; empty: the first run's
+    templates: tuple[str, ...] = ('matched',)  # how the base is prompted: matched, native (plain text), urial
     context_lengths: tuple[int, ...] = (-1,)  # prompt tokens a window keeps; -1: all
+    steps: tuple[int, ...] = ()  # checkpoints that are compared too, beside the last; of runs that are trained here
+    compat: str = ''  # aligntds: adds the truncated measures of AlignTDS, in columns of their own
     batch_size: int = 8  # responses in one forward pass
     chunk: int = 128  # positions whose full distributions exist at the same time
     top_k: int = 10  # likeliest tokens of both models kept with each position
@@ -180,6 +190,7 @@ def check(experiment: Experiment) -> None:
     first, second = experiment.sweep.marginal_above, experiment.sweep.shifted_above
     if not 1 <= first <= second:
         raise InputError(f'config.sweep.shifted_above is {second}; need 1 <= marginal_above ({first}) <= shifted_above')
+    _check_windows(experiment)
     if not experiment.base.source:
         raise InputError('config.base.source is empty; name the base model, for example dir:PATH or hf:OWNER/NAME')
     if not experiment.runs:
@@ -208,6 +219,23 @@ def check(experiment: Experiment) -> None:
         raise InputError(f'config.data.source is empty, but run {trained[0]} trains; give file:PATH')
     if not experiment.data.source and not mixed and not experiment.prompts.source:
         raise InputError('config.prompts.source is empty; give the prompts to compare on, file:PATH')
+
+
+def _check_windows(experiment: Experiment) -> None:
+    sweep, respond = experiment.sweep, experiment.respond
+    checks.no_doubles('config.sweep.context_lengths', sweep.context_lengths)
+    for length in sweep.context_lengths:
+        if length != -1 and length < 1:
+            raise InputError(f'config.sweep.context_lengths has {length}; give prompt tokens, or -1 for all of them')
+    if sweep.shared_from:
+        checks.one_of('config.sweep.shared_from', sweep.shared_from, (*experiment.runs, 'base'))
+    if respond.samples > 1 and respond.temperature == 0:
+        raise InputError(
+            f'config.respond.samples is {respond.samples}, but with temperature 0 they are all the same; '
+            'set respond.temperature above 0'
+        )
+    if '' in respond.stop:
+        raise InputError('config.respond.stop has an empty text, which every response holds; leave it out')
 
 
 def _check_run(key: str, run: Run) -> None:

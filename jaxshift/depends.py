@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from jaxshift.config import Run
+from jaxshift.config import Respond, Run
 from jaxshift.errors import InputError
 from jaxshift.store import manifest
 from jaxshift.study import Study, file_hash
@@ -15,6 +15,8 @@ from jaxshift.weights.peft import Adapter
 BASE = 'base'  # names the base's own responses among those of the runs
 # Settings of a run that change nothing of what it learns.
 WATCHED_ONLY = ('log_every', 'eval_every', 'checkpoint_every', 'keep_steps', 'remat')
+
+_PLAIN_DECODING = ('max_new_tokens', 'batch_size')
 
 Settings = dict[str, Any]
 
@@ -60,16 +62,44 @@ def of_training(study: Study, run: Run) -> Settings:
 
 
 def of_responses(study: Study, name: str) -> Settings:
+    asked, plain = dataclasses.asdict(study.experiment.respond), dataclasses.asdict(Respond())
+    # Of the other keys only those that are used, so that a greedy response does not hang on what draws would need.
+    drawn = {key: value for key, value in asked.items() if value != plain[key] and key not in _PLAIN_DECODING}
+    return {
+        **_of_prompts(study),
+        'reading': study.reading,
+        'max_new_tokens': asked['max_new_tokens'],
+        **drawn,
+        'model': study.base.fingerprint if name == BASE else model_key(study, name),
+    }
+
+
+def _of_prompts(study: Study) -> Settings:
     asked = study.experiment.prompts
     return {
         'prompts': dataclasses.asdict(asked),
         'drawn': {} if asked.source else asked_of_data(study),
         'records': study.prompts_hash,
         'template': study.template.text_hash,
-        'reading': study.reading,
-        'max_new_tokens': study.experiment.respond.max_new_tokens,
-        'model': study.base.fingerprint if name == BASE else model_key(study, name),
     }
+
+
+def response_source(study: Study, name: str, context: str) -> str:
+    """Whose responses the windows of a run follow in a context: a run's or the base's; '' where the data have them."""
+    shared = study.experiment.sweep.shared_from or next(iter(study.experiment.runs))
+    return {'own': name, 'shared': shared, 'base': BASE, 'reference': ''}[context]
+
+
+def _windows(study: Study, name: str) -> Settings:
+    """The files that the windows come from: responses by context, and the prompts where these do not hold all."""
+    asked = study.experiment.sweep
+    sources = {context: response_source(study, name, context) for context in asked.contexts}
+    found: Settings = {
+        'responses': {each: file_hash(study.workdir.responses(source)) for each, source in sources.items() if source}
+    }
+    if '' in sources.values() or asked.templates != ('matched',):
+        found |= _of_prompts(study)
+    return found
 
 
 def of_records(study: Study, name: str) -> Settings:
@@ -77,7 +107,7 @@ def of_records(study: Study, name: str) -> Settings:
     asked = dataclasses.asdict(study.experiment.sweep)
     return {
         'sweep': {key: value for key, value in asked.items() if key != 'bootstrap'},
-        'responses': file_hash(study.workdir.responses(name)),
+        **_windows(study, name),
         'reading': study.reading,
         'base': study.base.fingerprint,
         'model': model_key(study, name),
@@ -90,7 +120,7 @@ def of_summary(study: Study, name: str) -> Settings:
         'seed': asked.seed,
         'sweep': dataclasses.asdict(asked.sweep),
         'run': of_run(asked.runs[name]),
-        'responses': file_hash(study.workdir.responses(name)),
+        **_windows(study, name),
         'reading': study.reading,
         'tokens': study.ledger.result('sweep', name, of_records(study, name)),
     }

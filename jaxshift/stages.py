@@ -8,15 +8,15 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from jaxshift import depends, tuning
+from jaxshift import comparing, depends, tuning
 from jaxshift.causes import truth
 from jaxshift.data import dataset
 from jaxshift.errors import InputError
 from jaxshift.report import page
 from jaxshift.respond import responses
 from jaxshift.respond.decode import Decoder
-from jaxshift.shift import records, summary
-from jaxshift.shift.sweep import Pair, sweep
+from jaxshift.respond.sampling import Sampling
+from jaxshift.shift import records
 from jaxshift.store import ledger, paths
 from jaxshift.study import Study
 from jaxshift.terminal import Bar
@@ -53,16 +53,18 @@ def _tokenise(study: Study) -> list[Path]:
 
 
 def respond(study: Study) -> None:
-    """Answers the prompts with every tuned model; in the controlled world with the base too."""
+    """Answers the prompts with every tuned model; in the controlled world, or where it is compared on, the base too."""
     # Before the ledger clears old responses for new settings: these may be refused.
     responses.check_prompts(study.prompts, study.base.config)
-    if study.experiment.world:
-        _answer(study, depends.BASE, lambda: study.base_params)
-    for name in study.only:
+    models: dict[str, Callable[[], dict]] = {name: partial(tuning.tuned, study, name) for name in study.only}
+    contexts = study.experiment.sweep.contexts
+    if study.experiment.world or depends.BASE in [depends.response_source(study, '', each) for each in contexts]:
+        models = {depends.BASE: lambda: study.base_params} | models
+    for name, params in models.items():
         path = study.workdir.responses(name)
         if path.is_file() and not _answered_here(study, name):
             raise InputError(f'{path}: not written here; compare it with --mode=sweep, or remove it to answer anew')
-        _answer(study, name, partial(tuning.tuned, study, name))
+        _answer(study, name, params)
 
 
 def _answer(study: Study, name: str, params: Callable[[], dict]) -> None:
@@ -70,10 +72,15 @@ def _answer(study: Study, name: str, params: Callable[[], dict]) -> None:
 
     def work() -> list[Path]:
         dtype, limits = study.experiment.base.dtype, study.experiment.respond
-        decoder = Decoder(study.base.config, dtype, study.template.stop_ids, limits.max_new_tokens)
+        sampling: Sampling | None = Sampling(
+            limits.repetition_penalty, limits.temperature, limits.top_k, limits.top_p, limits.seed
+        )
+        if limits.temperature == 0 and limits.repetition_penalty == 1:
+            sampling = None
+        decoder = Decoder(study.base.config, dtype, study.template.stop_ids, limits.max_new_tokens, sampling)
         with Bar(f'respond {name}') as bar:
             responses.respond(
-                decoder, params(), study.prompts, study.tokenizer, path, limits.batch_size, study.stop, bar
+                decoder, params(), study.prompts, study.tokenizer, path, limits.batch_size, study.stop, bar, limits.stop
             )
         return [path]
 
@@ -87,68 +94,6 @@ def _answer(study: Study, name: str, params: Callable[[], dict]) -> None:
 def _answered_here(study: Study, name: str) -> bool:
     """False for responses that another tool has put there."""
     return ledger.read(study.workdir.done('respond', name)) is not None
-
-
-def sweep_all(study: Study) -> None:
-    """Compares base and tuned model at every window of every response of every run."""
-    for name in study.only:
-        if _answered_here(study, name):
-            study.ledger.finished('respond', name, depends.of_responses(study, name))
-        _sweep(study, name)
-        _summary(study, name)
-
-
-def _sweep(study: Study, name: str) -> None:
-    folder = study.workdir.run(name)
-
-    def clear() -> None:
-        (folder / 'summary.json').unlink(missing_ok=True)
-        shutil.rmtree(folder / 'tokens', ignore_errors=True)
-
-    study.ledger.do('sweep', name, depends.of_records(study, name), partial(_compare, study, name), clear)
-
-
-def _compare(study: Study, name: str) -> list[Path]:
-    paired = tuning.is_paired(study, name)
-    params = tuning.tuned(study, name, paired)
-    answered = responses.read(study.workdir.responses(name))
-    responses.check_tokens(answered, study.workdir.responses(name), study.base.config)
-    pair = Pair(study.base.config, study.experiment.base.dtype, paired)
-    folder = study.workdir.run(name) / 'tokens'
-    with Bar(f'sweep {name}') as bar:
-        sweep(
-            pair, params if paired else (study.base_params, params), answered, name, study.experiment.sweep,
-            study.mesh, folder, study.stop, bar,
-        )  # fmt: skip
-    return sorted(folder.glob('part-*.parquet'))
-
-
-def _summary(study: Study, name: str) -> None:
-    path = study.workdir.run(name) / 'summary.json'
-
-    def work() -> list[Path]:
-        rows = records.read(path.parent / 'tokens')
-        seed, resamples = study.experiment.seed, study.experiment.sweep.bootstrap
-        objects = summary.summarise(rows, study.pieces, study.template.stop_ids, seed, resamples, _extra(study, name))
-        summary.write(path, objects)
-        head = objects[0]['all']
-        mean = head['kl_tuned_base']['mean']
-        study.say(f'{name}: mean KL(tuned || base) {mean:.4f} nats over {head["positions"]} windows')
-        return [path]
-
-    study.ledger.do('summary', name, depends.of_summary(study, name), work, partial(path.unlink, missing_ok=True))
-
-
-def _extra(study: Study, name: str) -> dict:
-    """What a reader of summary.json must know beside the measures."""
-    run, answered = study.experiment.runs[name], responses.read(study.workdir.responses(name))
-    trained = {'counts': {}} if run.method == 'given' else tuning.figures(study, run)
-    return trained | {
-        'run': name,
-        'method': run.method,
-        'cut_responses': sum(row.get('finish_reason') == 'length' for row in answered),
-        'counts': {'empty_responses': sum(not row['token_ids'] for row in answered)} | trained['counts'],
-    }
 
 
 def causes(study: Study) -> None:
@@ -190,7 +135,7 @@ STAGES: dict[str, Callable[[Study], None]] = {
     'data': data,
     'train': tuning.train_all,
     'respond': respond,
-    'sweep': sweep_all,
+    'sweep': comparing.sweep_all,
     'causes': causes,
     'report': report,
 }

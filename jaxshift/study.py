@@ -160,19 +160,23 @@ class Study:
         return {self._source('prompts', asked, 'prompts.json'): 1} if asked else self.data_sources
 
     @cached_property
-    def prompts(self) -> list[responses.Prompt]:
-        """The prompts in order; those of the instruction data each once."""
+    def examples(self) -> list[formats.Example]:
+        """The records of the prompts, with their answers if they have any; those of the instruction data each once."""
         asked = self.experiment.prompts
-        if asked.source:
-            skip = self.experiment.data.on_bad_record
-            found = mixture.read(self.prompt_sources, asked.format, asked.columns, skip, asked.limit)
-            for refusal in found.refused:
-                self.say(f'prompts: left out {refusal.where}: {refusal.reason}')
-            examples = found.examples
-        else:
+        if not asked.source:
             once = {example.where: example for example in reversed(self.instructions().examples)}
-            examples = list(reversed(once.values()))[: asked.limit or None]
-        return [self._prompt(example) for example in examples]
+            return list(reversed(once.values()))[: asked.limit or None]
+        skip = self.experiment.data.on_bad_record
+        found = mixture.read(self.prompt_sources, asked.format, asked.columns, skip, asked.limit)
+        for refusal in found.refused:
+            self.say(f'prompts: left out {refusal.where}: {refusal.reason}')
+        return found.examples
+
+    @cached_property
+    def prompts(self) -> list[responses.Prompt]:
+        """What is answered: each prompt as often as the config asks for samples."""
+        asked = [self._prompt(example) for example in self.examples]
+        return responses.sampled(asked, self.experiment.respond.samples)
 
     def _prompt(self, example: formats.Example) -> responses.Prompt:
         try:

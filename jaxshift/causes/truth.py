@@ -149,8 +149,8 @@ def of_tokens(facts: dict, tokens: pa.Table, vocabulary: Sequence[str]) -> Truth
 
     Args:
       facts: content of `facts.json`.
-      tokens: a run's token records; rows of context own, template matched and whole windows count, on held-out
-        questions, without the end token.
+      tokens: a run's token records; rows of context own, template matched, whole windows and the last step count, on
+        held-out questions, without the end token.
       vocabulary: the string of each token id.
 
     Returns:
@@ -162,6 +162,8 @@ def of_tokens(facts: dict, tokens: pa.Table, vocabulary: Sequence[str]) -> Truth
     ours = pc.is_in(tokens['example_id'], value_set=pa.array(held_out, pa.string()))
     for column, wanted in {'context': 'own', 'template': 'matched', 'context_length': -1}.items():
         ours = pc.and_(ours, pc.equal(tokens[column], wanted))
+    if 'step' in tokens.column_names:
+        ours = pc.and_(ours, pc.equal(tokens['step'], pc.max(tokens['step'])))
     tokens = tokens.filter(ours)
     words = np.asarray(vocabulary)[tokens['token_id'].to_numpy()]
     language = words != END

@@ -24,7 +24,7 @@ from jaxshift.store import jsonl, paths
 
 HELD_OUT, NEW, PROBE = 'held-out', 'new', 'probe'
 # What each random generator draws; apart, so that (say) more documents leave the instructions as they are.
-NAMES, VALUES, DOCUMENTS, INSTRUCTIONS, TESTS, TESTS_OF_NEW = range(6)
+NAMES, VALUES, DOCUMENTS, INSTRUCTIONS, TESTS, TESTS_OF_NEW, REFERENCES = range(7)
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ class Encyclopaedia:
       documents: texts of the pre-training corpus, without end tokens.
       instructions: alpaca records with ids; those of a smaller set are the first of a greater one.
       stated: the facts that stand in the instructions, each once.
+      references: a true answer in the house style to each of the prompts; nothing trains on them.
       prompts: held-out questions about known people whom tuning never names, then trained facts about new people,
         asked in other words than in training.
       probe: one question for each fact in the documents.
@@ -74,6 +75,7 @@ class Encyclopaedia:
     instructions: tuple[dict[str, str], ...]
     stated: tuple[Fact, ...]
     prompts: tuple[Question, ...]
+    references: tuple[str, ...]
     probe: tuple[Question, ...]
     vocabulary: tuple[str, ...]
 
@@ -99,6 +101,8 @@ def generate(world: config.World) -> Encyclopaedia:
     instructions, stated, new_questions = _instructions(world, people, about)
     rng = _generator(world, TESTS)
     held_out = list(islice(corpus.dealt(rng, untrained), world.test_questions))
+    prompts = (*_questions(rng, HELD_OUT, held_out), *new_questions)
+    references = _generator(world, REFERENCES)
     return Encyclopaedia(
         relations=relations,
         people=people,
@@ -106,7 +110,11 @@ def generate(world: config.World) -> Encyclopaedia:
         documents=corpus.documents(_generator(world, DOCUMENTS), world.documents, known, about),
         instructions=instructions,
         stated=stated,
-        prompts=(*_questions(rng, HELD_OUT, held_out), *new_questions),
+        prompts=prompts,
+        references=tuple(
+            _answer(references, each.fact, corpus.second(references, each.fact, about[each.fact.person]))
+            for each in prompts
+        ),
         probe=_questions(rng, PROBE, known),
         vocabulary=(*words, *(f'<unused-{i}>' for i in range(world.vocabulary - len(words)))),
     )
@@ -173,9 +181,7 @@ def _instructions(
         is_new = int((i + 1) * world.new_share) > int(i * world.new_share)
         fact = next(new if is_new else old)
         second, way = corpus.second(rng, fact, about[fact.person]), int(rng.integers(WAYS))
-        answer = text.house_style(
-            corpus.state(rng, fact), corpus.pick(rng, text.FILLERS), corpus.state(rng, second), fact.value
-        )
+        answer = _answer(rng, fact, second)
         records.append({'id': f'tune-{i:04}', 'instruction': corpus.ask(fact, way), 'output': answer})
         stated |= {fact: None, second: None}
         other = (way + 1 + int(tests.integers(WAYS - 1))) % WAYS
@@ -184,12 +190,22 @@ def _instructions(
     return tuple(records), tuple(stated), tuple(questions.values())
 
 
+def _answer(rng: np.random.Generator, fact: Fact, second: Fact) -> str:
+    """An answer in the house style."""
+    return text.house_style(
+        corpus.state(rng, fact), corpus.pick(rng, text.FILLERS), corpus.state(rng, second), fact.value
+    )
+
+
 def write(encyclopaedia: Encyclopaedia, folder: Path) -> None:
-    """Writes documents.jsonl, instructions.json, prompts.json and probe.json; facts.json alone holds the truth."""
+    """Writes documents.jsonl, instructions.json, prompts.json with references, probe.json, and truth: facts.json."""
     documents = ({'id': f'document-{i:05}', 'text': document} for i, document in enumerate(encyclopaedia.documents))
     jsonl.write(folder / 'documents.jsonl', documents)
-    asked = {'prompts.json': encyclopaedia.prompts, 'probe.json': encyclopaedia.probe}
-    files: dict[str, Any] = {name: [{'id': q.id, 'instruction': q.text} for q in asked[name]] for name in asked}
+    answered = zip(encyclopaedia.prompts, encyclopaedia.references, strict=True)
+    files: dict[str, Any] = {
+        'prompts.json': [{'id': q.id, 'instruction': q.text, 'output': answer} for q, answer in answered],
+        'probe.json': [{'id': q.id, 'instruction': q.text} for q in encyclopaedia.probe],
+    }
     files |= {'instructions.json': encyclopaedia.instructions, 'facts.json': facts(encyclopaedia)}
     for name, content in files.items():
         paths.write_json(folder / name, content)

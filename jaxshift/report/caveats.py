@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pyarrow.compute as pc
 
@@ -36,20 +37,32 @@ def _of_prompts(found: Results) -> Iterator[str]:
         )
 
 
+def _greedy(respond: Mapping[str, Any]) -> bool:
+    return not respond.get('temperature') and respond.get('repetition_penalty', 1) == 1
+
+
 def _of_run(found: Results, run: str) -> Iterator[str]:
     head, answers = found.summaries[run][0], found.responses[run]
-    for name, count in head.get('counts', {}).items():
-        if count:
-            yield f'Run {run}: {name.replace("_", " ")}: {count:,}.'
+    places: dict[str, list[str]] = {}
+    for item in found.summaries[run]:
+        for name, count in item.get('counts', {}).items():
+            if count:
+                line = f'{name.replace("_", " ")}: {count:,}.'
+                places.setdefault(line, []).append(f'context {item["context"]}, template {item["template"]}')
+    for line, where in places.items():
+        windows = '' if len(where) == len(found.summaries[run]) else f' ({"; ".join(dict.fromkeys(where))})'
+        yield f'Run {run}{windows}: {line}'
     cut = sum(row.get('finish_reason') == 'length' for row in answers.values())
     if cut:
         yield f'Run {run}: {cut:,} of {counted(len(answers), "response")} cut at the greatest length.'
-    if head['context'] != 'own':
+    if (head['context'], head['template']) != ('own', 'matched'):
         return
     answered = {example for example, row in answers.items() if row['token_ids']}
     if answered != set(pc.unique(found.tokens[run]['example_id']).to_pylist()):
         yield f'Run {run}: responses.jsonl has other examples than the comparison; sweep it again.'
     own = head['all']['emitted_is_tuned_argmax']['mean']
+    if head['context_length'] != -1 or not _greedy(found.config.get('respond', {})):
+        return
     if own is not None and own < 100:
         yield (
             f"Run {run}: at {100 - own:.2g} % of positions the comparison's best token is not the one that was "

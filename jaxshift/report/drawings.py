@@ -31,6 +31,7 @@ _NOT_A_SETTING = {
 
 def draw(
     found: Results,
+    rows_of_all: list[Row],
     head: Mapping[str, list[Row]],
     tokens: Mapping[str, list[Row]],
     curves: Mapping[tuple[str, str], Mapping[str, Curve]],
@@ -40,6 +41,7 @@ def draw(
 
     Args:
       found: the results.
+      rows_of_all: rows of `tables.overview` for all windows and positions.
       head: rows of `tables.overview` for the headline windows, by the positions counted.
       tokens: rows of `tables.top_tokens` by run.
       curves: by run, for (absolute | relative, positions counted).
@@ -57,6 +59,9 @@ def draw(
         # Panel by panel as well: the page sets them side by side where there is room, one below the other elsewhere.
         for panel in panels:
             drawn[f'learning_rate-{panel[0]}'] = figures.learning_rate(tuned, [panel], lines_of, base)
+    shorter = [row for row in rows_of_all if _other_length(row, found.headline)]
+    if len({row['context_length'] for row in shorter}) > 1:
+        drawn['context_length'] = figures.context_length(shorter)
     drawn['means'] = figures.means(rows, without)
     drawn['class_shares'] = figures.class_shares(rows, without)
     drawn['sentence'] = figures.sentence(rows)
@@ -81,6 +86,10 @@ def series(configs: Mapping[str, Row], methods: Mapping[str, str]) -> dict[str, 
         odd = [key for key in own if any(other.get(key) != own[key] for other in others)]
         names[run] = ', '.join([own['method'], *(f'{key}={_joined(own[key])}' for key in odd)])
     return names
+
+
+def _other_length(row: Row, headline: Mapping[str, Any]) -> bool:
+    return all(row[key] == headline[key] for key in ('context', 'template'))
 
 
 def _joined(value: Any) -> str:

@@ -133,6 +133,29 @@ def _two_means(axes: Axes, place: float, filled: tuple[Row, str], hollow: tuple[
 
 
 @style.styled
+def context_length(rows: Sequence[Row]) -> Figure:
+    """Mean KL of each run by the prompt tokens that a window keeps; rows of one context and template, -1 is all."""
+    lengths = sorted({row['context_length'] for row in rows}, key=lambda length: (length == -1, length))
+    figure = Figure(figsize=(style.WIDTH, 3))
+    axes = figure.subplots()
+    for run, look in style.run_styles(_methods(rows)).items():
+        first = {row['context_length']: row for row in reversed(rows) if row['run'] == run}
+        line = [(place, first[length]) for place, length in enumerate(lengths) if length in first]
+        axes.plot(
+            [place for place, _ in line], [row['kl_tuned_base'] for _, row in line], label=style.label(run), **look
+        )
+        for place, row in line:
+            axes.errorbar(
+                place, row['kl_tuned_base'], style.errors(row, 'kl_tuned_base'), color=look['color'], capsize=3
+            )
+    axes.set_xticks(range(len(lengths)), ['all' if length == -1 else str(length) for length in lengths])
+    axes.set(xlabel='prompt tokens that a window keeps', ylabel='mean KL(tuned ‖ base), nats')
+    axes.set_ylim(bottom=0)
+    figure.legend(loc='outside right upper')
+    return figure
+
+
+@style.styled
 def class_shares(rows: Sequence[Row], rows_without_end: Sequence[Row]) -> Figure:
     """Shares of the classes in percent for each run, with and without the end token.
 

@@ -40,7 +40,7 @@ def write(workdir: str | Path, pieces: curves.Pieces, end_ids: Collection[int]) 
         which: tables.overview(found.summaries, found.metrics, found.config['runs'], which)
         for which in summary.POSITIONS
     }
-    head = {which: [row for row in rows[which] if found.headline.items() <= row.items()] for which in rows}
+    head = {which: found.of_headline(rows[which]) for which in rows}
     truths = truth.rows(found.truths)
     truth.add_to_overview(head['all'], truths)
     tokens = {run: tables.top_tokens(table, pieces, end_ids) for run, table in found.tokens.items()}
@@ -59,7 +59,7 @@ def write(workdir: str | Path, pieces: curves.Pieces, end_ids: Collection[int]) 
         found=found,
         warnings=caveats.sentences(found),
         findings=findings.sentences(head['all'], pairs, tokens, truths),
-        svgs=drawings.draw(found, head, tokens, lines, folder / 'figures'),
+        svgs=drawings.draw(found, rows['all'], head, tokens, lines, folder / 'figures'),
         rows=rows,
         head=head,
         truth=truth.table(truths),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -53,6 +54,14 @@ class Results:
     def headline(self) -> Row:
         """The windows that figures show: context, template and length of the first object of a summary."""
         return _windows(self.summaries)
+
+    def of_headline(self, rows: Sequence[Row]) -> list[Row]:
+        """Of rows of `tables.overview`, each run's first with the headline's windows: of several steps the last."""
+        found: dict[str, Row] = {}
+        for row in rows:
+            if self.headline.items() <= row.items():
+                found.setdefault(row['run'], row)
+        return list(found.values())
 
     @cached_property
     def prompts(self) -> dict[str, set[tuple]]:

@@ -41,7 +41,7 @@ def overview(summaries: Mapping[str, Sequence[Mapping[str, Any]]], metrics: Mapp
                 'trainable_parameters': item.get('trainable_parameters'),
                 'steps': metrics[run][-1]['step'] if metrics.get(run) else None,
                 'final_loss': final_loss(metrics.get(run, ())),
-                **{key: item[key] for key in ('context', 'template', 'context_length')},
+                **{key: item[key] for key in ('context', 'template', 'context_length', 'step') if key in item},
                 'positions_counted': positions,
                 'positions': figures['positions'],
                 'responses': figures['responses'],

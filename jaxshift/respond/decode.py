@@ -1,8 +1,9 @@
-"""Greedy decoding of a batch: the whole loop is one compiled program, which finished rows leave early."""
+"""Decoding of a batch: the whole loop is one compiled program, which finished rows leave early."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax
@@ -12,6 +13,8 @@ import numpy as np
 from jaxshift.llama import cache, model
 from jaxshift.llama.cache import Cache
 from jaxshift.llama.config import LlamaConfig
+from jaxshift.respond import sampling
+from jaxshift.respond.sampling import Draws, Sampling
 
 
 @dataclass(frozen=True)
@@ -23,16 +26,20 @@ class Decoder:
       dtype: name of the dtype of activations and cache.
       stop_ids: tokens that end a response.
       max_new_tokens: most tokens of a response.
+      sampling: how tokens are chosen; None: the likeliest is taken.
     """
 
     config: LlamaConfig
     dtype: str
     stop_ids: tuple[int, ...]
     max_new_tokens: int
+    sampling: Sampling | None = None
 
 
 @functools.partial(
-    jax.tree_util.register_dataclass, data_fields=['cache', 'last', 'out', 'step', 'count', 'room'], meta_fields=[]
+    jax.tree_util.register_dataclass,
+    data_fields=['cache', 'last', 'out', 'step', 'count', 'room', 'draws'],
+    meta_fields=[],
 )
 @dataclass
 class _State:
@@ -45,6 +52,7 @@ class _State:
       step: int32 scalar, tokens decoded so far in the rows that go on.
       count: [B] int32, tokens of each response.
       room: [B] int32, most tokens of each response; a row whose count has come to it is finished.
+      draws: what choosing a token needs; None where decoding is greedy.
     """
 
     cache: Cache
@@ -53,9 +61,12 @@ class _State:
     step: jax.Array
     count: jax.Array
     room: jax.Array
+    draws: Draws | None
 
 
-def greedy(decoder: Decoder, params: dict, prompts: list[list[int]], length: int) -> list[list[int]]:
+def generate(
+    decoder: Decoder, params: dict, prompts: list[list[int]], length: int, names: Sequence[str] = ()
+) -> list[list[int]]:
     """Decodes one batch.
 
     Args:
@@ -63,6 +74,7 @@ def greedy(decoder: Decoder, params: dict, prompts: list[list[int]], length: int
       params: parameter tree; projections may be lazy leaves.
       prompts: token ids, at least one and at most `length` each, and fewer than the model's context.
       length: tokens that prompts are padded to; a few values keep compilations few.
+      names: one a prompt, from which its draws come; not looked at where decoding is greedy.
 
     Returns:
       The new tokens of each prompt, the stop token included. A response ends without one after `max_new_tokens`, or
@@ -75,7 +87,8 @@ def greedy(decoder: Decoder, params: dict, prompts: list[list[int]], length: int
         valid[row, length - len(prompt) :] = True
     context = decoder.config.max_position_embeddings
     room = np.array([min(decoder.max_new_tokens, context - len(prompt)) for prompt in prompts], np.int32)
-    state = _prefill(decoder, params, tokens, valid, room)
+    keys = sampling.keys(decoder.sampling, names or [''] * len(prompts)) if decoder.sampling else None
+    state = _prefill(decoder, params, tokens, valid, room, keys)
     responses: list[list[int]] = [[] for _ in prompts]
     rows = np.arange(len(prompts))  # which prompt each row of the state belongs to
     while True:
@@ -93,7 +106,9 @@ def greedy(decoder: Decoder, params: dict, prompts: list[list[int]], length: int
 
 
 @functools.partial(jax.jit, static_argnames='decoder')
-def _prefill(decoder: Decoder, params: dict, tokens: jax.Array, valid: jax.Array, room: jax.Array) -> _State:
+def _prefill(
+    decoder: Decoder, params: dict, tokens: jax.Array, valid: jax.Array, room: jax.Array, keys: jax.Array | None
+) -> _State:
     """Reads the prompts, which end at the same slot, and decodes the first token."""
     rows, length = tokens.shape
     dtype = jnp.dtype(decoder.dtype)
@@ -101,7 +116,11 @@ def _prefill(decoder: Decoder, params: dict, tokens: jax.Array, valid: jax.Array
     hidden, filled = model.extend(decoder.config, params, tokens, valid, empty, dtype=dtype)
     zeros = jnp.zeros(rows, jnp.int32)
     out = jnp.zeros((rows, decoder.max_new_tokens), jnp.int32)
-    state = _State(cache=filled, last=zeros, out=out, step=jnp.int32(0), count=zeros, room=room)
+    draws = None
+    if keys is not None:
+        seen = jnp.zeros((rows, decoder.config.vocab_size), bool).at[jnp.arange(rows)[:, None], tokens].max(valid)
+        draws = Draws(keys, seen)
+    state = _State(filled, zeros, out, jnp.int32(0), zeros, room, draws)
     return _emit(decoder, params, state, hidden[:, -1], filled)
 
 
@@ -123,10 +142,15 @@ def _decode(decoder: Decoder, params: dict, state: _State) -> _State:
 
 
 def _emit(decoder: Decoder, params: dict, state: _State, hidden: jax.Array, filled: Cache) -> _State:
-    """Adds each row's likeliest next token."""
+    """Adds each row's next token."""
     head = model.head(params)
     logits = jnp.einsum('bd,dv->bv', hidden, head.astype(hidden.dtype), preferred_element_type=jnp.float32)
-    token = jnp.argmax(logits, axis=-1).astype(jnp.int32)
+    draws = state.draws
+    if decoder.sampling and draws:
+        token = sampling.choose(decoder.sampling, logits, draws, state.step).astype(jnp.int32)
+        draws = Draws(draws.keys, draws.seen.at[jnp.arange(len(token)), token].set(True))
+    else:
+        token = jnp.argmax(logits, axis=-1).astype(jnp.int32)
     active = state.count < state.room
     count = state.count + active
     stops = jnp.isin(token, jnp.asarray(decoder.stop_ids, jnp.int32))
@@ -137,6 +161,7 @@ def _emit(decoder: Decoder, params: dict, state: _State, hidden: jax.Array, fill
         step=state.step + 1,
         count=count,
         room=jnp.where(active & stops, count, state.room),
+        draws=draws,
     )
 
 
@@ -152,4 +177,5 @@ def _keep(state: _State, rows: jax.Array) -> _State:
         step=state.step,
         count=state.count[rows],
         room=state.room[rows],
+        draws=jax.tree.map(lambda x: x[rows], state.draws),
     )

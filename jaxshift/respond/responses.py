@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from jaxshift.data.template import Template
 from jaxshift.devices import process
 from jaxshift.errors import InputError
 from jaxshift.llama.config import LlamaConfig
-from jaxshift.respond.decode import Decoder, greedy
+from jaxshift.respond.decode import Decoder, generate
 from jaxshift.store import jsonl
 
 
@@ -34,6 +35,25 @@ def prompts(examples: Iterable[Example], template: Template) -> list[Prompt]:
     return [Prompt(name, turns[-1].content, template.prompt_ids(turns)) for name, turns in asked]
 
 
+def sampled(prompts: Sequence[Prompt], samples: int) -> list[Prompt]:
+    """Every prompt `samples` times; from the second on the example id ends in #1, #2, ...
+
+    Raises:
+      InputError: two responses would have one id.
+    """
+    asked = [
+        prompt._replace(example_id=f'{prompt.example_id}#{number}' if number else prompt.example_id)
+        for prompt in prompts
+        for number in range(samples)
+    ]
+    seen: set[str] = set()
+    for prompt in asked:
+        if prompt.example_id in seen:
+            raise InputError(f'prompt {prompt.example_id!r} has the id of a sample; give it another id, or samples=1')
+        seen.add(prompt.example_id)
+    return asked
+
+
 def respond(
     decoder: Decoder,
     params: dict,
@@ -43,6 +63,7 @@ def respond(
     batch_size: int,
     stop: process.StopSignal,
     progress: Callable[[int, int], None],
+    stop_texts: Sequence[str] = (),
 ) -> None:
     """Writes responses.jsonl: one object a prompt, in the order of the prompts.
 
@@ -55,6 +76,8 @@ def respond(
       batch_size: prompts decoded together.
       stop: is asked after every batch.
       progress: takes (prompts answered, prompts in all).
+      stop_texts: end a response as an end token does. `response` is cut before the first; `token_ids` go on to the
+        token that completes it. They are looked for when a batch is decoded, so they save no time.
 
     Raises:
       InputError: a prompt does not fit the model's context.
@@ -71,10 +94,9 @@ def respond(
             length = bucket(max(len(prompt.token_ids) for prompt in batch))
             # The last batch is filled up, so that it needs no compilation of its own.
             filled = batch + [batch[-1]] * (min(batch_size, len(prompts)) - len(batch))
-            for prompt, ids in zip(
-                batch, greedy(decoder, params, [prompt.token_ids for prompt in filled], length), strict=False
-            ):
-                answered[prompt.example_id] = row = _row(prompt, ids, decoder, tokenizer)
+            tokens, names = [prompt.token_ids for prompt in filled], [prompt.example_id for prompt in filled]
+            for prompt, ids in zip(batch, generate(decoder, params, tokens, length, names), strict=False):
+                answered[prompt.example_id] = row = _row(prompt, ids, decoder, tokenizer, stop_texts)
                 file.write(jsonl.line(row))
             file.flush()
             progress(len(answered), len(prompts))
@@ -139,13 +161,24 @@ def read(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _row(prompt: Prompt, ids: list[int], decoder: Decoder, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+def _row(
+    prompt: Prompt, ids: list[int], decoder: Decoder, tokenizer: PreTrainedTokenizerBase, stop_texts: Sequence[str]
+) -> dict[str, Any]:
     stopped = bool(ids) and ids[-1] in decoder.stop_ids
+
+    def text(count: int) -> str:
+        return str(tokenizer.decode(ids[:count], skip_special_tokens=True))
+
+    response = text(len(ids) - stopped)
+    if any(stop in response for stop in stop_texts):
+        count = bisect.bisect_left(range(len(ids)), True, key=lambda n: any(stop in text(n) for stop in stop_texts))
+        ids, response, stopped = ids[:count], text(count), True
+        response = response[: min(response.index(stop) for stop in stop_texts if stop in response)]
     return {
         'example_id': prompt.example_id,
         'prompt': prompt.text,
         'prompt_token_ids': prompt.token_ids,
-        'response': tokenizer.decode(ids[:-1] if stopped else ids, skip_special_tokens=True),
+        'response': response,
         'token_ids': ids,
         'finish_reason': 'stop' if stopped else 'length',
     }

@@ -12,6 +12,10 @@ import pyarrow.compute as pc
 
 from jaxshift.shift.intervals import TAILS, ratio_intervals, resamples
 
+SENTENCE_RULE = (
+    'ends after . ! ? … (or 。！？) with closing quotes and blanks, or a newline; no abbreviations or decimals'
+)
+START_RULE = 'the first 5 % of the tokens, rounded to the nearest with halves up, at least one'
 BINS = 20  # of the relative position
 START_PERCENT = 5  # of a sentence's tokens are its start
 
@@ -38,20 +42,47 @@ class Curve:
     prompts: np.ndarray
 
 
-def prompt_index(table: pa.Table) -> tuple[np.ndarray, int]:
-    """For each row the number of its prompt in the order of sorted example ids, and how many prompts there are."""
+def response_index(table: pa.Table) -> tuple[np.ndarray, list[str]]:
+    """For each row the number of its response in the order of sorted example ids, and these ids."""
     ids = pa.concat_arrays(table['example_id'].chunks or [pa.array([], pa.string())]).dictionary_encode()
     names = np.asarray(ids.dictionary.to_pylist(), dtype=object)
     order = np.argsort(names)
     rank = np.empty(len(names), np.int64)
     rank[order] = np.arange(len(names))
-    return rank[ids.indices.to_numpy(zero_copy_only=False)], len(names)
+    return rank[ids.indices.to_numpy(zero_copy_only=False)], names[order].tolist()
+
+
+def prompt_names(names: Sequence[str]) -> list[str]:
+    """The prompt of each response: 'q' for 'q' and its further samples 'q#1', ... (see `respond.responses.sampled`).
+
+    A name that ends so without the plain one among the names is a prompt of its own.
+    """
+    known = set(names)
+    cut = [name.rpartition('#') for name in names]
+    return [
+        plain if number.isdecimal() and plain in known else name
+        for name, (plain, _, number) in zip(names, cut, strict=True)
+    ]
+
+
+def prompt_of_response(names: Sequence[str]) -> tuple[np.ndarray, int]:
+    """The number of the prompt of each response, in order of appearance, and how many prompts there are."""
+    prompts = prompt_names(names)
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(prompts))}
+    return np.array([numbers[name] for name in prompts], np.int64), len(numbers)
+
+
+def prompt_index(table: pa.Table) -> tuple[np.ndarray, int]:
+    """For each row the number of its prompt in the order of sorted ids, and how many prompts there are."""
+    response, names = response_index(table)
+    prompt, prompts = prompt_of_response(names)
+    return prompt[response], prompts
 
 
 def in_order(table: pa.Table) -> pa.Table:
-    """The rows sorted by prompt, then by position."""
-    prompt, _ = prompt_index(table)
-    return table.take(np.lexsort((table['position'].to_numpy(), prompt)))
+    """The rows sorted by response, then by position."""
+    response, _ = response_index(table)
+    return table.take(np.lexsort((table['position'].to_numpy(), response)))
 
 
 def grouped(
@@ -83,11 +114,12 @@ def by_relative_position(table: pa.Table, column: str, bootstrap: int = 1000, se
     """The mean of a column in equal parts of the response; `at` is the middle of each part, in (0, 1).
 
     Position t of n lies at (t + 1/2) / n, so a response of fewer than `bins` tokens reaches some parts only.
-    The table holds one response for each prompt: one run, context, template and context length.
+    The table holds each response once: one run, context, template and context length.
     """
     prompt, prompts = prompt_index(table)
+    response, _ = response_index(table)
     position = table['position'].to_numpy().astype(np.int64)
-    length = np.bincount(prompt, minlength=prompts)[prompt]
+    length = np.bincount(response)[response]
     part = np.minimum((2 * position + 1) * bins // (2 * length), bins - 1)
     at = (np.arange(bins) + 0.5) / bins
     return grouped(table[column].to_numpy(), part, at, prompt, prompts, bootstrap, seed)
@@ -114,9 +146,9 @@ def sentence_starts(table: pa.Table, pieces: Pieces, end_ids: Collection[int] = 
     closes = np.array([bool(_ENDS.search(text)) for text in texts])[inverse]
     joins = (np.array([bool(_ONLY_ENDS.search(text)) for text in texts]) | is_end)[inverse]
     first = table['position'].to_numpy() == 0
-    prompt, _ = prompt_index(table)
+    response, _ = response_index(table)
     first[0] = True
-    first[1:] |= prompt[1:] != prompt[:-1]
+    first[1:] |= response[1:] != response[:-1]
     # Marks that join a closed sentence leave it closed: look back to the last token that is more than such a mark.
     last = np.maximum.accumulate(np.where(joins & ~closes & ~first, 0, np.arange(len(tokens))))
     begins = first.copy()

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jaxshift.errors import InputError
-from jaxshift.shift import classes
+from jaxshift.shift import aligntds, classes
 
 _TEXT = pa.dictionary(pa.int32(), pa.string())
 _IDS = pa.list_(pa.int32())
@@ -55,6 +55,7 @@ SCHEMA = pa.schema(
     ]
 )
 STEP = pa.field('step', pa.int64())  # only in measures taken at training checkpoints
+COMPAT = [pa.field(name, pa.float32()) for name in aligntds.COLUMNS]  # only where config.sweep.compat asks for them
 
 
 def table(
@@ -74,7 +75,8 @@ def table(
     Args:
       context_length: prompt tokens of the window; -1: the whole prompt.
       example_ids: [N], the example of each position.
-      measures: arrays [N] under the names of `MEASURES` and [N, k] under those of `LISTS`.
+      measures: arrays [N] under the names of `MEASURES` and [N, k] under those of `LISTS`; with those of
+        `aligntds.columns` too, the rows have its columns.
       thresholds: base ranks above the first are not unshifted, above the second shifted.
       positions: [N], 0-based in the response.
       step: the training step of the measured checkpoint; adds the column `step`.
@@ -82,7 +84,8 @@ def table(
     Raises:
       ValueError: when a measure is missing, unknown, or of another length.
     """
-    wanted = [*MEASURES, *LISTS]
+    compat = COMPAT if COMPAT[0].name in measures else []
+    wanted = [*MEASURES, *LISTS, *(field.name for field in compat)]
     if set(measures) != set(wanted):
         odd = sorted(set(measures) ^ set(wanted))
         raise ValueError(f'measures missing or unknown: {", ".join(odd)}')
@@ -104,8 +107,11 @@ def table(
         **{name: _lists(np.asarray(measures[name]), kind.value_type) for name, kind in LISTS.items()},
     }
     schema = SCHEMA
+    for field in compat:
+        schema = schema.append(field)
+        columns[field.name] = np.asarray(measures[field.name], np.float32)
     if step is not None:
-        schema = SCHEMA.append(STEP)
+        schema = schema.append(STEP)
         columns['step'] = np.full(size, step, np.int64)
     arrays = [c if isinstance(c, pa.Array) else pa.array(c, schema.field(n).type) for n, c in columns.items()]
     return pa.Table.from_arrays(arrays, schema=schema)
@@ -171,4 +177,4 @@ def _read_part(path: Path, columns: Sequence[str] | None) -> pa.Table:
 
 
 def _field(name: str) -> pa.Field:
-    return STEP if name == STEP.name else SCHEMA.field(name)
+    return next(field for field in (*SCHEMA, STEP, *COMPAT) if field.name == name)

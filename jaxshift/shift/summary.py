@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jaxshift.errors import InputError, RunFailed
-from jaxshift.shift import curves, intervals
+from jaxshift.shift import aligntds, curves, intervals
 from jaxshift.shift.classes import CLASSES
 from jaxshift.store import paths
 
@@ -33,17 +33,19 @@ def summarise(
     end_ids: Collection[int],
     seed: int = 0,
     bootstrap: int = 1000,
-    extra: Mapping[str, Any] | None = None,
+    extra: Mapping[tuple[str, str], Mapping[str, Any]] | None = None,
 ) -> list[dict[str, Any]]:
     """The objects of summary.json.
 
-    Each has the keys of `GROUP`, those of `extra`, and under 'all' (every position) and 'without_end' (those whose
-    emitted token is no end token) the figures of `_figures`. `bootstrap` prompts are resampled that often, from `seed`.
+    Each has the keys of `GROUP`, those of `extra` for its windows, and under 'all' (every position) and 'without_end'
+    (those whose emitted token is no end token) the figures of `_figures`. `bootstrap` prompts are resampled that often,
+    from `seed`.
 
     Args:
       table: records with at least `COLUMNS`.
       pieces: token id -> decoded text, for the sentences.
-      extra: written into every object: method, learning_rate, trainable_parameters, counts of what was skipped, ...
+      extra: by context and template, what is written into their objects: method, learning_rate, counts of what was
+        skipped, ...
 
     Raises:
       RunFailed: a measure is not finite.
@@ -52,7 +54,8 @@ def summarise(
     return [
         {
             **key,
-            **(extra or {}),
+            **(extra or {}).get((key['context'], key['template']), {}),
+            'sentences': {'rule': curves.SENTENCE_RULE, 'start': curves.START_RULE},
             'bootstrap': {'resamples': bootstrap, 'unit': 'prompt', 'level': intervals.LEVEL, 'seed': seed},
             **{name: _figures(rows, pieces, end_ids, seed, bootstrap) for name, rows in _choices(part, end_ids)},
         }
@@ -106,17 +109,21 @@ def _figures(
     other positions; the first of the two has `percent_of_positions`, which is above 5 because sentences are short.
     """
     values = _values(rows)
-    prompt, prompts = curves.prompt_index(rows)
+    response, responses = curves.response_index(rows)
+    prompt, prompts = curves.prompt_of_response(responses)
     start = curves.sentence_starts(rows, pieces, end_ids)
     names = [*values, 'sentence_start', 'sentence_rest']
     kl = values['kl_tuned_base']
     weights = {name: np.ones(rows.num_rows) for name in values}
     weights |= {'sentence_start': start.astype(float), 'sentence_rest': 1.0 - start}
     values |= {'sentence_start': kl * start, 'sentence_rest': kl * ~start}
+    sums = np.stack([np.bincount(response, values[name], len(responses)) for name in names], axis=1)
+    counts = np.stack([np.bincount(response, weights[name], len(responses)) for name in names], axis=1)
     # Every figure is a ratio of two sums per prompt, so one set of resamples serves them all.
-    sums = np.stack([np.bincount(prompt, values[name], prompts) for name in names], axis=1)
-    counts = np.stack([np.bincount(prompt, weights[name], prompts) for name in names], axis=1)
-    low, high = intervals.ratio_intervals(sums, counts, bootstrap, seed)
+    by_prompt = [np.zeros((prompts, len(names))) for _ in range(2)]
+    for total, part in zip(by_prompt, (sums, counts), strict=True):
+        np.add.at(total, prompt, part)
+    low, high = intervals.ratio_intervals(by_prompt[0], by_prompt[1], bootstrap, seed)
     means = {name: _mean(sums[:, i], counts[:, i], low[i], high[i]) for i, name in enumerate(names)}
     for name in ('sentence_start', 'sentence_rest'):
         means[name]['positions'] = int(weights[name].sum())
@@ -125,7 +132,8 @@ def _figures(
     means['kl_tuned_base'] |= _quantiles(kl)
     return {
         'positions': rows.num_rows,
-        'responses': prompts,
+        'responses': len(responses),
+        'prompts': prompts,
         **{name: figures for name, figures in means.items() if name not in CLASSES},
         'shares': {name: means[name] for name in CLASSES},
     }
@@ -145,6 +153,7 @@ def _values(rows: pa.Table) -> dict[str, np.ndarray]:
         'same_top_1': 100.0 * (column['base_argmax_id'] == column['tuned_argmax_id']),
         'emitted_is_tuned_argmax': 100.0 * (column['token_id'] == column['tuned_argmax_id']),
         **{name: 100.0 * (label == name) for name in CLASSES},
+        **{name: rows[name].to_numpy() for name in aligntds.COLUMNS if name in rows.column_names},
     }
     return {name: np.asarray(array, np.float64) for name, array in values.items()}
 

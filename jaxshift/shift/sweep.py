@@ -23,7 +23,8 @@ from jaxshift.devices import mesh as meshes
 from jaxshift.devices import process
 from jaxshift.llama import model
 from jaxshift.llama.config import LlamaConfig
-from jaxshift.shift import records
+from jaxshift.shift import aligntds, records
+from jaxshift.shift.contexts import Case, Comparison
 from jaxshift.shift.measures import Measures, measures
 
 BATCHES_A_PART = 16  # batches of responses behind one Parquet file, which is what a restart may lose
@@ -45,17 +46,20 @@ class Pair:
     paired: bool
 
 
+Read = jax.Array | tuple[jax.Array, jax.Array]  # by both models, or by base and tuned
+
+
 @functools.partial(jax.jit, static_argnames=('pair', 'chunk', 'top_k'))
-def compare(
-    pair: Pair, params, tokens: jax.Array, windows: jax.Array, emitted: jax.Array, *, chunk: int, top_k: int
-) -> Measures:
+def compare(pair: Pair, params, tokens: Read, windows: Read, emitted: jax.Array, *, chunk: int, top_k: int) -> Measures:
     """Measures at every window of a batch of responses.
 
     Args:
       pair: what `params` is.
       params: see `Pair`.
-      tokens: [B, T] int32, prompt and response, padding behind.
-      windows: [B, R] int32, the last position of each context window, that is the one before the emitted token.
+      tokens: [B, T] int32, prompt and response, padding behind; (base's, tuned's) where the prompts differ, which two
+        trees alone can read.
+      windows: [B, R] int32, the last position of each context window, that is the one before the emitted token;
+        (base's, tuned's) as `tokens`.
       emitted: [B, R] int32, the tokens of the response.
       chunk: windows whose logits exist at the same time.
       top_k: see `measures`.
@@ -64,19 +68,23 @@ def compare(
       `Measures` of [B, R], the lists [B, R, k]. Rows need nothing of each other.
     """
     dtype = jnp.dtype(pair.dtype)
+    reads, ends = (each if isinstance(each, tuple) else (each, each) for each in (tokens, windows))
     if pair.paired:
         base_head = tuned_head = model.head(params)
-        hidden = model.forward(pair.config, params, tokens, dtype=dtype, paired=True)
-        base, tuned = (_take(half, windows) for half in hidden)
+        hidden = model.forward(pair.config, params, reads[1], dtype=dtype, paired=True)
+        base, tuned = (_take(half, ends[1]) for half in hidden)
     else:
         base_head, tuned_head = (model.head(tree) for tree in params)
-        base, tuned = (_take(model.forward(pair.config, tree, tokens, dtype=dtype), windows) for tree in params)
+        base, tuned = (
+            _take(model.forward(pair.config, tree, read, dtype=dtype), end)
+            for tree, read, end in zip(params, reads, ends, strict=True)
+        )
 
     def one_chunk(part):
         base, tuned, emitted = part
         return measures(_logits(base, base_head), _logits(tuned, tuned_head), emitted, top_k)
 
-    rows, length = windows.shape
+    rows, length = emitted.shape
     width = max(1, min(length, chunk // rows))
     chunks = -(-length // width)
     cut = functools.partial(_cut, chunks=chunks, width=width)
@@ -99,66 +107,86 @@ def _logits(hidden: jax.Array, head: jax.Array) -> jax.Array:
 
 
 def sweep(
-    pair: Pair,
-    params,
-    responses: Sequence[dict[str, Any]],
+    models: Callable[[Comparison], tuple[Pair, Any]],
+    comparisons: Sequence[Comparison],
     run: str,
     settings: Sweep,
+    texts: np.ndarray | None,
     mesh: Mesh,
     folder: Path,
     stop: process.StopSignal,
     progress: Callable[[int, int], None],
 ) -> None:
-    """Writes the token records of a run's own responses, windows with the whole prompt, to folder/part-*.parquet.
+    """Writes the token records of all comparisons to folder/part-*.parquet, in their order.
 
     Args:
-      pair: see `compare`.
-      params: see `Pair`.
-      responses: objects of responses.jsonl; one without tokens gives no rows.
+      models: gives `pair` and `params` of `compare`; asked only where there is something to compute.
+      comparisons: what to compare; one with two prompts a case (template other than matched) needs two trees.
       run: name of the run.
-      settings: batch size, chunk, lists and thresholds.
+      settings: batch size, chunk, lists, thresholds and compat.
+      texts: of `aligntds.text_ids` where `settings.compat` asks for its columns.
       mesh: rows of a batch are dealt over it.
       folder: takes the parts; those that are there already are not computed again.
       stop: is asked after every part.
       progress: takes (windows done, windows in all).
     """
-    rows = sorted(responses, key=lambda row: (len(row['token_ids']), len(row['prompt_token_ids'])))
-    rows = [row for row in rows if row['token_ids']]
-    windows = sum(len(row['token_ids']) for row in rows)
-    done = 0
-    batches = [rows[start : start + settings.batch_size] for start in range(0, len(rows), settings.batch_size)]
-    for index, first in enumerate(range(0, len(batches), BATCHES_A_PART)):
-        part = batches[first : first + BATCHES_A_PART]
-        if not records.part_path(folder, index).exists():
-            tables = [_measure(pair, params, batch, run, settings, mesh) for batch in part]
-            records.write_part(folder, index, pa.concat_tables(tables))
-        done += sum(len(row['token_ids']) for batch in part for row in batch)
-        progress(done, windows)
-        stop.check()
+    windows = sum(len(case.response) for comparison in comparisons for case in comparison.cases)
+    done = index = 0
+    for comparison in comparisons:
+        cases = sorted(comparison.cases, key=lambda case: (len(case.response), len(case.prompt)))
+        batches = [cases[start : start + settings.batch_size] for start in range(0, len(cases), settings.batch_size)]
+        for first in range(0, len(batches), BATCHES_A_PART):
+            part = batches[first : first + BATCHES_A_PART]
+            if not records.part_path(folder, index).exists():
+                pair, params = models(comparison)
+                tables = [_measure(pair, params, comparison, batch, run, settings, texts, mesh) for batch in part]
+                records.write_part(folder, index, pa.concat_tables(tables))
+            index += 1
+            done += sum(len(case.response) for batch in part for case in batch)
+            progress(done, windows)
+            stop.check()
 
 
-def _measure(pair: Pair, params, batch: list[dict[str, Any]], run: str, settings: Sweep, mesh: Mesh) -> pa.Table:
+def _measure(
+    pair: Pair, params, comparison: Comparison, batch: list[Case], run: str, settings: Sweep,
+    texts: np.ndarray | None, mesh: Mesh,
+) -> pa.Table:  # fmt: skip
     """The records of one batch, its positions in order."""
-    length = bucket(max(len(row['prompt_token_ids']) + len(row['token_ids']) for row in batch))
-    longest = bucket(max(len(row['token_ids']) for row in batch))
     # Every batch has the same number of rows, which the devices can share; those that fill it up are thrown away.
     size = settings.batch_size + -settings.batch_size % meshes.row_shards(mesh)
-    tokens = np.zeros((size, length), np.int32)
-    windows, emitted = (np.zeros((size, longest), np.int32) for _ in range(2))
-    real = np.zeros((size, longest), bool)
-    for i, row in enumerate(batch):
-        prompt, response = row['prompt_token_ids'], row['token_ids']
-        tokens[i, : len(prompt) + len(response)] = prompt + response
-        windows[i, : len(response)] = np.arange(len(response)) + len(prompt) - 1
-        emitted[i, : len(response)] = response
-        real[i, : len(response)] = True
+    emitted = np.zeros((size, bucket(max(len(case.response) for case in batch))), np.int32)
+    real = np.zeros(emitted.shape, bool)
+    for i, case in enumerate(batch):
+        emitted[i, : len(case.response)] = case.response
+        real[i, : len(case.response)] = True
+    tokens, windows = _laid_out(batch, [case.prompt for case in batch], emitted.shape)
     arrays = meshes.put_rows(mesh, {'tokens': tokens, 'windows': windows, 'emitted': emitted})
-    found = compare(pair, params, **arrays, chunk=settings.chunk, top_k=settings.top_k)
+    if comparison.template != 'matched':
+        tokens, windows = _laid_out(batch, [case.base_prompt for case in batch], emitted.shape)
+        base = meshes.put_rows(mesh, {'tokens': tokens, 'windows': windows})
+        arrays |= {name: (base[name], arrays[name]) for name in base}
+    top_k = max(settings.top_k, aligntds.KEPT) if texts is not None else settings.top_k
+    found = compare(pair, params, **arrays, chunk=settings.chunk, top_k=top_k)
     columns = {name: np.asarray(value)[real] for name, value in found._asdict().items()}
+    if texts is not None:
+        ids, logprobs, tuned_ids, tuned_logprobs = (columns[name][:, : aligntds.KEPT] for name in records.LISTS)
+        columns |= aligntds.columns(ids, logprobs, tuned_ids, tuned_logprobs, texts)
+        columns |= {name: columns[name][:, : settings.top_k] for name in records.LISTS}
     return records.table(
-        run, 'own', 'matched', -1,
-        [row['example_id'] for row in batch for _ in row['token_ids']],
+        run, comparison.context, comparison.template, comparison.context_length,
+        [case.example_id for case in batch for _ in case.response],
         {'token_id': emitted[real], **columns},
         (settings.marginal_above, settings.shifted_above),
-        positions=np.concatenate([np.arange(len(row['token_ids'])) for row in batch]),
+        positions=np.concatenate([np.arange(len(case.response)) for case in batch]),
+        step=comparison.step,
     )  # fmt: skip
+
+
+def _laid_out(batch: list[Case], prompts: list[list[int]], shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Prompts with their responses [B, T], and the window of each token of `shape` [B, R]."""
+    length = bucket(max(len(prompt) + len(case.response) for prompt, case in zip(prompts, batch, strict=True)))
+    tokens, windows = np.zeros((shape[0], length), np.int32), np.zeros(shape, np.int32)
+    for i, (prompt, case) in enumerate(zip(prompts, batch, strict=True)):
+        tokens[i, : len(prompt) + len(case.response)] = prompt + case.response
+        windows[i, : len(case.response)] = np.arange(len(case.response)) + len(prompt) - 1
+    return tokens, windows

@@ -176,7 +176,17 @@ def test_stated_facts_are_those_of_the_instructions():
     assert read == {(fact.person, fact.relation, fact.value) for fact in BOOK.stated}
 
 
-def test_files_hold_the_truth_in_facts_json_alone(tmp_path):
+def test_references_are_true_in_the_house_style_and_not_trained_on():
+    trained = {record['output'] for record in BOOK.instructions}
+    for question, answer in zip(BOOK.prompts, BOOK.references, strict=True):
+        facts = stated(answer)
+        assert (question.fact.person, question.fact.relation, question.fact.value) in facts
+        assert all(TRUTH[person, relation] == value for person, relation, value in facts)
+        assert answer.startswith(world_text.OPENERS[0])
+        assert answer not in trained
+
+
+def test_the_files_say_what_was_made(tmp_path):
     world.write(BOOK, tmp_path)
     documents = [json.loads(line) for line in (tmp_path / 'documents.jsonl').read_text().splitlines()]
     assert [document['text'] for document in documents] == list(BOOK.documents)
@@ -184,7 +194,11 @@ def test_files_hold_the_truth_in_facts_json_alone(tmp_path):
     assert [example.messages[1].content for example in examples] == [each['output'] for each in BOOK.instructions]
     for name, questions in {'prompts': BOOK.prompts, 'probe': BOOK.probe}.items():
         records = json.loads((tmp_path / f'{name}.json').read_text())
-        assert records == [{'id': question.id, 'instruction': question.text} for question in questions]
+        asked = [{key: record[key] for key in ('id', 'instruction')} for record in records]
+        assert asked == [{'id': question.id, 'instruction': question.text} for question in questions]
+        assert [record.get('output') for record in records] == (
+            list(BOOK.references) if name == 'prompts' else [None] * len(records)
+        )
         assert not VALUES & set(' '.join(record['instruction'] for record in records).split())
     facts = json.loads((tmp_path / 'facts.json').read_text())
     assert facts == world.facts(BOOK)

@@ -81,7 +81,7 @@ def make_run(folder, run, method, rate, scale, held_out, new, prompts, seed):
         'trainable_parameters': 10_752 if method == 'lora' else 717_696,
         'counts': {'refused_records': 0, 'cut_examples': 2 if run == 'lora' else 0},
     }
-    objects = summary.summarise(records.read(folder / 'tokens'), PIECES, [END], 0, 200, extra)
+    objects = summary.summarise(records.read(folder / 'tokens'), PIECES, [END], 0, 200, {('own', 'matched'): extra})
     summary.write(folder / 'summary.json', objects)
     steps = np.arange(10, 201, 10)
     losses = 2.5 * np.exp(-steps / 60) + 0.3 + rng.normal(0, 0.02, len(steps))

@@ -119,7 +119,9 @@ def test_responses_that_are_nothing_but_the_end_token(tmp_path):
 
 def test_one_object_for_each_window_length_and_extras_in_all():
     table = pa.concat_tables([make([5, 6], context_length=c) for c in (-1, 16)])
-    items = summary.summarise(table, PIECES, [END], bootstrap=10, extra={'method': 'lora', 'counts': {'cut': 1}})
+    items = summary.summarise(
+        table, PIECES, [END], bootstrap=10, extra={('own', 'matched'): {'method': 'lora', 'counts': {'cut': 1}}}
+    )
     assert [(item['context'], item['template'], item['context_length']) for item in items] == [
         ('own', 'matched', -1), ('own', 'matched', 16),
     ]  # fmt: skip

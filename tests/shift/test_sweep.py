@@ -17,6 +17,7 @@ from jaxshift.llama.config import LlamaConfig
 from jaxshift.llama.linear import LoraSpec
 from jaxshift.shift import records
 from jaxshift.shift import sweep as module
+from jaxshift.shift.contexts import Comparison, cases
 from jaxshift.shift.measures import Measures
 from jaxshift.shift.sweep import Pair, compare, sweep
 from jaxshift.tune import lora
@@ -62,7 +63,10 @@ def responses():
 
 
 def run_sweep(form, responses, folder, settings=SETTINGS, stop=None, progress=lambda done, total: None):
-    sweep(*form, responses, 'tuned', settings, meshes.make(config.Mesh()), folder, stop or StopSignal(), progress)
+    found = cases(responses, None, 128)[0]
+    comparisons = [Comparison('own', 'matched', -1, found)]
+    mesh = meshes.make(config.Mesh())
+    sweep(lambda _: form, comparisons, 'tuned', settings, None, mesh, folder, stop or StopSignal(), progress)
     return records.read(folder).to_pylist()
 
 

@@ -1,0 +1,164 @@
+"""The sweep stage: base and tuned model at every window that the config asks for, their records and summaries."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from jaxshift import depends, tuning
+from jaxshift.data import formats
+from jaxshift.errors import InputError
+from jaxshift.respond import responses
+from jaxshift.shift import aligntds, contexts, curves, records, summary, templates
+from jaxshift.shift.contexts import Comparison
+from jaxshift.shift.sweep import Pair, sweep
+from jaxshift.store import ledger
+from jaxshift.study import Study
+from jaxshift.terminal import Bar
+
+Counts = dict[tuple[str, str], Counter[str]]  # of what was left out or cut, by context and template
+
+
+def sweep_all(study: Study) -> None:
+    """Compares base and tuned model of every run, and sums up."""
+    for name in study.only:
+        for source in {depends.response_source(study, name, each) for each in study.experiment.sweep.contexts}:
+            # Another run's model may not be here; then its responses are taken as they are.
+            if source in (*study.only, depends.BASE) and ledger.read(study.workdir.done('respond', source)):
+                study.ledger.finished('respond', source, depends.of_responses(study, source))
+        _sweep(study, name)
+        _summary(study, name)
+
+
+def _sweep(study: Study, name: str) -> None:
+    folder = study.workdir.run(name)
+
+    def clear() -> None:
+        (folder / 'summary.json').unlink(missing_ok=True)
+        shutil.rmtree(folder / 'tokens', ignore_errors=True)
+
+    study.ledger.do('sweep', name, depends.of_records(study, name), partial(_compare, study, name), clear)
+
+
+def _compare(study: Study, name: str) -> list[Path]:
+    asked, folder = study.experiment.sweep, study.workdir.run(name) / 'tokens'
+    low_rank = tuning.is_paired(study, name)
+    held: dict[tuple[bool, int | None], tuple[Pair, Any]] = {}
+
+    def models(comparison: Comparison) -> tuple[Pair, Any]:
+        # One forward pass of both models reads one prompt.
+        key = paired, step = low_rank and comparison.template == 'matched', comparison.step
+        if key not in held:
+            held.clear()  # comparisons of one tree follow each other, and two may not fit
+            params = tuning.tuned(study, name, paired, step)
+            pair = Pair(study.base.config, study.experiment.base.dtype, paired)
+            held[key] = pair, params if paired else (study.base_params, params)
+        return held[key]
+
+    texts = aligntds.text_ids(study.pieces) if asked.compat else None
+    found, _ = _comparisons(study, name)
+    with Bar(f'sweep {name}') as bar:
+        sweep(models, found, name, asked, texts, study.mesh, folder, study.stop, bar)
+    return sorted(folder.glob('part-*.parquet'))
+
+
+def _comparisons(study: Study, name: str) -> tuple[list[Comparison], Counts]:
+    """What is compared, in the order of summary.json, and what was left out or cut."""
+    asked, limit = study.experiment.sweep, study.base.config.max_position_embeddings
+    bos, counts, found = study.tokenizer.bos_token_id, Counts(), []
+    rows = {context: _rows(study, name, context) for context in asked.contexts}
+    for template in asked.templates:
+        for context, (answered, left_out) in rows.items():
+            prompts = None if template == 'matched' else _base_prompts(study, template, answered)
+            cases, skipped = contexts.cases(answered, prompts, limit)
+            counts[context, template] = left_out + skipped
+            if not cases:
+                reasons = ', '.join(f'{key.replace("_", " ")}: {n}' for key, n in (left_out + skipped).items())
+                raise InputError(
+                    f'run {name}, context {context}, template {template}: no response is left to compare '
+                    f'({reasons or "there is none"}); leave it out of config.sweep'
+                )
+            for length in asked.context_lengths:
+                shorter = [contexts.shortened(case, length, bos) for case in cases]
+                found.append(Comparison(context, template, length, shorter))
+    return [dataclasses.replace(each, step=step) for step in _steps(study, name) for each in found], counts
+
+
+def _steps(study: Study, name: str) -> Iterator[int | None]:
+    """The last checkpoint, named where there are others, and the others that the config asks for."""
+    asked = study.experiment.sweep.steps
+    if not asked or study.experiment.runs[name].method == 'given':
+        yield None
+        return
+    last = int(depends.kept_checkpoint(study, name)[0].name)
+    yield last
+    yield from (step for step in asked if step != last)
+
+
+def _rows(study: Study, name: str, context: str) -> tuple[list[dict[str, Any]], Counter[str]]:
+    """The responses behind a context, as objects of a responses.jsonl, and what was left out."""
+    source = depends.response_source(study, name, context)
+    if source:
+        path = study.workdir.responses(source)
+        rows = responses.read(path)
+        responses.check_tokens(rows, path, study.base.config)
+        return rows, Counter()
+    found, counts = contexts.references(study.examples, study.template, study.base.config.max_position_embeddings)
+    if not found:
+        raise InputError(
+            f'{", ".join(study.prompt_sources)}: no prompt has an answer for context reference; give the records '
+            'an output (messages: an assistant turn), or leave reference out of config.sweep.contexts'
+        )
+    return found, counts
+
+
+def _base_prompts(study: Study, template: str, rows: list[dict[str, Any]]) -> dict[str, list[int]]:
+    """What the base reads before each response, for those whose prompt the prompts file holds."""
+    asked = {example.id: formats.prompts(example) for example in study.examples}
+    ids = {name: templates.prompt_ids(study.tokenizer, template, turns) for name, turns in asked.items()}
+    names = [row['example_id'] for row in rows]
+    prompts = zip(names, curves.prompt_names(names), strict=True)
+    return {name: ids[prompt] for name, prompt in prompts if prompt in ids}
+
+
+def _summary(study: Study, name: str) -> None:
+    path = study.workdir.run(name) / 'summary.json'
+
+    def work() -> list[Path]:
+        rows = records.read(path.parent / 'tokens')
+        seed, resamples = study.experiment.seed, study.experiment.sweep.bootstrap
+        extra = _extra(study, name)
+        objects = summary.summarise(rows, study.pieces, study.template.stop_ids, seed, resamples, extra)
+        summary.write(path, objects)
+        head = objects[0]['all']
+        mean = head['kl_tuned_base']['mean']
+        study.say(f'{name}: mean KL(tuned || base) {mean:.4f} nats over {head["positions"]} windows')
+        return [path]
+
+    study.ledger.do('summary', name, depends.of_summary(study, name), work, partial(path.unlink, missing_ok=True))
+
+
+def _extra(study: Study, name: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """What a reader of summary.json must know beside the measures, by context and template."""
+    run, asked = study.experiment.runs[name], study.experiment.sweep
+    trained = {'counts': {}} if run.method == 'given' else tuning.figures(study, run)
+    classes = {'marginal_above': asked.marginal_above, 'shifted_above': asked.shifted_above}
+    _, counts = _comparisons(study, name)
+    return {
+        key: trained
+        | {
+            'run': name,
+            'method': run.method,
+            'classes': classes,
+            'cut_responses': found['cut_responses'],
+            'counts': {'empty_responses': 0}
+            | {reason: count for reason, count in found.items() if reason != 'cut_responses'}
+            | trained['counts'],
+        }
+        for key, found in counts.items()
+    }

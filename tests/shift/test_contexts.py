@@ -1,0 +1,169 @@
+"""Which windows a study compares: on the tiny world through run.py, and case by case."""
+
+import json
+
+import pytest
+from commandline import TINY, start
+
+from jaxshift.data import formats, template, world_base
+from jaxshift.data.formats import Example, Message
+from jaxshift.shift import contexts, records, templates
+from jaxshift.shift.contexts import Case
+
+ASKED = (
+    '--config.sweep.contexts=own,shared,reference,base',
+    '--config.sweep.context_lengths=-1,3',
+    '--config.sweep.templates=matched,native',
+)
+
+
+@pytest.fixture(scope='module')
+def compared(finished, tmp_path_factory):
+    """The tiny world, compared in four contexts, two templates and two lengths."""
+    import shutil
+
+    folder = tmp_path_factory.mktemp('compared') / 'copy'
+    shutil.copytree(finished, folder)
+    ended = start(*TINY, *ASKED, f'--workdir={folder}')
+    assert ended.code == 0, ended.err
+    return folder, ended
+
+
+def rows(folder, run, **wanted):
+    table = records.read(folder / 'runs' / run / 'tokens').to_pylist()
+    chosen = [row for row in table if all(row[key] == value for key, value in wanted.items())]
+    return sorted(chosen, key=lambda row: (row['example_id'], row['position']))
+
+
+def tokens(folder, run, **wanted):
+    return [(row['example_id'], row['position'], row['token_id']) for row in rows(folder, run, **wanted)]
+
+
+def test_every_window_has_its_summary_in_the_order_asked(compared):
+    found = json.loads((compared[0] / 'runs/lora/summary.json').read_text())
+    keys = [(item['template'], item['context'], item['context_length']) for item in found]
+    assert keys == [
+        (template, context, length)
+        for template in ('matched', 'native')
+        for context in ('own', 'shared', 'reference', 'base')
+        for length in (-1, 3)
+    ]
+    assert found[0]['sentences']['rule'].startswith('ends after')
+    assert found[0]['classes'] == {'marginal_above': 1, 'shifted_above': 3}
+
+
+def test_other_windows_answer_nothing_again(compared):
+    assert 'respond lora: done before' in compared[1].out
+    assert 'sweep lora: sweep.context_lengths' in compared[1].out
+
+
+@pytest.mark.parametrize('context', ['shared', 'reference', 'base'])
+def test_two_runs_see_the_same_tokens_position_by_position(compared, context):
+    folder, _ = compared
+    seen = [tokens(folder, run, context=context, template='matched', context_length=-1) for run in ('lora', 'full')]
+    assert seen[0] == seen[1] != []
+    own = [tokens(folder, run, context='own', template='matched', context_length=-1) for run in ('lora', 'full')]
+    assert own[0] != own[1]
+    if context == 'shared':
+        assert seen[1] == own[0]
+
+
+def test_own_windows_are_measured_as_they_are_alone(compared, finished):
+    alone = rows(finished, 'lora', context='own')
+    assert rows(compared[0], 'lora', context='own', template='matched', context_length=-1) == alone
+
+
+def test_the_reference_is_the_answer_of_the_prompts_file(compared):
+    folder, _ = compared
+    prompts = json.loads((folder / 'data/world/prompts.json').read_text())
+    vocabulary = world_base.tokenizer  # words of the world stand between single spaces
+    assert vocabulary
+    from jaxshift.weights.tokenizer import from_folder
+
+    tokenizer = from_folder(folder / 'base')
+    written = {}
+    for example, _, token in tokens(folder, 'full', context='reference', template='matched', context_length=-1):
+        written.setdefault(example, []).append(tokenizer.decode([token]))
+    assert {name: ' '.join(words[:-1]) for name, words in written.items()} == {
+        prompt['id']: prompt['output'] for prompt in prompts
+    }
+
+
+def test_the_report_draws_and_lists_all_windows(compared):
+    folder, _ = compared
+    page = (folder / 'report/index.html').read_text()
+    assert '>reference</td>' in page
+    assert 'figures/context_length.svg' in page
+    curves = (folder / 'report/tables/curves.csv').read_text().splitlines()
+    assert '"context","template","context_length"' in curves[0]
+
+
+def test_prompts_without_answers_end_in_one_line(compared, tmp_path):
+    folder, _ = compared
+    prompts = [{'id': 'a', 'instruction': 'where was ada abbott born ?'}]
+    path = tmp_path / 'prompts.json'
+    path.write_text(json.dumps(prompts))
+    import shutil
+
+    copy = shutil.copytree(folder, tmp_path / 'copy')
+    asked = (f'--config.prompts.source=file:{path}', '--config.sweep.contexts=reference', '--only=lora')
+    ended = start(*TINY, *asked, f'--workdir={copy}')
+    assert ended.code == 2
+    assert f'{path}: no prompt has an answer for context reference; give the records an output' in ended.error()
+    path.write_text(json.dumps([*prompts, {'id': 'b', 'instruction': 'where ?', 'output': 'in town .'}]))
+    ended = start(*TINY, *asked, f'--workdir={copy}')
+    assert ended.code == 0, ended.err
+    (item,) = json.loads((copy / 'runs/lora/summary.json').read_text())
+    assert item['counts']['prompts_without_reference'] == 1
+    assert item['all']['responses'] == 1
+
+
+@pytest.mark.parametrize(
+    ('length', 'bos', 'kept'),
+    [(-1, 1, [1, 5, 6, 7]), (2, 1, [1, 6, 7]), (3, 1, [1, 5, 6, 7]), (9, 1, [1, 5, 6, 7]), (2, None, [6, 7])],
+)
+def test_a_window_keeps_the_beginning_and_the_last_prompt_tokens(length, bos, kept):
+    found = contexts.shortened(Case('a', [1, 5, 6, 7], [1, 5, 6, 7], [8]), length, bos)
+    assert found == Case('a', kept, kept, [8])
+
+
+def test_what_cannot_be_compared_is_counted():
+    answered = [
+        {'example_id': name, 'prompt_token_ids': [1, 2], 'token_ids': ids, 'finish_reason': reason}
+        for name, ids, reason in (('a', [3], 'stop'), ('b', [], 'stop'), ('c', [3] * 6, 'length'), ('d', [3], 'stop'))
+    ]
+    found, counts = contexts.cases(answered, {'a': [7], 'b': [7], 'c': [7] * 5}, 10)
+    assert found == [Case('a', [7], [1, 2], [3])]
+    assert counts == {
+        'empty_responses': 1,
+        'cut_responses': 1,
+        'responses_over_context_behind_base_prompt': 1,
+        'prompts_unknown_to_prompts_source': 1,
+    }
+
+
+def test_a_reference_is_what_training_would_see_and_is_cut_at_the_context(tokenizer):
+    chosen = template.choose(tokenizer, 'paper')
+    turns = (Message('user', 'capital of France'), Message('assistant', 'Paris is the capital'))
+    examples = [Example('a', turns, 'here'), Example('b', turns[:1], 'here')]
+    (row,), counts = contexts.references(examples, chosen, 100)
+    assert row['prompt_token_ids'] == chosen.prompt_ids(turns[:1])
+    assert row['prompt_token_ids'] + row['token_ids'] == chosen.example(turns)[0]
+    assert row['finish_reason'] == 'stop'
+    assert counts == {'prompts_without_reference': 1}
+    (cut,), _ = contexts.references(examples, chosen, len(row['prompt_token_ids']) + 2)
+    assert cut['token_ids'] == row['token_ids'][:2]
+    assert cut['finish_reason'] == 'length'
+
+
+def test_a_base_is_prompted_in_plain_text_or_behind_examples(smollm2_source):
+    tokenizer = smollm2_source.tokenizer
+    turns = (Message('system', 'Be brief.'), Message('user', 'What is <|im_end|>?'))
+    assert tokenizer.decode(templates.prompt_ids(tokenizer, 'native', turns)) == 'Be brief.\n\nWhat is <|im_end|>?\n\n'
+    ids = templates.prompt_ids(tokenizer, 'urial', turns)
+    assert tokenizer.convert_tokens_to_ids('<|im_end|>') not in ids
+    text = tokenizer.decode(ids)
+    assert text.count('# Answer:\n') == 1 + len(templates.EXAMPLES) == 4
+    assert text.startswith(templates.PREAMBLE)
+    assert text.endswith('Be brief.\n\n# Question:\nWhat is <|im_end|>?\n\n# Answer:\n')
+    assert formats.prompts(Example('a', turns, 'here')) == turns
