@@ -26,14 +26,17 @@ TABLE = (
 def shardings(mesh: Mesh, tree) -> dict:
     """A `NamedSharding` for every array (or shape) of a tree; an axis that does not divide is left whole.
 
-    A leaf may have fewer axes than its pattern: Adafactor keeps [1] where it needs no number for each parameter.
+    So is a leaf with fewer axes than its pattern: Adafactor keeps [1] where it needs no number for each parameter.
     """
 
     def one(path, leaf):
         name = '/'.join(_key(part) for part in path)
         spec = next(spec for pattern, spec in TABLE if re.search(pattern, name))
-        cuts = zip(spec, leaf.shape, strict=False)
-        return NamedSharding(mesh, P(*(axis if axis and size % mesh.shape[axis] == 0 else None for axis, size in cuts)))
+        if len(spec) > len(leaf.shape):
+            return NamedSharding(mesh, P())
+        sizes = [1 if axis is None else mesh.shape[axis] for axis in spec]
+        divides = [size and leaf.shape[i] % size == 0 for i, size in enumerate(sizes)]
+        return NamedSharding(mesh, P(*(axis if fits else None for axis, fits in zip(spec, divides, strict=True))))
 
     return jax.tree_util.tree_map_with_path(one, tree)
 
