@@ -13,8 +13,8 @@ The weights are gated: set HF_TOKEN, or download them and give --config.base.sou
 """
 
 from jaxshift.config import Experiment
-from jaxshift.paper import llama2
+from jaxshift.paper import experiment
 
 
 def get_config() -> Experiment:
-    return llama2('70b', 'lora', micro_batch_size=16)
+    return experiment('Llama-2-70B', 'lora', micro_batch_size=16)

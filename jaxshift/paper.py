@@ -6,16 +6,44 @@ The paper states the base, 3 epochs, the learning rate, batches of 32 examples (
 
 from jaxshift.config import Base, Data, Experiment, Mesh, Prompts, Respond, Run
 
+BASES = {
+    'Llama-2-7B': 'hf:meta-llama/Llama-2-7b-hf',
+    'Llama-2-13B': 'hf:meta-llama/Llama-2-13b-hf',
+    'Llama-2-70B': 'hf:meta-llama/Llama-2-70b-hf',
+    'Mistral-7B-v0.1': 'hf:mistralai/Mistral-7B-v0.1',
+    'Llama-3-8B': 'hf:meta-llama/Meta-Llama-3-8B',  # not in the paper, and 70B likewise
+    'Llama-3-70B': 'hf:meta-llama/Meta-Llama-3-70B',
+}
+WHOLE_ON_ONE = ('Llama-2-7B', 'Mistral-7B-v0.1', 'Llama-3-8B')  # a device holds the frozen weights
+METHODS = {'lora': 'LoRA', 'full': 'full tuning'}
 
-def llama2(size: str, method: str, micro_batch_size: int) -> Experiment:
-    """One run on Llama-2.
+
+def experiment(base: str, *methods: str, micro_batch_size: int) -> Experiment:
+    """Runs on one base, with the hyper-parameters that both methods share.
 
     Args:
-      size: 7b, 13b or 70b.
-      method: lora or full; it names the run too.
+      base: a name in `BASES`.
+      methods: of the runs, lora or full; they name the runs too.
       micro_batch_size: rows computed at once, which the hardware sets; it changes no result.
     """
-    tuned = Run(
+    whole_on_one = base in WHOLE_ON_ONE and methods == ('lora',)
+    return Experiment(
+        name=f'{base}, {" and ".join(METHODS[method] for method in methods)}',
+        base=Base(source=BASES[base], dtype='bfloat16'),
+        data=Data(
+            source='file:data/alpaca_52k.json',
+            template='paper',  # inferred
+            max_length=1024,  # inferred
+        ),
+        prompts=Prompts(limit=800),
+        runs={method: _run(method, micro_batch_size) for method in methods},
+        respond=Respond(max_new_tokens=512),  # inferred
+        mesh=Mesh() if whole_on_one else Mesh(data=1, fsdp=-1),
+    )
+
+
+def _run(method: str, micro_batch_size: int) -> Run:
+    return Run(
         method=method,
         learning_rate=5e-5,
         schedule='cosine',  # inferred
@@ -26,18 +54,4 @@ def llama2(size: str, method: str, micro_batch_size: int) -> Experiment:
         alpha=16,  # inferred
         targets=('q_proj', 'v_proj'),  # inferred
         dropout=0.0,  # inferred: 0.1 in older versions of that tool
-    )
-    whole_on_one = size == '7b' and method == 'lora'
-    return Experiment(
-        name=f'Llama-2-{size.upper()}, {"LoRA" if method == "lora" else "full tuning"}',
-        base=Base(source=f'hf:meta-llama/Llama-2-{size}-hf', dtype='bfloat16'),
-        data=Data(
-            source='file:data/alpaca_52k.json',
-            template='paper',  # inferred
-            max_length=1024,  # inferred
-        ),
-        prompts=Prompts(limit=800),
-        runs={method: tuned},
-        respond=Respond(max_new_tokens=512),  # inferred
-        mesh=Mesh() if whole_on_one else Mesh(data=1, fsdp=-1),
     )

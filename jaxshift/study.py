@@ -23,6 +23,10 @@ from jaxshift.store.paths import Workdir
 from jaxshift.weights import source
 
 MADE_HERE = 'world:'
+# Fields of a model's config that change its numbers and not the shapes of its parameters.
+NO_SHAPE_TELLS = (
+    'num_attention_heads', 'num_key_value_heads', 'rope_theta', 'rope_scaling', 'sliding_window', 'rms_norm_eps',
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,9 +112,9 @@ class Study:
                 f'config.{key} {found.text}: its parameters have other shapes than those of the base '
                 f'{self.base.text}; compare models of one architecture and vocabulary'
             )
-        for field in ('num_attention_heads', 'num_key_value_heads', 'rope_theta', 'rope_scaling', 'rms_norm_eps'):
+        for field in NO_SHAPE_TELLS:
             values = getattr(found.config, field), getattr(ours, field)
-            if values[0] != values[1]:  # no shape tells, and both are run by one config
+            if values[0] != values[1]:  # both are run by one config
                 raise InputError(
                     f'config.{key} {found.text}: its config has {field} {values[0]}, that of the base '
                     f'{self.base.text} has {values[1]}; compare models of one architecture'

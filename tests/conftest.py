@@ -70,13 +70,13 @@ def tokenizer():
 
 @pytest.fixture(scope='session')
 def torch_llama():
-    """Makes small random Llamas in torch; keyword arguments are those of transformers' LlamaConfig."""
+    """Makes small random models in torch, Llamas or Mistrals; keyword arguments are those of transformers' config."""
     import torch
     import transformers
 
     torch.set_num_threads(1)  # on matrices this small threads do nothing but wait for each other
 
-    def make(dtype=torch.float32, **changes):
+    def make(dtype=torch.float32, model_type='llama', **changes):
         sizes = {
             'vocab_size': 40,
             'hidden_size': 64,
@@ -90,7 +90,8 @@ def torch_llama():
             'rms_norm_eps': 1e-5,
         }
         torch.manual_seed(0)
-        model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**(sizes | changes))).eval()
+        config = transformers.AutoConfig.for_model(model_type, **(sizes | changes))
+        model = transformers.AutoModelForCausalLM.from_config(config).eval()
         with torch.no_grad():
             for parameter in model.parameters():  # norms and biases too, which start at one and zero
                 parameter.add_(0.2 * torch.randn_like(parameter))

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from jaxshift.errors import InputError
 
+_ARCHITECTURES = {'llama': 'LlamaForCausalLM', 'mistral': 'MistralForCausalLM'}
 _FIX = 'take the config.json that came with the weights'
 
 
 @dataclass(frozen=True)
-class RopeScaling:
+class LinearScaling:
+    """Position interpolation (Chen et al. 2023): every rotation is `factor` times as slow."""
+
+    factor: float
+
+
+@dataclass(frozen=True)
+class DynamicScaling:
+    """Dynamic NTK: theta grows with the length of the sequence beyond the original one."""
+
+    factor: float
+    original_max_position_embeddings: int  # max_position_embeddings of config.json
+
+
+@dataclass(frozen=True)
+class Llama3Scaling:
     """Llama 3's frequency scaling: rotations slower than the original context are stretched by `factor`."""
 
     factor: float
@@ -20,9 +36,15 @@ class RopeScaling:
     original_max_position_embeddings: int
 
 
+RopeScaling = LinearScaling | DynamicScaling | Llama3Scaling
+
+
 @dataclass(frozen=True)
 class LlamaConfig:
-    """Hashable description of a model; names are those of `config.json`."""
+    """Hashable description of a model; names are those of `config.json`.
+
+    A position of a model with a `sliding_window` attends to itself and to the sliding_window - 1 positions before it.
+    """
 
     vocab_size: int
     hidden_size: int
@@ -40,6 +62,8 @@ class LlamaConfig:
     mlp_bias: bool = False
     bos_token_id: int | None = None
     eos_token_id: tuple[int, ...] = ()
+    model_type: str = 'llama'
+    sliding_window: int | None = None
 
     @property
     def parameters(self) -> int:
@@ -63,13 +87,15 @@ def from_hf(config: dict, where: str = 'config.json') -> LlamaConfig:
     Raises:
       InputError: a field is missing, is not what it should be, or asks for what this model does not have.
     """
-    if config.get('model_type', 'llama') != 'llama':
-        raise InputError(f'{where}: model_type {config["model_type"]!r} is not supported; only llama is')
+    kind = config.get('model_type', 'llama')
+    if kind not in _ARCHITECTURES:
+        raise InputError(f'{where}: model_type {kind!r} is not supported; llama and mistral are')
     if config.get('hidden_act', 'silu') != 'silu':
         raise InputError(f'{where}: hidden_act {config["hidden_act"]!r} is not supported; only silu is')
     fields = _Fields(config, where)
     width, heads = fields.size('hidden_size'), fields.size('num_attention_heads')
-    kv_heads = fields.size('num_key_value_heads', heads)
+    # Where a Llama does not say, every head has its own keys; transformers gives a Mistral some number of its own.
+    kv_heads = fields.size('num_key_value_heads', heads if kind == 'llama' else None)
     if heads % kv_heads:
         raise fields.wrong('num_key_value_heads', f'a divisor of num_attention_heads, {heads}')
     if config.get('head_dim') is None and width % heads:
@@ -82,6 +108,10 @@ def from_hf(config: dict, where: str = 'config.json') -> LlamaConfig:
         raise fields.wrong('bos_token_id', 'one token id')
     rope = fields.rope()
     theta = rope if 'rope_theta' in rope.values else fields
+    context = fields.size('max_position_embeddings')
+    scaling = _rope_scaling(rope, context)
+    if isinstance(scaling, DynamicScaling) and head_dim == 2:
+        raise InputError(f'{where}: dynamic rope scaling needs heads wider than 2; {_FIX}')
     return LlamaConfig(
         vocab_size=fields.size('vocab_size'),
         hidden_size=width,
@@ -90,15 +120,17 @@ def from_hf(config: dict, where: str = 'config.json') -> LlamaConfig:
         num_attention_heads=heads,
         num_key_value_heads=kv_heads,
         head_dim=head_dim,
-        max_position_embeddings=fields.size('max_position_embeddings'),
+        max_position_embeddings=context,
         rms_norm_eps=fields.number('rms_norm_eps'),
         rope_theta=theta.number('rope_theta', 10_000.0),
-        rope_scaling=_rope_scaling(rope),
+        rope_scaling=scaling,
         tie_word_embeddings=fields.flag('tie_word_embeddings'),
         attention_bias=fields.flag('attention_bias'),
         mlp_bias=fields.flag('mlp_bias'),
         bos_token_id=bos[0] if bos else None,
         eos_token_id=fields.ids('eos_token_id'),
+        model_type=kind,
+        sliding_window=_sliding_window(fields) if kind == 'mistral' else None,
     )
 
 
@@ -150,24 +182,36 @@ class _Fields:
         return value
 
 
-def _rope_scaling(rope: _Fields) -> RopeScaling | None:
+def _rope_scaling(rope: _Fields, context: int) -> RopeScaling | None:
     kind = rope.values.get('rope_type', rope.values.get('type', 'default'))
     if kind == 'default':
         return None
+    if kind == 'linear':
+        return LinearScaling(rope.number('factor'))
+    if kind == 'dynamic':
+        return DynamicScaling(rope.number('factor'), context)
     if kind != 'llama3':
-        raise InputError(f'{rope.where}: rope scaling {kind!r} is not supported; default and llama3 are')
+        raise InputError(
+            f'{rope.where}: rope scaling {kind!r} is not supported; default, linear, dynamic and llama3 are'
+        )
     low, high = rope.number('low_freq_factor'), rope.number('high_freq_factor')
     if not low < high:
         raise rope.wrong('high_freq_factor', f'above low_freq_factor, {low}')
-    return RopeScaling(rope.number('factor'), low, high, rope.size('original_max_position_embeddings'))
+    return Llama3Scaling(rope.number('factor'), low, high, rope.size('original_max_position_embeddings'))
+
+
+def _sliding_window(fields: _Fields) -> int | None:
+    if 'sliding_window' in fields.values and fields.values['sliding_window'] is None:  # from v0.2 on
+        return None
+    return fields.size('sliding_window')
 
 
 def to_hf(config: LlamaConfig, dtype: str = 'float32') -> dict:
     """The `config.json` that transformers reads back; inverse of `from_hf`."""
     eos = list(config.eos_token_id)
     out = {
-        'architectures': ['LlamaForCausalLM'],
-        'model_type': 'llama',
+        'architectures': [_ARCHITECTURES[config.model_type]],
+        'model_type': config.model_type,
         'hidden_act': 'silu',
         'vocab_size': config.vocab_size,
         'hidden_size': config.hidden_size,
@@ -186,13 +230,13 @@ def to_hf(config: LlamaConfig, dtype: str = 'float32') -> dict:
         'eos_token_id': eos[0] if len(eos) == 1 else eos or None,
         'torch_dtype': dtype,
     }
-    if config.rope_scaling:
-        scaling = config.rope_scaling
-        out['rope_scaling'] = {
-            'rope_type': 'llama3',
-            'factor': scaling.factor,
-            'low_freq_factor': scaling.low_freq_factor,
-            'high_freq_factor': scaling.high_freq_factor,
-            'original_max_position_embeddings': scaling.original_max_position_embeddings,
-        }
+    if config.model_type == 'mistral':
+        out['sliding_window'] = config.sliding_window
+    match config.rope_scaling:
+        case LinearScaling(factor):
+            out['rope_scaling'] = {'rope_type': 'linear', 'factor': factor}
+        case DynamicScaling(factor):
+            out['rope_scaling'] = {'rope_type': 'dynamic', 'factor': factor}
+        case Llama3Scaling():
+            out['rope_scaling'] = {'rope_type': 'llama3', **asdict(config.rope_scaling)}
     return out

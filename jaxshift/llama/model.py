@@ -52,9 +52,11 @@ class Block(nn.Module):
                 filled=cache.filled,
             )
         if cache is not None and q.shape[1] == 1:
-            out = attention.cached(q, cache.k[layer], cache.v[layer], cache.valid)
+            out = attention.cached(
+                q, cache.k[layer], cache.v[layer], cache.valid, newest=cache.filled, window=config.sliding_window
+            )
         else:  # a prompt fills an empty cache, so it sees nothing but itself
-            out = attention.causal(q, k, v, segments)
+            out = attention.causal(q, k, v, segments, config.sliding_window)
         return self._project('o_proj', out.reshape(*out.shape[:-2], wide), config.hidden_size, bias), cache
 
     def _feed_forward(self, x):
@@ -96,7 +98,7 @@ class Llama(nn.Module):
         x = embedding[tokens].astype(self.dtype)
         if self.paired:
             x = jnp.broadcast_to(x, (2, *x.shape))
-        cos, sin = rope.angles(config, positions)
+        cos, sin = rope.angles(config, positions, segments)
         block = Block
         if self.remat != 'none':
             block = nn.remat(Block, prevent_cse=False, policy=REMAT[self.remat])

@@ -4,9 +4,10 @@ import pytest
 import transformers
 
 from jaxshift.errors import InputError
-from jaxshift.llama.config import RopeScaling, from_hf, to_hf
+from jaxshift.llama.config import DynamicScaling, LinearScaling, Llama3Scaling, from_hf, to_hf
 
 LLAMA_3 = {'factor': 32.0, 'low_freq_factor': 1.0, 'high_freq_factor': 4.0, 'original_max_position_embeddings': 8192}
+MISTRAL = {'model_type': 'mistral', 'num_key_value_heads': 2, 'sliding_window': 4096}
 PLAIN = {
     'model_type': 'llama',
     'vocab_size': 100,
@@ -26,13 +27,17 @@ PLAIN = {
         {'num_key_value_heads': 2, 'head_dim': 24, 'attention_bias': True, 'mlp_bias': True},
         {'tie_word_embeddings': True, 'rope_theta': 5e5, 'eos_token_id': [2, 7], 'bos_token_id': 1},
         {'rope_theta': 5e5, 'rope_scaling': LLAMA_3 | {'rope_type': 'llama3'}},
+        {'rope_scaling': {'rope_type': 'linear', 'factor': 2.5}},
+        {'rope_theta': 5e5, 'rope_scaling': {'rope_type': 'dynamic', 'factor': 4.0}},
+        MISTRAL,
+        MISTRAL | {'sliding_window': None, 'rope_theta': 1e6},
     ],
 )
 def test_what_we_write_transformers_and_we_read_as_the_same_model(changes):
     config = from_hf(PLAIN | changes)
     written = to_hf(config)
     assert from_hf(written) == config
-    theirs = transformers.LlamaConfig(**written)
+    theirs = transformers.AutoConfig.for_model(**written)
     assert from_hf(theirs.to_dict()) == config
 
 
@@ -41,7 +46,22 @@ def test_both_spellings_of_the_scaling_are_read():
     new = PLAIN | {'rope_parameters': LLAMA_3 | {'rope_type': 'llama3', 'rope_theta': 5e5}}
     assert from_hf(old) == from_hf(new)
     assert from_hf(new).rope_theta == 5e5
-    assert from_hf(new).rope_scaling == RopeScaling(32.0, 1.0, 4.0, 8192)
+    assert from_hf(new).rope_scaling == Llama3Scaling(32.0, 1.0, 4.0, 8192)
+
+
+@pytest.mark.parametrize(('kind', 'made'), [('linear', LinearScaling(4.0)), ('dynamic', DynamicScaling(4.0, 128))])
+def test_a_scaling_of_one_factor_is_read_from_both_spellings(kind, made):
+    old = PLAIN | {'rope_theta': 5e5, 'rope_scaling': {'type': kind, 'factor': 4}}
+    new = PLAIN | {'rope_parameters': {'rope_type': kind, 'factor': 4.0, 'rope_theta': 5e5}}
+    assert from_hf(old).rope_scaling == from_hf(new).rope_scaling == made
+    assert from_hf(old) == from_hf(new)
+
+
+def test_mistral_has_the_window_that_its_config_says_and_a_llama_none():
+    first, later = from_hf(PLAIN | MISTRAL), from_hf(PLAIN | MISTRAL | {'sliding_window': None})
+    assert (first.sliding_window, later.sliding_window) == (4096, None)
+    assert to_hf(first)['architectures'] == to_hf(later)['architectures'] == ['MistralForCausalLM']
+    assert from_hf(PLAIN | {'sliding_window': 8}).sliding_window is None  # as in transformers
 
 
 @pytest.mark.parametrize('field', ['vocab_size', 'rms_norm_eps', 'num_attention_heads', 'max_position_embeddings'])
@@ -53,9 +73,11 @@ def test_a_missing_field_is_named_not_guessed(field):
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
-        ({'model_type': 'qwen2'}, "model_type 'qwen2' is not supported; only llama is"),
+        ({'model_type': 'qwen2'}, "model_type 'qwen2' is not supported; llama and mistral are"),
         ({'hidden_act': 'gelu'}, "hidden_act 'gelu' is not supported"),
         ({'rope_scaling': {'rope_type': 'yarn', 'factor': 4.0}}, "rope scaling 'yarn' is not supported"),
+        ({'rope_parameters': {'rope_type': 'longrope'}}, "rope scaling 'longrope' is not supported; default, linear"),
+        ({'head_dim': 2, 'rope_scaling': {'type': 'dynamic', 'factor': 2}}, 'needs heads wider than 2'),
     ],
 )
 def test_what_the_model_does_not_have_is_refused(changes, message):
@@ -85,6 +107,10 @@ def test_what_the_model_does_not_have_is_refused(changes, message):
             {'rope_scaling': LLAMA_3 | {'rope_type': 'llama3', 'high_freq_factor': 1.0}},
             "rope_scaling: field 'high_freq_factor' is 1.0; it must be above low_freq_factor, 1.0",
         ),
+        ({'rope_scaling': {'type': 'linear'}}, "rope_scaling: field 'factor' is missing"),
+        (MISTRAL | {'sliding_window': 0}, "field 'sliding_window' is 0; it must be a whole number above 0"),
+        ({'model_type': 'mistral', 'num_key_value_heads': 2}, "field 'sliding_window' is missing"),
+        ({'model_type': 'mistral', 'sliding_window': None}, "field 'num_key_value_heads' is missing"),
         ({'tie_word_embeddings': 'false'}, "field 'tie_word_embeddings' is 'false'; it must be true or false"),
         ({'eos_token_id': ['</s>']}, "field 'eos_token_id' is ['</s>']; it must be a token id or a list of them"),
         ({'bos_token_id': [1, 2]}, "field 'bos_token_id' is [1, 2]; it must be one token id"),

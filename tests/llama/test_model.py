@@ -1,10 +1,13 @@
+import dataclasses
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
 
-from jaxshift.llama import attention, model
+from jaxshift.llama import attention, cache, model, rope
 
 KINDS = {
     'Llama 2': {'num_key_value_heads': 4, 'rope_theta': 1e4},
@@ -19,6 +22,13 @@ KINDS = {
             'original_max_position_embeddings': 32,
         }
     },
+    'linear scaling': {'rope_parameters': {'rope_type': 'linear', 'rope_theta': 1e4, 'factor': 4.0}},
+    'dynamic scaling beyond the original length': {
+        'rope_parameters': {'rope_type': 'dynamic', 'rope_theta': 1e4, 'factor': 2.0},
+        'max_position_embeddings': 32,
+    },
+    'Mistral, several windows': {'model_type': 'mistral', 'sliding_window': 23},
+    'Mistral without a window': {'model_type': 'mistral', 'sliding_window': None},
     'tied head': {'tie_word_embeddings': True},
     'head_dim': {'head_dim': 24},
     'attention bias': {'attention_bias': True},
@@ -57,6 +67,62 @@ def test_logits_of_a_random_model_are_torchs(ported, monkeypatch, kind):
         monkeypatch.setattr(attention, 'BLOCK', block)
         monkeypatch.setattr(attention, 'SHORT', short)
         np.testing.assert_allclose(logits(config, params, tokens), expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize('length', [20, 32, 33, 80])
+def test_dynamic_scaling_depends_on_the_length_of_the_sequence(ported, length):
+    config, params, torch_model = ported(**KINDS['dynamic scaling beyond the original length'])
+    plain = dataclasses.replace(config, rope_scaling=None)
+    tokens = draw_tokens((1, length))
+    ours = logits(config, params, tokens)
+    np.testing.assert_allclose(ours, torch_logits(torch_model, tokens), atol=1e-4, rtol=0)
+    assert (abs(ours - logits(plain, params, tokens)).max() > 1e-2) == (length > 32)
+
+
+def test_dynamic_scaling_of_a_packed_sequence_is_that_of_its_own_length(ported):
+    config, _, _ = ported(**KINDS['dynamic scaling beyond the original length'])
+    lengths = 20, 50, 90
+    positions = jnp.concatenate([jnp.arange(n) for n in lengths])[None]
+    segments = jnp.repeat(jnp.arange(1, 4), np.array(lengths))[None]
+    packed = rope.angles(config, positions, segments)
+    alone = [rope.angles(config, jnp.arange(n)[None]) for n in lengths]
+    for found, parts in zip(packed, zip(*alone, strict=True), strict=True):
+        np.testing.assert_array_equal(found, np.concatenate(parts, axis=1))
+
+
+def greedy(config, params, prompts, steps):
+    """Decodes with our cache, prompts padded before to one length."""
+    extend = jax.jit(functools.partial(model.extend, config))
+    longest = max(map(len, prompts))
+    tokens = jnp.asarray([[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts])
+    valid = jnp.asarray([[False] * (longest - len(prompt)) + [True] * len(prompt) for prompt in prompts])
+    filled, found = cache.empty(config, len(prompts), longest + steps, jnp.float32), []
+    for _ in range(steps):
+        hidden, filled = extend(params, tokens, valid, filled)
+        tokens = (hidden[:, -1:] @ model.head(params)).argmax(-1)
+        valid = jnp.ones_like(tokens, bool)
+        found.append(tokens)
+    return np.concatenate(found, axis=1)
+
+
+def torch_greedy(torch_model, prompt, steps):
+    tokens, past, found = torch.tensor(prompt[None]).long(), None, []
+    with torch.no_grad():
+        for _ in range(steps):
+            out = torch_model(tokens, past_key_values=past, use_cache=True)
+            tokens, past = out.logits[:, -1:].argmax(-1), out.past_key_values
+            found.append(int(tokens))
+    return found
+
+
+@pytest.mark.parametrize('kind', ['Mistral, several windows', 'dynamic scaling beyond the original length'])
+def test_decoding_past_the_window_or_the_original_length_gives_torchs_tokens(ported, kind):
+    config, params, torch_model = ported(**KINDS[kind])
+    prompts = [draw_tokens(n, seed=n) for n in (9, 30)]
+    found = greedy(config, params, prompts, 60)
+    assert len(np.unique(found)) > 5
+    for prompt, tokens in zip(prompts, found, strict=True):
+        assert tokens.tolist() == torch_greedy(torch_model, prompt, 60)
 
 
 def test_logits_of_smollm2_are_torchs_on_2000_tokens(smollm2_source, smollm2_params, smollm2_torch, smollm2_text):
