@@ -21,7 +21,7 @@ class Place:
     """What a computation is traced for.
 
     Attributes:
-      platform: tpu, cuda, or another one.
+      platform: tpu, cuda (NVIDIA from Ampere on, which cuDNN's flash attention needs), or another one.
       alone: one device computes, or each device its own part (inside shard_map, or pmap).
     """
 
@@ -36,8 +36,9 @@ def here() -> Place:
         platform, alone = jax.default_backend(), jax.device_count() == 1
     else:
         platform, alone = mesh.abstract_device.platform, mesh.size == 1
-    if platform == 'gpu' and jax.default_backend() == 'gpu' and 'cuda' in get_backend().platform_version:
-        platform = 'cuda'
+    if platform == jax.default_backend() == 'gpu' and 'cuda' in get_backend().platform_version:
+        major = int(jax.local_devices()[0].compute_capability.split('.')[0])
+        platform = 'cuda' if major >= 8 else platform
     return Place(platform, alone or (not mesh.empty and mesh.are_all_axes_manual))
 
 
