@@ -6,8 +6,9 @@ Hardware:  whatever holds both models; two CPU cores are enough for some hundred
 Time:      a response of 512 tokens a prompt, then one forward pass of both models over it.
 Expected:  a checkpoint against itself gives KL 0 and rank 1 at every position.
 
-Nothing is trained. Both models need one architecture and one vocabulary. The prompts are rendered by the chat template
-of the base's tokenizer, or else by the paper's; --config.base.tokenizer=dir:TUNED takes the tuned model's.
+Nothing is trained. Both models need one architecture and one vocabulary; TUNED may also be the folder of a PEFT LoRA
+adapter of the base. The prompts are rendered by the chat template of the base's tokenizer, or else by the paper's;
+--config.base.tokenizer=dir:TUNED takes the tuned model's.
 """
 
 from jaxshift.config import Base, Experiment, Run

@@ -10,7 +10,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from commandline import COMPARE, ROOT, TINY, start
+from safetensors.numpy import load_file, save_file
 
 from jaxshift.store import checkpoint, manifest
 
@@ -165,22 +167,33 @@ def test_a_damaged_checkpoint_is_not_compared_and_trained_again(finished, copy):
     assert (copy / path).read_bytes() == (finished / path).read_bytes()
 
 
-def test_a_given_adapter_is_measured_as_the_run_that_trained_it(finished, tmp_path):
-    adapter, facts = finished / 'runs/lora/adapter', finished / 'data/world/prompts.json'
-    asked = (
-        COMPARE, f'--config.base.source=dir:{finished}/base', f'--config.runs.tuned.source=dir:{adapter}',
-        f'--config.prompts.source=file:{facts}', '--config.respond.max_new_tokens=8', f'--workdir={tmp_path / "work"}',
-    )  # fmt: skip
-    ended = start(*asked)
+@pytest.mark.parametrize('replaced', [(), ('embed_tokens',)])
+def test_a_given_adapter_is_measured_as_the_run_that_trained_it(finished, tmp_path, replaced):
+    adapter = Path(shutil.copytree(finished / 'runs/lora/adapter', tmp_path / 'adapter'))
+    if replaced:  # by what was there before, so that two trees are compared, of the same numbers
+        settings = json.loads((adapter / 'adapter_config.json').read_text()) | {'modules_to_save': list(replaced)}
+        (adapter / 'adapter_config.json').write_text(json.dumps(settings))
+        tensors = load_file(adapter / 'adapter_model.safetensors')
+        name = 'model.embed_tokens.weight'
+        tensors[f'base_model.model.{name}'] = load_file(finished / 'base/model.safetensors')[name]
+        save_file(tensors, adapter / 'adapter_model.safetensors')
+    ended = start(
+        COMPARE,
+        f'--config.base.source=dir:{finished}/base',
+        f'--config.runs.tuned.source=dir:{adapter}',
+        f'--config.prompts.source=file:{finished}/data/world/prompts.json',
+        '--config.respond.max_new_tokens=8',
+        f'--workdir={tmp_path / "work"}',
+    )
     assert ended.code == 0, ended.err
-    assert f'train tuned: tuned elsewhere, dir:{adapter}' in ended.out
-    measured = [
+    assert f'train tuned: tuned elsewhere, dir:{adapter}, an adapter of ' in ended.out
+    trained, given = (
         json.loads((folder / 'summary.json').read_text())[0]['all']
         for folder in (finished / 'runs/lora', tmp_path / 'work/runs/tuned')
-    ]
-    assert measured[0]['kl_tuned_base']['mean'] > 0
-    assert measured[0]['kl_tuned_base']['mean'] == measured[1]['kl_tuned_base']['mean']
-    assert measured[0]['positions'] == measured[1]['positions']
+    )
+    assert given['positions'] == trained['positions'] > 0
+    assert given['kl_tuned_base']['mean'] == pytest.approx(trained['kl_tuned_base']['mean'], rel=1e-4)
+    assert trained['kl_tuned_base']['mean'] > 0.01
 
 
 def test_a_checkpoint_compared_with_itself_has_not_shifted(finished, tmp_path):

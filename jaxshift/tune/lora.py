@@ -23,7 +23,7 @@ from jaxshift.weights import names
 
 
 def init(key: jax.Array, base: dict, spec: LoraSpec) -> dict:
-    """A new adapter: `a` uniform in +-sqrt(1 / in) (PEFT's Kaiming initialisation), `b` zero, both float32.
+    """A new adapter: `a` uniform in +-sqrt(1 / in) (PEFT's Kaiming initialisation), `b` and padding zero, float32.
 
     Args:
       key: random key.

@@ -35,12 +35,12 @@ _INITIAL = ('gaussian', 'eva', 'orthogonal')  # the other named initialisations 
 _MERGE = "merge it with PEFT (merge_and_unload(), then save_pretrained('FOLDER')) and give dir:FOLDER"
 
 
-def read(folder: Path, layers: int) -> tuple[LoraSpec, tuple[str, ...]]:
+def read(folder: Path, layers: int) -> tuple[LoraSpec, tuple[str, ...], str]:
     """What an adapter's config says about a model of so many layers, by PEFT's own rules of matching.
 
     Returns:
       The spec; its targets are names of projections, or of modules where not every layer has the projection adapted.
-      And which of `REPLACEABLE` the adapter replaces.
+      Which of `REPLACEABLE` the adapter replaces. And the name of the base that it was trained on.
 
     Raises:
       InputError: the file is missing or damaged, or asks for what is not read.
@@ -49,12 +49,16 @@ def read(folder: Path, layers: int) -> tuple[LoraSpec, tuple[str, ...]]:
     values = read_json(path)
     _refuse(path, values)
     try:
+        tables = [module for module in ('lm_head', 'model.embed_tokens') if _adapts_table(values, module)]
         spec = _spec(values, layers)
     except (TypeError, ValueError, AttributeError, re.error) as error:
         raise InputError(f'{path}: {error}; take the file that came with the adapter') from error
+    if tables:
+        raise InputError(f'{path}: target_modules adapt {tables[0]}, which is not read; {_MERGE}')
     if not spec.targets:
         raise InputError(f'{path}: target_modules {values["target_modules"]!r} match no projection of the base')
-    return spec, tuple(dict.fromkeys(name.rpartition('.')[2] for name in values.get('modules_to_save') or ()))
+    replaced = tuple(dict.fromkeys(name.rpartition('.')[2] for name in values.get('modules_to_save') or ()))
+    return spec, replaced, str(values.get('base_model_name_or_path') or 'an unnamed base')
 
 
 def write(spec: LoraSpec, base_model: str) -> dict:
@@ -84,7 +88,7 @@ def _plain(alpha: float) -> float:
 
 
 def _refuse(path: Path, values: dict) -> None:
-    """What changes the forward pass in a way that is not read; an empty value asks for nothing."""
+    """Refuses what changes the forward pass in a way that is not read; an empty value asks for nothing."""
     if values.get('peft_type') != 'LORA':
         raise InputError(f'{path}: peft_type {values.get("peft_type")!r} is not read, only LORA is; {_MERGE}')
     for key, value in values.items():
@@ -95,17 +99,14 @@ def _refuse(path: Path, values: dict) -> None:
     initial = values.get('init_lora_weights')
     if isinstance(initial, str) and initial not in _INITIAL:
         raise InputError(f'{path}: init_lora_weights {initial!r} changes the base weights, and is not read; {_MERGE}')
+    if not values.get('target_modules'):
+        raise InputError(f'{path}: target_modules is missing; take the file that came with the adapter')
     for name in values.get('modules_to_save') or ():
         if str(name).rpartition('.')[2] not in REPLACEABLE:
             raise InputError(f'{path}: modules_to_save {name!r} is not read, {" and ".join(REPLACEABLE)} are; {_MERGE}')
 
 
 def _spec(values: dict, layers: int) -> LoraSpec:
-    if not values.get('target_modules'):
-        raise ValueError('target_modules is missing')
-    for module in ('lm_head', 'model.embed_tokens'):
-        if _all_linear(values) is False and _targeted(values, module):
-            raise ValueError(f'target_modules adapt {module}, which is not read: {_MERGE}; else')
     targets: list[str] = []
     for projection in names.PROJECTIONS:
         modules = names.modules(projection, layers)
@@ -124,6 +125,11 @@ def _spec(values: dict, layers: int) -> LoraSpec:
 
 def _all_linear(values: dict) -> bool:
     return isinstance(values['target_modules'], str) and values['target_modules'].lower() == 'all-linear'
+
+
+def _adapts_table(values: dict, module: str) -> bool:
+    # To PEFT the head is not one of all linear modules.
+    return not _all_linear(values) and _targeted(values, module)
 
 
 def _targeted(values: dict, module: str) -> bool:

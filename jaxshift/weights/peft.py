@@ -28,7 +28,7 @@ class Adapter:
     """An opened adapter: its config is read and its tensors' names and shapes are checked, numbers wait.
 
     Attributes:
-      text: how it was named, for example 'dir:PATH'.
+      text: how it was named, for example 'dir:PATH', and what it says its base was.
       path: its tensors.
       spec: what it is.
       config: shape of the base that it is read for.
@@ -89,19 +89,14 @@ def open_adapter(text: str, folder: Path, config: LlamaConfig) -> Adapter:
     """
     path = folder / FILE
     if not path.exists():
-        pickled = next((file for file in ('adapter_model.bin', 'adapter_model.pt') if (folder / file).exists()), None)
-        convert = (
-            f'; {pickled} is pickled, and reading it runs code: convert it once, with torch: python -c "import torch, '
-            f"safetensors.torch as s; s.save_file(torch.load('{folder}/{pickled}', weights_only=True), '{path}')\""
-        )
-        raise InputError(f'{path}: missing{convert if pickled else ", take the whole folder of the adapter"}')
-    spec, saved = adapter_config.read(folder, config.num_hidden_layers)
+        raise InputError(f'{path}: missing; {_way_to(path)}')
+    spec, saved, base = adapter_config.read(folder, config.num_hidden_layers)
     with _opened(path) as file:
         found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 (not a dict)
     # PEFT also saves a tied head and embeddings that were resized, which modules_to_save does not name.
     saved = tuple(r.path for r in _rows(adapter_config.REPLACEABLE) if r.path in saved or _key(r) in found)
     _check(path, found, _wanted(spec, saved, config))
-    return Adapter(text, path, spec, config, saved)
+    return Adapter(f'{text}, an adapter of {base}', path, spec, config, saved)
 
 
 def save_adapter(folder: str | Path, adapter: dict, spec: LoraSpec, base_model: str) -> None:
@@ -179,6 +174,17 @@ def _check(path: Path, found: dict[str, tuple[int, ...]], wanted: dict[str, tupl
                 f'{path}: tensor {key!r} is {list(shape)}, {adapter_config.NAME} and the base say '
                 f'{list(wanted[key])}; give the base that the adapter was trained on'
             )
+
+
+def _way_to(path: Path) -> str:
+    """What to do where adapter_model.safetensors is missing."""
+    pickled = next((name for name in ('adapter_model.bin', 'adapter_model.pt') if (path.parent / name).exists()), None)
+    if pickled is None:
+        return 'take the whole folder of the adapter; a pickled adapter_model.bin must be converted first'
+    return (
+        f'{pickled} is pickled, and reading it runs code: convert it once, with torch: python -c "import torch, '
+        f"safetensors.torch as s; s.save_file(torch.load('{path.parent / pickled}', weights_only=True), '{path}')\""
+    )
 
 
 def _opened(path: Path):

@@ -33,8 +33,8 @@ def changed(folder, **changes):
         ({'trainable_token_indices': [1]}, r'trainable_token_indices \[1\] is not read; merge it'),
         ({'of_a_later_peft': {'x': 1}}, "of_a_later_peft {'x': 1} is not read; merge it"),
         ({'init_lora_weights': 'pissa'}, "init_lora_weights 'pissa' changes the base weights, and is not read; merge"),
-        ({'target_modules': ['q_proj', 'lm_head']}, 'target_modules adapt lm_head, which is not read: merge it'),
-        ({'target_modules': ['embed_tokens']}, 'target_modules adapt model.embed_tokens, which is not read: merge'),
+        ({'target_modules': ['q_proj', 'lm_head']}, 'target_modules adapt lm_head, which is not read; merge it'),
+        ({'target_modules': ['embed_tokens']}, 'target_modules adapt model.embed_tokens, which is not read; merge'),
         ({'target_modules': None}, 'target_modules is missing'),
         ({'target_modules': ['c_attn']}, r"target_modules \['c_attn'\] match no projection of the base"),
         ({'r': 0}, 'r is 0, and must be a number above 0'),
@@ -103,5 +103,5 @@ def test_cut_or_missing_files_are_named(theirs):
         open_adapter('dir:x', folder, config)
     file.unlink()
     (folder / 'adapter_config.json').write_text('{}')
-    with pytest.raises(InputError, match=f'{file}: missing, take the whole folder'):
+    with pytest.raises(InputError, match=f'{file}: missing; take the whole folder'):
         open_adapter('dir:x', folder, config)

@@ -135,4 +135,4 @@ def test_every_key_that_peft_writes_is_known(torch_llama, tmp_path):
     """A default of a later PEFT that is not empty would be refused, and be seen here first."""
     chosen = peft.LoraConfig(target_modules=['q_proj'], task_type='CAUSAL_LM')
     peft.get_peft_model(torch_llama(), chosen).save_pretrained(tmp_path)
-    assert adapter_config.read(tmp_path, 3) == (LoraSpec(('q_proj',), 8, 8), ())
+    assert adapter_config.read(tmp_path, 3) == (LoraSpec(('q_proj',), 8, 8), (), 'an unnamed base')
