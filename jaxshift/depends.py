@@ -97,7 +97,7 @@ def _windows(study: Study, name: str) -> Settings:
     found: Settings = {
         'responses': {each: file_hash(study.workdir.responses(source)) for each, source in sources.items() if source}
     }
-    if '' in sources.values() or asked.templates != ('matched',):
+    if '' in sources.values() or set(asked.templates) != {'matched'}:
         found |= _of_prompts(study)
     return found
 

@@ -3,12 +3,15 @@ import json
 
 import numpy as np
 import pytest
+import transformers
+from tokenizers import Tokenizer, models
 
 from jaxshift.devices.process import StopSignal
 from jaxshift.errors import InputError, Stopped
 from jaxshift.respond import responses
 from jaxshift.respond.decode import Decoder
-from jaxshift.respond.responses import Prompt, respond
+from jaxshift.respond.responses import Prompt, respond, sampled
+from jaxshift.respond.sampling import Sampling
 
 
 @pytest.fixture(scope='module')
@@ -24,8 +27,9 @@ def answer(small, tokenizer, prompts):
     """Answers prompts, three at a time, into a file."""
     config, params, _ = small
 
-    def go(path, asked=prompts, stop=None, context=128, stop_ids=(7,), seen=None):
-        decoder = Decoder(dataclasses.replace(config, max_position_embeddings=context), 'float32', stop_ids, 10)
+    def go(path, asked=prompts, stop=None, context=128, stop_ids=(7,), seen=None, sampling=None):
+        shape = dataclasses.replace(config, max_position_embeddings=context)
+        decoder = Decoder(shape, 'float32', stop_ids, 10, sampling)
         progress = lambda *at: seen is None or seen.append(at)  # noqa: E731
         respond(decoder, params, asked, tokenizer, path, 3, stop or StopSignal(), progress)
         return path.read_text(encoding='utf-8')
@@ -155,3 +159,52 @@ def test_a_field_of_another_type_or_an_id_twice_is_named(tmp_path, field, value,
 def test_missing_responses_say_what_to_run(tmp_path):
     with pytest.raises(InputError, match='r.jsonl: no such file; run --mode=respond first'):
         responses.read(tmp_path / 'r.jsonl')
+
+
+def test_samples_are_further_responses_and_no_order_or_restart_changes_them(answer, prompts, tmp_path):
+    sampling = Sampling(temperature=1.0)
+    asked = sampled(prompts, 3)
+    assert [prompt.example_id for prompt in asked[:4]] == ['é5', 'é5#1', 'é5#2', 'é17']
+    text = answer(tmp_path / 'r.jsonl', asked, sampling=sampling, stop_ids=())
+    rows = {row['example_id']: row for row in map(json.loads, text.rstrip('\n').split('\n'))}
+    assert list(rows) == [prompt.example_id for prompt in asked]
+    assert rows['é5']['token_ids'] != rows['é5#1']['token_ids'] != rows['é5#2']['token_ids']
+    stop = StopSignal()
+    stop.requested = True
+    turned = asked[::-1]
+    with pytest.raises(Stopped):
+        answer(tmp_path / 'again.jsonl', turned, stop=stop, sampling=sampling, stop_ids=())
+    again = answer(tmp_path / 'again.jsonl', turned, sampling=sampling, stop_ids=())
+    assert {row['example_id']: row for row in map(json.loads, again.rstrip('\n').split('\n'))} == rows
+
+
+def test_a_prompt_with_the_id_of_a_sample_is_named():
+    with pytest.raises(InputError, match="prompt 'a#1' has the id of a sample"):
+        sampled([Prompt('a', '', [1]), Prompt('a#1', '', [1])], 2)
+
+
+def test_a_stop_text_ends_text_and_tokens(small, prompts, tmp_path):
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(models.WordLevel({f'w{i}': i for i in range(40)}, unk_token='w0')), unk_token='w0'
+    )
+
+    def answer(path, *stop_texts):
+        decoder = Decoder(small[0], 'float32', (), 10)
+        respond(decoder, small[1], prompts, tokenizer, path, 3, StopSignal(), lambda *at: None, stop_texts)
+        return responses.read(path)
+
+    free = answer(tmp_path / 'a')
+    words = free[0]['response'].split()
+    stop = f'{words[2]} {words[3]}'
+    cut = answer(tmp_path / 'b', 'nowhere', stop)
+    for before, after in zip(free, cut, strict=True):
+        if stop not in before['response']:
+            assert after == before
+            continue
+        assert after['finish_reason'] == 'stop'
+        assert after['response'] == before['response'][: before['response'].index(stop)]
+        ids = after['token_ids']
+        assert ids == before['token_ids'][: len(ids)]
+        assert stop in tokenizer.decode(ids, skip_special_tokens=True)
+        assert stop not in tokenizer.decode(ids[:-1], skip_special_tokens=True)
+    assert cut[0]['finish_reason'] == 'stop'

@@ -1,14 +1,16 @@
 """Which windows a study compares: on the tiny world through run.py, and case by case."""
 
 import json
+import shutil
 
 import pytest
 from commandline import TINY, start
 
-from jaxshift.data import formats, template, world_base
+from jaxshift.data import formats, template
 from jaxshift.data.formats import Example, Message
-from jaxshift.shift import contexts, records, templates
+from jaxshift.shift import aligntds, contexts, records, templates
 from jaxshift.shift.contexts import Case
+from jaxshift.weights.tokenizer import from_folder
 
 ASKED = (
     '--config.sweep.contexts=own,shared,reference,base',
@@ -20,8 +22,6 @@ ASKED = (
 @pytest.fixture(scope='module')
 def compared(finished, tmp_path_factory):
     """The tiny world, compared in four contexts, two templates and two lengths."""
-    import shutil
-
     folder = tmp_path_factory.mktemp('compared') / 'copy'
     shutil.copytree(finished, folder)
     ended = start(*TINY, *ASKED, f'--workdir={folder}')
@@ -54,7 +54,10 @@ def test_every_window_has_its_summary_in_the_order_asked(compared):
 
 def test_other_windows_answer_nothing_again(compared):
     assert 'respond lora: done before' in compared[1].out
-    assert 'sweep lora: sweep.context_lengths' in compared[1].out
+    again = [line.partition(':')[0] for line in compared[1].out.splitlines() if 'doing it again' in line]
+    assert again == [
+        'sweep lora', 'summary lora', 'sweep full', 'summary full', 'causes lora', 'causes full', 'report',
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize('context', ['shared', 'reference', 'base'])
@@ -76,12 +79,8 @@ def test_own_windows_are_measured_as_they_are_alone(compared, finished):
 def test_the_reference_is_the_answer_of_the_prompts_file(compared):
     folder, _ = compared
     prompts = json.loads((folder / 'data/world/prompts.json').read_text())
-    vocabulary = world_base.tokenizer  # words of the world stand between single spaces
-    assert vocabulary
-    from jaxshift.weights.tokenizer import from_folder
-
     tokenizer = from_folder(folder / 'base')
-    written = {}
+    written: dict[str, list[str]] = {}
     for example, _, token in tokens(folder, 'full', context='reference', template='matched', context_length=-1):
         written.setdefault(example, []).append(tokenizer.decode([token]))
     assert {name: ' '.join(words[:-1]) for name, words in written.items()} == {
@@ -103,8 +102,6 @@ def test_prompts_without_answers_end_in_one_line(compared, tmp_path):
     prompts = [{'id': 'a', 'instruction': 'where was ada abbott born ?'}]
     path = tmp_path / 'prompts.json'
     path.write_text(json.dumps(prompts))
-    import shutil
-
     copy = shutil.copytree(folder, tmp_path / 'copy')
     asked = (f'--config.prompts.source=file:{path}', '--config.sweep.contexts=reference', '--only=lora')
     ended = start(*TINY, *asked, f'--workdir={copy}')
@@ -116,6 +113,28 @@ def test_prompts_without_answers_end_in_one_line(compared, tmp_path):
     (item,) = json.loads((copy / 'runs/lora/summary.json').read_text())
     assert item['counts']['prompts_without_reference'] == 1
     assert item['all']['responses'] == 1
+
+
+def test_checkpoints_and_the_arithmetic_of_aligntds_stand_beside_the_rest(copy):
+    shutil.rmtree(copy / 'runs/lora/checkpoints')
+    (copy / 'done/train-lora.json').unlink()
+    asked = (*TINY, f'--workdir={copy}', '--only=lora', '--config.runs.lora.checkpoint_every=75')
+    assert start(*asked).code == 0
+    before = (copy / 'runs/lora/responses.jsonl').stat().st_mtime_ns
+    alone, truth = rows(copy, 'lora'), (copy / 'runs/lora/causes/truth.json').read_bytes()
+    ended = start(*asked, '--config.sweep.compat=aligntds', '--config.sweep.steps=75')
+    assert ended.code == 0, ended.err
+    assert (copy / 'runs/lora/responses.jsonl').stat().st_mtime_ns == before
+    found = json.loads((copy / 'runs/lora/summary.json').read_text())
+    assert [item['step'] for item in found] == [150, 75]
+    assert found[0]['all']['kl_tuned_base']['mean'] != found[1]['all']['kl_tuned_base']['mean']
+    assert {name for name in found[0]['all'] if name.startswith('aligntds_')} == set(aligntds.COLUMNS)
+    assert (copy / 'runs/lora/causes/truth.json').read_bytes() == truth  # the last step's
+    last = rows(copy, 'lora', step=150)
+    assert [{key: row[key] for key in alone[0]} for row in last] == alone
+    ended = start(*asked, '--config.sweep.steps=20')
+    assert ended.code == 2
+    assert 'config.sweep.steps can name the checkpoints of lora: 75, 150' in ended.error()
 
 
 @pytest.mark.parametrize(

@@ -161,3 +161,14 @@ def test_a_broken_file_is_named(tmp_path, text):
     path.write_text(text)
     with pytest.raises(InputError, match=r'summary\.json'):
         summary.read(path)
+
+
+def test_samples_of_a_prompt_are_resampled_together():
+    table = make([6, 6, 6, 6])
+    names = {'q0000': 'a', 'q0001': 'a#1', 'q0002': 'b', 'q0003': 'b#1'}
+    ids = pa.array([names[name] for name in table['example_id'].to_pylist()])
+    (item,) = summary.summarise(table.set_column(4, 'example_id', ids), PIECES, [END], bootstrap=200)
+    merged = pa.array([name[0] for name in ids.to_pylist()])
+    (whole,) = summary.summarise(table.set_column(4, 'example_id', merged), PIECES, [END], bootstrap=200)
+    assert (item['all']['responses'], item['all']['prompts']) == (4, 2)
+    assert item['all']['kl_tuned_base']['interval'] == pytest.approx(whole['all']['kl_tuned_base']['interval'])

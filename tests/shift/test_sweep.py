@@ -15,7 +15,7 @@ from jaxshift.errors import Stopped
 from jaxshift.llama import model
 from jaxshift.llama.config import LlamaConfig
 from jaxshift.llama.linear import LoraSpec
-from jaxshift.shift import records
+from jaxshift.shift import aligntds, records
 from jaxshift.shift import sweep as module
 from jaxshift.shift.contexts import Comparison, cases
 from jaxshift.shift.measures import Measures
@@ -82,12 +82,13 @@ def exact_models(torch_model, adapter):
     return base, tuned
 
 
-def window_by_window(models, response):
-    """Measures of every window of a response, each window run through both models by itself."""
+def window_by_window(models, response, prompts=None):
+    """Measures of every window of a response, each run through both models by itself; prompts: (base's, tuned's)."""
+    prompts = prompts or [response['prompt_token_ids']] * 2
     logits = ([], [])
     for end in range(len(response['token_ids'])):
-        window = torch.tensor([response['prompt_token_ids'] + response['token_ids'][:end]])
-        for rows, torch_model in zip(logits, models, strict=True):
+        for rows, torch_model, prompt in zip(logits, models, prompts, strict=True):
+            window = torch.tensor([prompt + response['token_ids'][:end]])
             with torch.no_grad():
                 rows.append(torch_model(window).logits[0, -1].numpy())
     return by_loops(*map(np.stack, logits), response['token_ids'], SETTINGS.top_k)
@@ -111,6 +112,36 @@ def test_every_row_is_that_of_its_window_run_by_itself_in_float64(small, adapter
     kinds = {'unshifted': {1}, 'marginal': {2, 3}, 'shifted': set(range(4, 41))}
     assert all(row['base_rank'] in kinds[row['shift_class']] for row in rows)
     assert {row['shift_class'] for row in rows} == set(kinds)
+
+
+def test_a_base_with_a_prompt_of_its_own_reads_that_and_the_same_response(small, adapter, forms, responses, tmp_path):
+    base_prompts = {row['example_id']: [3, *row['prompt_token_ids'][::-1], 4] for row in responses}
+    comparison = Comparison('own', 'native', -1, cases(responses, base_prompts, 128)[0])
+    run = (meshes.make(config.Mesh()), tmp_path, StopSignal(), lambda done, total: None)
+    sweep(lambda _: forms['two trees'], [comparison], 'tuned', SETTINGS, None, *run)
+    found = records.read(tmp_path).to_pylist()
+    models = exact_models(small[2], adapter)
+    for response in responses:
+        own = [row for row in found if row['example_id'] == response['example_id']]
+        assert {row['template'] for row in own} <= {'native'}
+        if own:
+            prompts = base_prompts[response['example_id']], response['prompt_token_ids']
+            measured = Measures(*(np.array([row[name] for row in own]) for name in Measures._fields))
+            assert_same(measured, window_by_window(models, response, prompts), **NEAR)
+
+
+def test_the_columns_of_aligntds_come_from_thirty_tokens_and_change_no_other(forms, responses, tmp_path):
+    plain = run_sweep(forms['paired'], responses, tmp_path / 'plain')
+    comparison = Comparison('own', 'matched', -1, cases(responses, None, 128)[0])
+    texts = aligntds.text_ids([f't{i}' for i in range(40)])
+    run = (meshes.make(config.Mesh()), tmp_path / 'beside', StopSignal(), lambda done, total: None)
+    sweep(lambda _: forms['paired'], [comparison], 'tuned', SETTINGS, texts, *run)
+    beside = records.read(tmp_path / 'beside')
+    assert beside.drop_columns(list(aligntds.COLUMNS)).to_pylist() == plain
+    rank = beside['aligntds_top_rank'].to_numpy()
+    exact = beside['base_rank'].to_numpy()
+    np.testing.assert_array_equal(rank, np.where(exact <= 30, exact - 1, 50))  # 0-based, and censored
+    assert len(set(exact.tolist())) > 3
 
 
 def draw_batch(rows=3, length=48, windows=20):
