@@ -76,6 +76,7 @@ def test_a_start_verifies_every_checkpoint_once(finished, monkeypatch):
 def test_training_that_was_stopped_goes_on_to_the_same_result(finished, copy):
     shutil.rmtree(copy / 'runs')
     shutil.rmtree(copy / 'report')
+    (copy / 'base/responses.jsonl').unlink()
     for path in (copy / 'done').iterdir():
         if path.stem not in ('world', 'data', 'base'):
             path.unlink()
