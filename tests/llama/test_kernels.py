@@ -31,7 +31,7 @@ TPU, CUDA = Place('tpu', alone=True), Place('cuda', alone=False)
         (CUDA, {'dtype': 'float32'}, None),
         (CUDA, {'head_size': 136}, None),
         (CUDA, {'head_size': 20}, None),
-        (Place('gpu', alone=True), {}, None),  # a GPU without CUDA
+        (Place('gpu', alone=True), {}, None),  # one that cuDNN does not run on
         (Place('cpu', alone=True), {}, None),
     ],
 )
