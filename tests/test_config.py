@@ -16,10 +16,6 @@ def experiment(**changes) -> config.Experiment:
     return dataclasses.replace(made, **changes)
 
 
-def test_a_mixture_is_data_enough():
-    config.check(experiment(data=config.Data(mixture=('file:a@b.json@0.5', 'tfds:n:1.0.0:train@2'))))
-
-
 def test_an_experiment_with_a_base_data_and_a_run_is_sound():
     config.check(experiment())
 
@@ -34,19 +30,6 @@ def test_an_experiment_with_a_base_data_and_a_run_is_sound():
         ({'data': config.Data(), 'runs': {'t': config.Run(method='given', source='dir:t')}}, 'config.prompts.source'),
         ({'data': config.Data(source='world:')}, 'config.world is not set'),
         ({'data': config.Data(source='file:a', format='csv')}, "config.data.format is 'csv'; it can be auto"),
-        ({'data': config.Data(source='file:a', max_length=1)}, 'config.data.max_length is 1; it must be at least 2'),
-        ({'data': config.Data(mixture=('file:a',))}, "config.data.mixture has 'file:a'; write SOURCE@WEIGHT"),
-        (
-            {'data': config.Data(mixture=('file:a@0.0',))},
-            "has 'file:a@0.0'; write SOURCE@WEIGHT, with a weight above 0",
-        ),
-        ({'data': config.Data(mixture=('file:a@1', 'file:a@2'))}, 'config.data.mixture has a source that is given bef'),
-        ({'data': config.Data(source='file:a', mixture=('file:a@2',))}, 'has a source that is given before'),
-        ({'data': config.Data(mixture=('world:@1',))}, 'config.world is not set'),
-        (
-            {'data': config.Data(source='file:a', columns=('output',))},
-            "config.data.columns has 'output'; write FIELD=C",
-        ),
         ({'data': config.Data(source='file:a', limit=-1)}, 'config.data.limit is -1; it must be at least 0'),
         ({'sweep': config.Sweep(chunk=0)}, 'config.sweep.chunk is 0; it must be at least 1'),
         (

@@ -38,10 +38,10 @@ def tokenise(
     """
     stops, seen = False, 0
     for example in examples:
-        if example.text:
-            yield from _text_rows(example, template, max_length, counts)
-            continue
         try:
+            if example.text:
+                yield from _text_rows(example, template, max_length, counts)
+                continue
             ids, trained = _known(example.tokens, template) if example.tokens else template.example(example.messages)
         except InputError as error:
             if on_bad == 'error':
@@ -65,6 +65,8 @@ def _text_rows(example: Example, template: Template, max_length: int, counts: di
     if template.tokenizer.eos_token_id is None:
         raise InputError('the tokenizer has no eos_token, so texts could not be told apart; set it')
     ids = np.asarray(template.text_ids(example.text), np.int32)
+    if len(ids) < 2:
+        raise InputError('text: has no token; remove the record')
     starts = range(0, len(ids) - 1, max_length - 1)
     counts['split'] += len(starts) > 1
     for number, start in enumerate(starts, start=1):

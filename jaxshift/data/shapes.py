@@ -102,8 +102,8 @@ def _tokenised(record: dict) -> Content:
             fix = f'make it {NO_LOSS} or {token}; labels are not shifted'
             raise BadRecord(f'labels[{number}]', 'is not the token at its place', fix)
     trained = [label != NO_LOSS for label in labels]
-    if not any(trained):
-        raise BadRecord('labels', f'are all {NO_LOSS}, so nothing is trained', 'put the ids of the answer there')
+    if not any(trained[1:]):  # the first token has nothing to be predicted from
+        raise BadRecord('labels', 'train no token behind the first', 'put the ids of the answer there')
     if all(trained):
         raise BadRecord('labels', 'train every token', f'write {NO_LOSS} for the question, or give plain text')
     return Content(tokens=Tokens(ids, trained))

@@ -207,7 +207,7 @@ class Template:
                 add_generation_prompt=open_answer,
                 **names,
             )
-        except jinja2.TemplateError as error:
+        except (jinja2.TemplateError, TypeError, ValueError) as error:
             raise InputError(f'the chat template refuses the conversation ({error}); {_WAY_OUT}') from None
         (text,), spans = rendered
         return text, spans[0] if self._tagged else []

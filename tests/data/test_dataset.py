@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import transformers
 
 from jaxshift.data import dataset, mixture, rows, template
 from jaxshift.data.formats import Example, Message, Refusal
@@ -188,3 +189,15 @@ def test_a_file_of_records_goes_all_the_way(tmp_path, bare):
     assert found.counts['sources'] == {f'file:{path}': figures}
     where = f'{path}: record 1 (the first is 0)'
     assert jsonl.read(tmp_path / 'data/refused.jsonl') == [{'where': where, 'reason': 'instruction: is empty'}]
+
+
+def test_a_text_without_tokens_is_named_or_counted(tmp_path, tokenizer):
+    words = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer.backend_tokenizer, unk_token='<unk>', eos_token='</s>'
+    )
+    given = [Example(str(index), (), f'f.txt:{index}', text=text) for index, text in enumerate((' ', 'Paris'))]
+    with pytest.raises(InputError, match=r'f\.txt:0: text: has no token'):
+        dataset.build(tmp_path, given, template.choose(words), 8)
+    found = dataset.build(tmp_path, given, template.choose(words), 8, 'skip')
+    assert found.counts['refused'] == {'text: has no token': 1}
+    assert words.decode(found[0].tokens) == 'Paris </s>'

@@ -102,7 +102,8 @@ def test_a_sequence_of_columns_is_a_list_of_turns(read):
         ({'input_ids': [1, 2], 'labels': [-100]}, 'labels: has another length than input_ids; give 2, not 1'),
         ({'input_ids': [1, 2], 'labels': [-100, 3]}, r'labels\[1\]: is not the token at its place'),
         ({'input_ids': [1, 2.5], 'labels': [-100, 2]}, 'input_ids: holds what is no whole number'),
-        ({'input_ids': [1, 2], 'labels': [-100, -100]}, 'labels: are all -100, so nothing is trained'),
+        ({'input_ids': [1, 2], 'labels': [-100, -100]}, 'labels: train no token behind the first'),
+        ({'input_ids': [1, 2], 'labels': [1, -100]}, 'labels: train no token behind the first'),
         ({'input_ids': [1, 2], 'labels': [1, 2]}, 'labels: train every token'),
     ],
 )

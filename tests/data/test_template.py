@@ -136,6 +136,7 @@ REWRITES = (  # an answer is shortened once another question follows
         ("{{ messages[-1]['content'] }}" + BODY, 'opens an answer otherwise'),
         (BODY + '{{ messages | length }}', 'opens an answer otherwise'),
         ("{{ raise_exception('no thanks') }}", 'refuses the conversation .no thanks.'),
+        ("{{ messages[0]['content'] + 1 }}", 'refuses the conversation .can only concatenate'),
         (REWRITES, 'rewrites turn 1'),
     ],
 )
