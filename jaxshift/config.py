@@ -227,6 +227,8 @@ def _check_windows(experiment: Experiment) -> None:
     for length in sweep.context_lengths:
         if length != -1 and length < 1:
             raise InputError(f'config.sweep.context_lengths has {length}; give prompt tokens, or -1 for all of them')
+    if sweep.steps:
+        checks.no_doubles('config.sweep.steps', sweep.steps)
     if sweep.shared_from:
         checks.one_of('config.sweep.shared_from', sweep.shared_from, (*experiment.runs, 'base'))
     if respond.samples > 1 and respond.temperature == 0:

@@ -59,9 +59,9 @@ def draw(
         # Panel by panel as well: the page sets them side by side where there is room, one below the other elsewhere.
         for panel in panels:
             drawn[f'learning_rate-{panel[0]}'] = figures.learning_rate(tuned, [panel], lines_of, base)
-    shorter = [row for row in rows_of_all if _other_length(row, found.headline)]
-    if len({row['context_length'] for row in shorter}) > 1:
-        drawn['context_length'] = figures.context_length(shorter)
+    by_length = _by_length(rows_of_all, found.headline)
+    if len({row['context_length'] for row in by_length}) > 1:
+        drawn['context_length'] = figures.context_length(by_length)
     drawn['means'] = figures.means(rows, without)
     drawn['class_shares'] = figures.class_shares(rows, without)
     drawn['sentence'] = figures.sentence(rows)
@@ -88,8 +88,13 @@ def series(configs: Mapping[str, Row], methods: Mapping[str, str]) -> dict[str, 
     return names
 
 
-def _other_length(row: Row, headline: Mapping[str, Any]) -> bool:
-    return all(row[key] == headline[key] for key in ('context', 'template'))
+def _by_length(rows: list[Row], headline: Mapping[str, Any]) -> list[Row]:
+    """Rows of the headline's context and template, one a run and context length: of several steps the last."""
+    found: dict[tuple, Row] = {}
+    for row in rows:
+        if all(row[key] == headline[key] for key in ('context', 'template')):
+            found.setdefault((row['run'], row['context_length']), row)
+    return list(found.values())
 
 
 def _joined(value: Any) -> str:

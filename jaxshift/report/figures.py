@@ -134,23 +134,18 @@ def _two_means(axes: Axes, place: float, filled: tuple[Row, str], hollow: tuple[
 
 @style.styled
 def context_length(rows: Sequence[Row]) -> Figure:
-    """Mean KL of each run by the prompt tokens that a window keeps; rows of one context and template, -1 is all."""
+    """Mean KL by the prompt tokens that a window keeps, -1 all; one row a run and length."""
     lengths = sorted({row['context_length'] for row in rows}, key=lambda length: (length == -1, length))
     figure = Figure(figsize=(style.WIDTH, 3))
     axes = figure.subplots()
     for run, look in style.run_styles(_methods(rows)).items():
-        first = {row['context_length']: row for row in reversed(rows) if row['run'] == run}
-        line = [(place, first[length]) for place, length in enumerate(lengths) if length in first]
-        axes.plot(
-            [place for place, _ in line], [row['kl_tuned_base'] for _, row in line], label=style.label(run), **look
-        )
-        for place, row in line:
-            axes.errorbar(
-                place, row['kl_tuned_base'], style.errors(row, 'kl_tuned_base'), color=look['color'], capsize=3
-            )
+        line = {lengths.index(row['context_length']): row for row in rows if row['run'] == run}
+        for place, row in line.items():
+            axes.errorbar(place, row['kl_tuned_base'], style.errors(row, 'kl_tuned_base'), color=look['color'])
+        means = {place: line[place]['kl_tuned_base'] for place in sorted(line)}
+        axes.plot(list(means), list(means.values()), label=style.label(run), **look)
     axes.set_xticks(range(len(lengths)), ['all' if length == -1 else str(length) for length in lengths])
-    axes.set(xlabel='prompt tokens that a window keeps', ylabel='mean KL(tuned ‖ base), nats')
-    axes.set_ylim(bottom=0)
+    axes.set(xlabel='prompt tokens that a window keeps', ylabel='mean KL(tuned ‖ base), nats', ylim=(0, None))
     figure.legend(loc='outside right upper')
     return figure
 

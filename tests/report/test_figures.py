@@ -108,3 +108,12 @@ def test_a_run_without_shifted_tokens_says_so_and_takes_little_room():
     ]  # fmt: skip
     assert [len(axes.patches) for axes in figure.axes] == [12, 12, 1, 0, 0, 0]
     assert figure.axes[0].get_position().height > 4 * figure.axes[2].get_position().height
+
+
+def test_context_lengths_stand_in_order_and_the_whole_prompt_last():
+    rows = [
+        row('lora', 'lora', 2e-3, context_length=length, kl_tuned_base=kl) for length, kl in ((-1, 1), (32, 2), (8, 3))
+    ]
+    (axes,) = figures.context_length(rows).axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ['8', '32', 'all']
+    assert axes.lines[-1].get_ydata().tolist() == [3, 2, 1]
