@@ -47,11 +47,7 @@ def _sweep(study: Study, name: str) -> None:
 
 def _compare(study: Study, name: str) -> list[Path]:
     asked, folder = study.experiment.sweep, study.workdir.run(name) / 'tokens'
-<<<<<<< ours
     low_rank = tuning.is_paired(study, name)
-=======
-    lora = study.experiment.runs[name].method == 'lora'
->>>>>>> theirs
     held: dict[tuple[bool, int | None], tuple[Pair, Any]] = {}
 
     def models(comparison: Comparison) -> tuple[Pair, Any]:

@@ -159,10 +159,11 @@ def _measure(
     for i, case in enumerate(batch):
         emitted[i, : len(case.response)] = case.response
         real[i, : len(case.response)] = True
-    tokens, windows = _laid_out(batch, [case.prompt for case in batch], emitted.shape)
+    context = pair.config.max_position_embeddings
+    tokens, windows = _laid_out(batch, [case.prompt for case in batch], emitted.shape, context)
     arrays = meshes.put_rows(mesh, {'tokens': tokens, 'windows': windows, 'emitted': emitted})
     if comparison.template != 'matched':
-        tokens, windows = _laid_out(batch, [case.base_prompt for case in batch], emitted.shape)
+        tokens, windows = _laid_out(batch, [case.base_prompt for case in batch], emitted.shape, context)
         base = meshes.put_rows(mesh, {'tokens': tokens, 'windows': windows})
         arrays |= {name: (base[name], arrays[name]) for name in base}
     top_k = max(settings.top_k, aligntds.KEPT) if texts is not None else settings.top_k
@@ -182,9 +183,13 @@ def _measure(
     )  # fmt: skip
 
 
-def _laid_out(batch: list[Case], prompts: list[list[int]], shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+def _laid_out(
+    batch: list[Case], prompts: list[list[int]], shape: tuple[int, ...], context: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Prompts with their responses [B, T], and the window of each token of `shape` [B, R]."""
-    length = bucket(max(len(prompt) + len(case.response) for prompt, case in zip(prompts, batch, strict=True)))
+    longest = max(len(prompt) + len(case.response) for prompt, case in zip(prompts, batch, strict=True))
+    # Padding beyond the model's context would change a rotation that follows the length (dynamic scaling).
+    length = max(longest, min(bucket(longest), context))
     tokens, windows = np.zeros((shape[0], length), np.int32), np.zeros(shape, np.int32)
     for i, (prompt, case) in enumerate(zip(prompts, batch, strict=True)):
         tokens[i, : len(prompt) + len(case.response)] = prompt + case.response
