@@ -37,7 +37,7 @@ def parse(argv: list[str]) -> config.Experiment | None:
     if path is not None:
         asked = options.load(path)
         options.check_overrides(argv[1:], asked)
-        argv = options.quote_texts(argv, asked)
+        argv = options.list_texts(argv, asked)
     try:
         rest = FLAGS(argv)
     except (flags.Error, TypeError, ValueError) as error:
@@ -49,7 +49,6 @@ def parse(argv: list[str]) -> config.Experiment | None:
             return None
         raise InputError('--config is missing; for example --config=configs/demo.py, or --help')
     experiment = CONFIG.value
-    options.split_lists(experiment)
     config.check(experiment)
     if unknown := [name for name in ONLY.value if name not in experiment.runs]:
         raise InputError(f'--only: no run {unknown[0]!r}; the config has {", ".join(experiment.runs)}')

@@ -31,6 +31,8 @@ def sweep_all(study: Study) -> None:
             # Another run's model may not be here; then its responses are taken as they are.
             if source in (*study.only, depends.BASE) and ledger.read(study.workdir.done('respond', source)):
                 study.ledger.finished('respond', source, depends.of_responses(study, source))
+        # Before the ledger clears the records of other settings: what is asked for now may be refused.
+        _comparisons(study, name)
         _sweep(study, name)
         _summary(study, name)
 
@@ -156,7 +158,7 @@ def _extra(study: Study, name: str) -> dict[tuple[str, str], dict[str, Any]]:
             'method': run.method,
             'classes': classes,
             'cut_responses': found['cut_responses'],
-            'counts': {'empty_responses': 0}
+            'counts': {'empty_responses': 0, 'refused_prompts': study.refused_prompts}
             | {reason: count for reason, count in found.items() if reason != 'cut_responses'}
             | trained['counts'],
         }

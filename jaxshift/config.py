@@ -76,7 +76,7 @@ class Run:
     alpha: float = 16.0  # LoRA alpha; the low-rank term is scaled by alpha / rank
     targets: tuple[str, ...] = ('q_proj', 'v_proj')  # projections that get an adapter
     rslora: bool = False  # scale by alpha / sqrt(rank)
-    rank_pattern: tuple[str, ...] = ()  # as in PEFT: q_proj=4, layers.0.mlp.up_proj=4; several: "'q_proj=4,v_proj=2'"
+    rank_pattern: tuple[str, ...] = ()  # as in PEFT: PATTERN=RANK, such as q_proj=4,layers.0.mlp.up_proj=2
     alpha_pattern: tuple[str, ...] = ()  # PATTERN=ALPHA, likewise; of several patterns the first that matches holds
     dropout: float = 0.0  # dropout on the adapter's input while training
     neftune_alpha: float = 0.0  # NEFTune: uniform noise on the embeddings while training, up to alpha / sqrt(L * D)
@@ -210,6 +210,12 @@ def check(experiment: Experiment) -> None:
         _check_world(experiment.world)
     mixed = [item.rpartition('@')[0] for item in experiment.data.mixture]
     made_here = [experiment.base.source, experiment.data.source, experiment.prompts.source, *mixed]
+    repeated = [item for item in experiment.data.mixture if float(item.rpartition('@')[2]) > 1]
+    if experiment.data.held_out and repeated:
+        raise InputError(
+            f'config.data.held_out is {experiment.data.held_out}, but config.data.mixture takes {repeated[0]}: '
+            'copies of a record that is held out would be trained on; take weights up to 1'
+        )
     if len(set(mixed)) < len(mixed) or experiment.data.source in mixed:
         raise InputError('config.data.mixture has a source that is given before; name it once, with its weight')
     if 'world:' in made_here and experiment.world is None:

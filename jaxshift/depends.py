@@ -64,7 +64,8 @@ def of_training(study: Study, run: Run) -> Settings:
 def of_responses(study: Study, name: str) -> Settings:
     asked, plain = dataclasses.asdict(study.experiment.respond), dataclasses.asdict(Respond())
     # Of the other keys only those that are used, so that a greedy response does not hang on what draws would need.
-    drawn = {key: value for key, value in asked.items() if value != plain[key] and key not in _PLAIN_DECODING}
+    unused = _PLAIN_DECODING if asked['temperature'] else (*_PLAIN_DECODING, 'top_k', 'top_p', 'seed')
+    drawn = {key: value for key, value in asked.items() if value != plain[key] and key not in unused}
     return {
         **_of_prompts(study),
         'reading': study.reading,

@@ -110,33 +110,17 @@ def check_overrides(arguments: list[str], experiment: config.Experiment) -> None
             raise InputError(f'config.{key} has no value; write --config.{key}=VALUE')
 
 
-def quote_texts(arguments: list[str], experiment: config.Experiment) -> list[str]:
-    """Quotes the values of lists of texts: the flag parser takes 'a,b' but refuses 'file:a@1,file:b@2'."""
+def list_texts(arguments: list[str], experiment: config.Experiment) -> list[str]:
+    """Turns the a,b of a list of texts into what the flag parser reads; quoted, it is one text with a comma in it."""
     kinds = {option.key: option.type for section in sections(experiment) for option in section.options}
-    quoted = []
+    listed = []
     for argument in arguments:
         flag, equals, value = argument.partition('=')
         if equals and kinds.get(flag.lstrip('-').removeprefix('config.')) == str(tuple[str, ...]):
-            value = value if value[:1] in ('(', '[', '"', "'") else repr(value)
-        quoted.append(f'{flag}{equals}{value}')
-    return quoted
-
-
-def split_lists(section) -> None:
-    """Turns 'a,b', which the flag parser leaves as one string, into a list of two, throughout a configuration."""
-    for part in section.values() if isinstance(section, dict) else _parts(section):
-        split_lists(part)
-    if dataclasses.is_dataclass(section):
-        for field in dataclasses.fields(section):
-            value = getattr(section, field.name)
-            if isinstance(value, tuple) and any(isinstance(item, str) for item in value):
-                items = [item.strip() for text in value for item in str(text).split(',')]
-                setattr(section, field.name, tuple(item for item in items if item))
-
-
-def _parts(section) -> list:
-    values = [getattr(section, field.name) for field in dataclasses.fields(section)]
-    return [value for value in values if dataclasses.is_dataclass(value) or isinstance(value, dict)]
+            if value[:1] not in ('(', '[', '"', "'"):
+                value = repr(tuple(text.strip() for text in value.split(',') if text.strip()))
+        listed.append(f'{flag}{equals}{value}')
+    return listed
 
 
 def config_files(folder: Path) -> dict[Path, str]:

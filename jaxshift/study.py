@@ -164,13 +164,24 @@ class Study:
         """The records of the prompts, with their answers if they have any; those of the instruction data each once."""
         asked = self.experiment.prompts
         if not asked.source:
-            once = {example.where: example for example in reversed(self.instructions().examples)}
-            return list(reversed(once.values()))[: asked.limit or None]
-        skip = self.experiment.data.on_bad_record
+            once: dict[str, formats.Example] = {}
+            for example in self.instructions().examples:
+                once.setdefault(example.where, example)
+            return list(once.values())[: asked.limit or None]
+        return self._prompt_file.examples
+
+    @property
+    def refused_prompts(self) -> int:
+        """Records of the prompts' own file that were left out; those of the instruction data are counted there."""
+        return len(self._prompt_file.refused) if self.experiment.prompts.source else 0
+
+    @cached_property
+    def _prompt_file(self) -> mixture.Mixture:
+        asked, skip = self.experiment.prompts, self.experiment.data.on_bad_record
         found = mixture.read(self.prompt_sources, asked.format, asked.columns, skip, asked.limit)
         for refusal in found.refused:
             self.say(f'prompts: left out {refusal.where}: {refusal.reason}')
-        return found.examples
+        return found
 
     @cached_property
     def prompts(self) -> list[responses.Prompt]:

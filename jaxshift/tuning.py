@@ -134,6 +134,12 @@ def _check_data(study: Study, name: str, run: Run, data: dataset.Dataset) -> Non
     steps = schedule(run, data).steps
     if late := [step for step in run.keep_steps if step > steps]:
         raise InputError(f'config.runs.{name}.keep_steps has {late[0]}, but the run ends with step {steps}')
+    # A step that is not kept is lost, however long the training was.
+    if lost := [step for step in study.experiment.sweep.steps if step not in (*run.keep_steps, steps)]:
+        raise InputError(
+            f'config.sweep.steps has {lost[0]}, which run {name} does not keep; name it in '
+            f'config.runs.{name}.keep_steps before it is trained'
+        )
 
 
 def _tune(study: Study, name: str, run: Run, settings: dict[str, Any]) -> list[Path]:

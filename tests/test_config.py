@@ -239,13 +239,14 @@ def test_a_file_that_is_no_python_is_named_in_the_list_of_configs(tmp_path):
 
 
 def test_lists_may_be_typed_with_commas():
-    made = experiment(runs={'lora': config.Run(targets=('q_proj,k_proj , v_proj',))})
-    options.split_lists(made)
-    assert made.runs['lora'].targets == ('q_proj', 'k_proj', 'v_proj')
+    asked = ['--config.runs.lora.targets=q_proj,k_proj , v_proj', '--config.data.mixture="a,b"', '--mode=run']
+    typed = options.list_texts(asked, experiment(runs={'lora': config.Run()}))
+    assert typed[0] == "--config.runs.lora.targets=('q_proj', 'k_proj', 'v_proj')"
+    assert typed[1:] == asked[1:]
 
 
-def test_several_patterns_may_be_typed_in_quotes(tmp_path):
-    asked = "--config.runs.lora.rank_pattern='q_proj=4,v_proj=0'"
+def test_several_patterns_may_be_typed(tmp_path):
+    asked = '--config.runs.lora.rank_pattern=q_proj=4,v_proj=0'
     assert "rank_pattern has 'v_proj=0'" in start(DEMO, asked, f'--workdir={tmp_path}').error()
 
 

@@ -20,6 +20,7 @@ from jaxshift.store.paths import Workdir
 # What tables and figures need of the token records; the other measures stand in the summaries.
 _COLUMNS = [name for name in summary.COLUMNS if name not in ('tuned_entropy', 'base_entropy', 'js', 'total_variation')]
 _WINDOWS = ('context', 'template', 'context_length')
+_PLAIN = {'context': 'own', 'template': 'matched', 'context_length': -1}
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Results:
 
     @property
     def headline(self) -> Row:
-        """The windows that figures show: context, template and length of the first object of a summary."""
+        """The windows that figures show, by context, template and length: the plain comparison if it was made."""
         return _windows(self.summaries)
 
     def of_headline(self, rows: Sequence[Row]) -> list[Row]:
@@ -106,8 +107,14 @@ def load(workdir: Workdir) -> Results:
 
 
 def _windows(summaries: dict[str, list[Row]]) -> Row:
-    first = next(iter(summaries.values()))[0]
-    return {name: first[name] for name in _WINDOWS}
+    windows = [[{name: row[name] for name in _WINDOWS} for row in rows] for rows in summaries.values()]
+    shared = [each for each in windows[0] if all(each in others for others in windows)]
+    if not shared:
+        raise InputError(
+            f'runs {", ".join(summaries)} were compared on different windows; sweep all of them with the same '
+            'contexts, templates and context_lengths'
+        )
+    return _PLAIN if _PLAIN in shared else shared[0]
 
 
 def _tokens(folder: Path, windows: Row) -> pa.Table:

@@ -47,7 +47,7 @@ def references(
     """
     rows, counts = [], Counter[str]()
     for example in examples:
-        if example.messages[-1].role != 'assistant':
+        if not example.messages or example.messages[-1].role != 'assistant':
             counts['prompts_without_reference'] += 1
             continue
         prompt = template.prompt_ids(formats.prompts(example))

@@ -138,6 +138,7 @@ def sweep(
         for first in range(0, len(batches), BATCHES_A_PART):
             part = batches[first : first + BATCHES_A_PART]
             if not records.part_path(folder, index).exists():
+                pair = params = None  # else the parameters of the step before stay beside the new ones
                 pair, params = models(comparison)
                 tables = [_measure(pair, params, comparison, batch, run, settings, texts, mesh) for batch in part]
                 records.write_part(folder, index, pa.concat_tables(tables))

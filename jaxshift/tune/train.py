@@ -170,7 +170,8 @@ def _begin(
 
 def _finite(metrics: dict, step: int, checkpoints: Path) -> dict[str, float]:
     numbers = {name: float(np.asarray(value)) for name, value in metrics.items()}
-    wrong = ', '.join(f'{name} {value}' for name, value in numbers.items() if not math.isfinite(value))
+    names = sorted(numbers, reverse=True)  # the loss first
+    wrong = ', '.join(f'{name} {numbers[name]}' for name in names if not math.isfinite(numbers[name]))
     if not wrong:
         return numbers
     kept, _ = checkpoint.newest(checkpoints)

@@ -118,7 +118,7 @@ def test_prompts_without_answers_end_in_one_line(compared, tmp_path):
 def test_checkpoints_and_the_arithmetic_of_aligntds_stand_beside_the_rest(copy):
     shutil.rmtree(copy / 'runs/lora/checkpoints')
     (copy / 'done/train-lora.json').unlink()
-    asked = (*TINY, f'--workdir={copy}', '--only=lora', '--config.runs.lora.checkpoint_every=75')
+    asked = (*TINY, f'--workdir={copy}', '--only=lora', '--config.runs.lora.keep_steps=75')
     assert start(*asked).code == 0
     before = (copy / 'runs/lora/responses.jsonl').stat().st_mtime_ns
     alone, truth = rows(copy, 'lora'), (copy / 'runs/lora/causes/truth.json').read_bytes()
@@ -132,9 +132,14 @@ def test_checkpoints_and_the_arithmetic_of_aligntds_stand_beside_the_rest(copy):
     assert (copy / 'runs/lora/causes/truth.json').read_bytes() == truth  # the last step's
     last = rows(copy, 'lora', step=150)
     assert [{key: row[key] for key in alone[0]} for row in last] == alone
+    tokens = {path: path.stat().st_mtime_ns for path in copy.glob('runs/lora/tokens/*')}
     ended = start(*asked, '--config.sweep.steps=20')
     assert ended.code == 2
-    assert 'config.sweep.steps can name the checkpoints of lora: 75, 150' in ended.error()
+    assert (
+        'config.sweep.steps has 20, which run lora does not keep; name it in config.runs.lora.keep_steps'
+        in ended.error()
+    )
+    assert {path: path.stat().st_mtime_ns for path in copy.glob('runs/lora/tokens/*')} == tokens
 
 
 @pytest.mark.parametrize(
