@@ -116,9 +116,9 @@ def list_texts(arguments: list[str], experiment: config.Experiment) -> list[str]
     listed = []
     for argument in arguments:
         flag, equals, value = argument.partition('=')
-        if equals and kinds.get(flag.lstrip('-').removeprefix('config.')) == str(tuple[str, ...]):
-            if value[:1] not in ('(', '[', '"', "'"):
-                value = repr(tuple(text.strip() for text in value.split(',') if text.strip()))
+        texts = equals and kinds.get(flag.lstrip('-').removeprefix('config.')) == str(tuple[str, ...])
+        if texts and value[:1] not in ('(', '[', '"', "'"):
+            value = repr(tuple(text.strip() for text in value.split(',') if text.strip()))
         listed.append(f'{flag}{equals}{value}')
     return listed
 
