@@ -224,7 +224,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint(sm
         tune(tmp_path, stop=StopAfter(5))
     good, _ = checkpoint.newest(tmp_path / 'checkpoints')
     with pytest.raises(
-        RunFailed, match=rf'grad_norm nan, loss nan; the checkpoint of step {good} is kept. Lower the learning'
+        RunFailed, match=rf'loss nan, grad_norm nan; the checkpoint of step {good} is kept. Lower the learning'
     ):
         tune(tmp_path, frozen=small[1] | {'norm': small[1]['norm'] * np.nan})
     assert checkpoint.newest(tmp_path / 'checkpoints') == (good, [])
