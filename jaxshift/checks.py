@@ -1,4 +1,4 @@
-"""What a key of the configuration may be, taken by itself: its type and range. `config.check` holds keys together."""
+"""What a key of the configuration may be, taken by itself: its type and range. `consistency` holds keys together."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from jaxshift.errors import InputError
 FORMATS = (
     'auto', 'alpaca', 'sharegpt', 'messages', 'prompt_completion', 'question_answer', 'tokenised', 'text',
 )  # fmt: skip
+LINEAR_TARGETS = ('q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj')
 # Keys are named by dataclass and field: the rules of a run are those of the world's pre-training too.
 CHOICES = {
     'Base.dtype': ('bfloat16', 'float32'),
@@ -27,6 +28,7 @@ CHOICES = {
 LISTS = {
     'Sweep.contexts': ('own', 'shared', 'reference', 'base'),
     'Sweep.templates': ('matched', 'native', 'urial'),
+    'Run.targets': LINEAR_TARGETS,
 }
 # What each text of a list looks like: in words, and as a pattern.
 PATTERNS = {

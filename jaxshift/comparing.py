@@ -121,11 +121,14 @@ def _rows(study: Study, name: str, context: str) -> tuple[list[dict[str, Any]], 
 
 def _base_prompts(study: Study, template: str, rows: list[dict[str, Any]]) -> dict[str, list[int]]:
     """What the base reads before each response, for those whose prompt the prompts file holds."""
-    asked = {example.id: formats.prompts(example) for example in study.examples}
-    ids = {name: templates.prompt_ids(study.tokenizer, template, turns) for name, turns in asked.items()}
+    ids = {}
+    for example in study.examples:
+        with formats.named(example):
+            ids[example.id] = templates.prompt_ids(study.tokenizer, template, formats.prompts(example))
     names = [row['example_id'] for row in rows]
-    prompts = zip(names, curves.prompt_names(names), strict=True)
-    return {name: ids[prompt] for name, prompt in prompts if prompt in ids}
+    # A further sample has its prompt's name and a number; a prompt may be called so itself.
+    prompts = {name: name if name in ids else of for name, of in zip(names, curves.prompt_names(names), strict=True)}
+    return {name: ids[prompt] for name, prompt in prompts.items() if prompt in ids}
 
 
 def _summary(study: Study, name: str) -> None:

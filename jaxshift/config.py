@@ -8,10 +8,7 @@ parser asks the dataclass for the type of a key.
 
 from dataclasses import dataclass, field
 
-from jaxshift import checks
-from jaxshift.errors import InputError
-
-LINEAR_TARGETS = ('q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj')
+from jaxshift import checks, consistency
 
 
 @dataclass
@@ -187,86 +184,4 @@ def check(experiment: Experiment) -> None:
       InputError: names the first key at fault and what it may be.
     """
     checks.check(experiment)
-    first, second = experiment.sweep.marginal_above, experiment.sweep.shifted_above
-    if not 1 <= first <= second:
-        raise InputError(f'config.sweep.shifted_above is {second}; need 1 <= marginal_above ({first}) <= shifted_above')
-    _check_windows(experiment)
-    if not experiment.base.source:
-        raise InputError('config.base.source is empty; name the base model, for example dir:PATH or hf:OWNER/NAME')
-    if not experiment.runs:
-        raise InputError('config.runs is empty; add at least one run')
-    for name, run in experiment.runs.items():
-        if name == 'base':
-            raise InputError('config.runs has the name base, which is that of the model before tuning; choose another')
-        if not name.replace('-', '_').isidentifier():
-            raise InputError(f'config.runs has the name {name!r}; it names a folder: use letters, digits, _ and -')
-        checks.one_of(f'config.runs.{name}.method', run.method, ('lora', 'full', 'pretrain', 'given'))
-        _check_run(f'config.runs.{name}', run)
-        if run.eval_every and not experiment.data.held_out:
-            raise InputError(
-                f'config.runs.{name}.eval_every is {run.eval_every}, but config.data.held_out is 0; hold examples out'
-            )
-    if experiment.world:
-        _check_world(experiment.world)
-    mixed = [item.rpartition('@')[0] for item in experiment.data.mixture]
-    made_here = [experiment.base.source, experiment.data.source, experiment.prompts.source, *mixed]
-    repeated = [item for item in experiment.data.mixture if float(item.rpartition('@')[2]) > 1]
-    if experiment.data.held_out and repeated:
-        raise InputError(
-            f'config.data.held_out is {experiment.data.held_out}, but config.data.mixture takes {repeated[0]}: '
-            'copies of a record that is held out would be trained on; take weights up to 1'
-        )
-    if len(set(mixed)) < len(mixed) or experiment.data.source in mixed:
-        raise InputError('config.data.mixture has a source that is given before; name it once, with its weight')
-    if 'world:' in made_here and experiment.world is None:
-        raise InputError('a source is world:, but config.world is not set; start from configs/demo.py')
-    trained = [name for name, run in experiment.runs.items() if run.method != 'given']
-    if trained and not experiment.data.source and not mixed:
-        raise InputError(f'config.data.source is empty, but run {trained[0]} trains; give file:PATH')
-    if not experiment.data.source and not mixed and not experiment.prompts.source:
-        raise InputError('config.prompts.source is empty; give the prompts to compare on, file:PATH')
-
-
-def _check_windows(experiment: Experiment) -> None:
-    sweep, respond = experiment.sweep, experiment.respond
-    checks.no_doubles('config.sweep.context_lengths', sweep.context_lengths)
-    for length in sweep.context_lengths:
-        if length != -1 and length < 1:
-            raise InputError(f'config.sweep.context_lengths has {length}; give prompt tokens, or -1 for all of them')
-    if sweep.steps:
-        checks.no_doubles('config.sweep.steps', sweep.steps)
-    if sweep.shared_from:
-        checks.one_of('config.sweep.shared_from', sweep.shared_from, (*experiment.runs, 'base'))
-    if respond.samples > 1 and respond.temperature == 0:
-        raise InputError(
-            f'config.respond.samples is {respond.samples}, but with temperature 0 they are all the same; '
-            'set respond.temperature above 0'
-        )
-    if '' in respond.stop:
-        raise InputError('config.respond.stop has an empty text, which every response holds; leave it out')
-
-
-def _check_run(key: str, run: Run) -> None:
-    checks.some_of(f'{key}.targets', run.targets, LINEAR_TARGETS)
-    checks.patterns(f'{key}.rank_pattern', run.rank_pattern, int)
-    checks.patterns(f'{key}.alpha_pattern', run.alpha_pattern, float)
-    if 0 < run.max_steps < run.min_steps:
-        raise InputError(f'{key}.max_steps is {run.max_steps}, below min_steps {run.min_steps}; change one of them')
-    if any(step < 1 for step in run.keep_steps):
-        raise InputError(f'{key}.keep_steps is {run.keep_steps}; steps count from 1, before it stands the base')
-    if run.method == 'given' and not run.source:
-        raise InputError(f'{key}.source is empty; name the tuned model, for example dir:PATH')
-
-
-def _check_world(world: World) -> None:
-    if world.hidden_size % (2 * world.heads):
-        # Rotary embeddings turn pairs of numbers, so a head has an even width.
-        raise InputError(
-            f'config.world.hidden_size is {world.hidden_size}; it must be a multiple of twice heads, {2 * world.heads}'
-        )
-    if world.heads % world.kv_heads:
-        raise InputError(f'config.world.kv_heads is {world.kv_heads}; heads, {world.heads}, must be a multiple of it')
-    checks.one_of('config.world.pretraining.method', world.pretraining.method, ('pretrain',))
-    if world.pretraining.eval_every:
-        raise InputError('config.world.pretraining.eval_every must be 0: the encyclopaedia is read whole')
-    _check_run('config.world.pretraining', world.pretraining)
+    consistency.check(experiment)

@@ -107,7 +107,7 @@ def of_records(study: Study, name: str) -> Settings:
     """The token records of a run."""
     asked = dataclasses.asdict(study.experiment.sweep)
     return {
-        'sweep': {key: value for key, value in asked.items() if key != 'bootstrap'},
+        'sweep': {key: value for key, value in asked.items() if key not in ('bootstrap', 'chunk', 'shared_from')},
         **_windows(study, name),
         'reading': study.reading,
         'base': study.base.fingerprint,

@@ -18,15 +18,17 @@ from jaxshift.respond.decode import Decoder
 from jaxshift.respond.sampling import Sampling
 from jaxshift.shift import records
 from jaxshift.store import ledger, paths
-from jaxshift.study import Study
+from jaxshift.study import MADE_HERE, Study
 from jaxshift.terminal import Bar
 
 
 def data(study: Study) -> None:
-    """Makes the controlled world, if there is one, and tokenises the instruction data."""
+    """Makes the controlled world, if there is one, tokenises the instruction data, and looks at the prompts."""
     experiment = study.experiment
     if experiment.world:
         study.ledger.do('world', '', depends.of_world(study), lambda: tuning.write_world(study), None)
+    if experiment.base.source != MADE_HERE:  # else it is not there yet, and its prompts are made here too
+        responses.check_prompts(study.prompts, study.base.config)
     if not study.data_sources:
         return
     root = study.workdir.root

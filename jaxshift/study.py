@@ -190,10 +190,8 @@ class Study:
         return responses.sampled(asked, self.experiment.respond.samples)
 
     def _prompt(self, example: formats.Example) -> responses.Prompt:
-        try:
+        with formats.named(example):
             return responses.prompts([example], self.template)[0]
-        except InputError as error:
-            raise InputError(f'{example.where}: {error}') from None
 
     @cached_property
     def data_hash(self) -> str:

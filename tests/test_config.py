@@ -1,11 +1,11 @@
-"""The configuration: what it refuses, what the help tells about it, and the files in configs/."""
+"""The configuration: what it refuses, and the files in configs/."""
 
 import dataclasses
 
 import pytest
-from commandline import DEMO, ROOT, start
+from commandline import ROOT
 
-from jaxshift import checks, config, helptext, options
+from jaxshift import checks, config, options
 from jaxshift.errors import InputError
 
 
@@ -27,6 +27,7 @@ def test_an_experiment_with_a_base_data_and_a_run_is_sound():
         ({'runs': {}}, 'config.runs is empty'),
         ({'runs': {'a/b': config.Run()}}, "config.runs has the name 'a/b'"),
         ({'data': config.Data()}, 'config.data.source is empty, but run lora trains'),
+        ({'runs': {'p': config.Run(method='pretrain')}}, 'config.prompts.source is empty, but run p trains on plain'),
         ({'data': config.Data(), 'runs': {'t': config.Run(method='given', source='dir:t')}}, 'config.prompts.source'),
         ({'data': config.Data(source='world:')}, 'config.world is not set'),
         ({'data': config.Data(source='file:a', format='csv')}, "config.data.format is 'csv'; it can be auto"),
@@ -146,7 +147,8 @@ def test_heads_must_share_the_key_value_heads():
 @pytest.mark.parametrize('method', ['lora', 'full', 'pretrain'])
 def test_every_method_that_trains_is_accepted(method):
     run = config.Run(method=method, schedule='constant', optimizer='adafactor', neftune_alpha=5, eval_every=2)
-    config.check(experiment(runs={'a': run}, data=config.Data(source='file:a.json', held_out=10)))
+    data, prompts = config.Data(source='file:a.json', held_out=10), config.Prompts(source='file:b.json')
+    config.check(experiment(runs={'a': run}, data=data, prompts=prompts))
 
 
 def test_the_worlds_documents_are_not_held_out():
@@ -173,81 +175,6 @@ def test_every_rule_is_that_of_a_key():
     ranges = [name for names in checks.AT_LEAST.values() for name in names]
     rules = [*checks.CHOICES, *checks.LISTS, *ranges, *checks.ABOVE_ZERO, *checks.BELOW_ONE, *checks.SHARES]
     assert set(rules) <= fields
-
-
-def test_every_key_has_a_type_and_a_line_of_help():
-    whole = config.Experiment(runs={'lora': config.Run()}, world=config.World())
-    found = {option.key: option for section in options.sections(whole) for option in section.options}
-    assert all(option.help and option.type for option in found.values())
-    assert found['runs.lora.targets'].type == 'tuple[str, ...]'
-    assert found['world.pretraining.learning_rate'].value == 3e-3
-    assert found['sweep.top_k'] == options.Option('sweep.top_k', 'int', 10, found['sweep.top_k'].help)
-
-
-def test_the_help_shows_the_runs_once_and_where_they_differ():
-    two = experiment(runs={'a': config.Run(learning_rate=1e-3), 'b': config.Run(learning_rate=1e-4)})
-    text = ' '.join(helptext.table(two).split())
-    assert 'RUN is one of a, b.' in text
-    assert text.count('runs.RUN.rank=8') == 1
-    assert 'a: 0.001, b: 0.0001' in text
-
-
-@pytest.mark.parametrize(
-    ('asked', 'near'),
-    [
-        ('swep.chunk', 'sweep.chunk'),
-        ('learning_rate', 'runs.lora.learning_rate'),
-        ('data.maxlength', 'data.max_length'),
-        ('data', 'data.limit'),
-    ],
-)
-def test_an_unknown_key_is_answered_by_the_nearest(asked, near):
-    with pytest.raises(InputError, match=f'unknown key config.{asked}; did you mean config.{near}[?]'):
-        options.check_overrides([f'--config.{asked}=1'], experiment())
-
-
-def test_the_last_config_that_is_named_counts_as_it_does_for_the_flag():
-    assert options.config_path(['--config=a.py', '--mode=list', '-config', 'b.py']) == 'b.py'
-
-
-@pytest.mark.parametrize(
-    ('content', 'said'),
-    [
-        ('def get_config(:', 'SyntaxError: invalid syntax'),
-        ('x = 1', "KeyError: 'get_config'"),
-        ('def get_config():\n    raise SystemExit(3)', 'SystemExit: 3'),
-        ('def get_config():\n    return 3', 'get_config() gives no jaxshift.config.Experiment; see configs/demo.py'),
-        (
-            'from jaxshift.config import Experiment, Run\n'
-            'def get_config():\n    return Experiment(runs={"a": Run(epochs="3")})',
-            "config.runs.a.epochs is '3'; it must be a finite number",
-        ),
-    ],
-)
-def test_a_config_file_that_is_wrong_is_named(tmp_path, content, said):
-    path = tmp_path / 'mine.py'
-    path.write_text(content)
-    with pytest.raises(InputError, match='mine.py: ') as caught:
-        options.load(str(path))
-    assert said in str(caught.value)
-
-
-def test_a_file_that_is_no_python_is_named_in_the_list_of_configs(tmp_path):
-    (tmp_path / 'bad.py').write_text('def get_config(:')
-    with pytest.raises(InputError, match='bad.py: not Python'):
-        options.config_files(tmp_path)
-
-
-def test_lists_may_be_typed_with_commas():
-    asked = ['--config.runs.lora.targets=q_proj,k_proj , v_proj', '--config.data.mixture="a,b"', '--mode=run']
-    typed = options.list_texts(asked, experiment(runs={'lora': config.Run()}))
-    assert typed[0] == "--config.runs.lora.targets=('q_proj', 'k_proj', 'v_proj')"
-    assert typed[1:] == asked[1:]
-
-
-def test_several_patterns_may_be_typed(tmp_path):
-    asked = '--config.runs.lora.rank_pattern=q_proj=4,v_proj=0'
-    assert "rank_pattern has 'v_proj=0'" in start(DEMO, asked, f'--workdir={tmp_path}').error()
 
 
 def configs() -> dict:

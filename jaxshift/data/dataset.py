@@ -3,6 +3,7 @@
 folder/token_rows-train.array_record-*   tokens, trained, example_id of each example
 folder/dataset_info.json, features.json  TFDS's own; `tfds.builder_from_directory(folder)` reads the folder
 folder/lengths.npy                       int32 [examples]: tokens of each, from which batches are planned
+folder/documents.npy                     int32 [examples]: number of the record or text that each comes from
 folder/refused.jsonl                     each record that was left out: where it stands and why
 folder/counts.json                       how many examples were kept, cut and refused; written last
 """
@@ -37,6 +38,7 @@ class Dataset:
 
     Attributes:
       lengths: int32 [examples], tokens of each.
+      documents: int32 [examples], from 0 without a gap: the pieces of one text have one number.
       counts: counts.json: examples (rows), tokens, trained_tokens, cut (conversations), split (texts), refused (count
         by reason), sources (see `mixture.Mixture`), max_length, template.
     """
@@ -44,6 +46,7 @@ class Dataset:
     def __init__(self, folder: Path):
         self.counts: dict[str, Any] = json.loads((folder / 'counts.json').read_text(encoding='utf-8'))
         self.lengths: np.ndarray = np.load(folder / 'lengths.npy', allow_pickle=False)
+        self.documents: np.ndarray = np.load(folder / 'documents.npy', allow_pickle=False)
         with tfds_quietly():
             self._source = tfds.builder_from_directory(folder).as_data_source('train')
         self._folder = folder
@@ -70,7 +73,8 @@ def open_dataset(folder: str | Path) -> Dataset:
         raise InputError(f'{folder}: no finished data here; run the data stage again')
     try:
         dataset = Dataset(folder)
-        if not len(dataset) == len(dataset._source) == dataset.counts['examples'] > 0:
+        sizes = {len(dataset), len(dataset._source), len(dataset.documents), dataset.counts['examples']}
+        if len(sizes) > 1 or 0 in sizes:
             raise ValueError('counts differ')
         _ = dataset[len(dataset) - 1]  # a file that lost its end opens, but its last row cannot be read
     except (OSError, ValueError, KeyError, IndexError, RuntimeError, AssertionError) as error:
@@ -148,7 +152,8 @@ class TokenRows(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # typ
         return {'train': self._generate_examples()}
 
     def _generate_examples(self):
-        yield from ((index, row._asdict()) for index, row in enumerate(self._rows))
+        names = list(self.info.features)
+        yield from ((index, {name: getattr(row, name) for name in names}) for index, row in enumerate(self._rows))
 
 
 def _write(folder: Path, rows: Iterator[Row], counts: dict[str, Any], refused: list[Refusal]) -> Dataset:
@@ -158,10 +163,12 @@ def _write(folder: Path, rows: Iterator[Row], counts: dict[str, Any], refused: l
     shutil.rmtree(half, ignore_errors=True)
     half.mkdir(parents=True)
     lengths: list[int] = []
+    begins: list[bool] = []
 
     def counted() -> Iterator[Row]:
         for row in rows:
             lengths.append(len(row.tokens))
+            begins.append(not row.continues)
             counts['trained_tokens'] += int(row.trained.sum())
             yield row
         if not lengths:
@@ -176,6 +183,7 @@ def _write(folder: Path, rows: Iterator[Row], counts: dict[str, Any], refused: l
         os.replace(path, folder / path.name)
     shutil.rmtree(half)
     np.save(folder / 'lengths.npy', np.asarray(lengths, np.int32))
+    np.save(folder / 'documents.npy', np.cumsum(begins, dtype=np.int32) - 1)
     jsonl.write(folder / 'refused.jsonl', (refusal._asdict() for refusal in refused))
     counts['examples'], counts['tokens'], counts['refused'] = len(lengths), sum(lengths), _by_reason(refused)
     paths.write_json(folder / 'counts.json', counts)

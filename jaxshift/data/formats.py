@@ -5,8 +5,9 @@ A record becomes an `Example`; a bad one is an error that names file, line, fiel
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -49,11 +50,20 @@ class Parsed(NamedTuple):
     refused: list[Refusal]
 
 
+@contextlib.contextmanager
+def named(example: Example) -> Iterator[None]:
+    """Says in an error which record it is about."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f'{example.where}: {error}') from None
+
+
 def prompts(example: Example) -> tuple[Message, ...]:
     """The turns that the model answers: all up to the last answer, which is left out if there is one.
 
     Raises:
-      InputError: the example is no conversation. The caller knows which record it is.
+      InputError: the example is no conversation; which, is for `named` to say.
     """
     if not example.messages:
         raise InputError('plain text and token ids ask nothing; give prompts.source=file:PATH')

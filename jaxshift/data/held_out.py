@@ -22,11 +22,14 @@ class Part(Dataset):
 def split(dataset: Dataset, held_out: int) -> tuple[Part, Part]:
     """What is trained on, and the last `held_out` examples of an order that is the same for every run and seed.
 
+    A text that is cut into several rows is one example: all of its rows are trained on, or none.
+
     Raises:
       InputError: no example would be left to train on.
     """
-    if held_out >= len(dataset):
-        raise InputError(f'config.data.held_out is {held_out} of {len(dataset)} examples; none is left to train on')
-    kept = len(dataset) - held_out
-    order = np.random.default_rng(0).permutation(len(dataset))
-    return Part(dataset, np.sort(order[:kept])), Part(dataset, np.sort(order[kept:]))
+    examples = int(dataset.documents[-1]) + 1
+    if held_out >= examples:
+        raise InputError(f'config.data.held_out is {held_out} of {examples} examples; none is left to train on')
+    order = np.random.default_rng(0).permutation(examples)
+    apart = np.isin(dataset.documents, order[examples - held_out :])
+    return Part(dataset, np.flatnonzero(~apart)), Part(dataset, np.flatnonzero(apart))

@@ -16,11 +16,15 @@ FIRST_EXAMPLES = 32  # among so many, one must train a token that ends a respons
 
 
 class Row(NamedTuple):
-    """One example: `tokens` int32 [T], `trained` bool [T] (the token is a target of the loss), `example_id`."""
+    """One example: `tokens` int32 [T], `trained` bool [T] (the token is a target of the loss), `example_id`.
+
+    A text longer than a row is several of them; all but its first `continues` the row before.
+    """
 
     tokens: np.ndarray
     trained: np.ndarray
     example_id: str
+    continues: bool = False
 
 
 def tokenise(
@@ -71,7 +75,8 @@ def _text_rows(example: Example, template: Template, max_length: int, counts: di
     counts['split'] += len(starts) > 1
     for number, start in enumerate(starts, start=1):
         piece = ids[start : start + max_length]
-        yield Row(piece, np.arange(len(piece)) > 0, f'{example.id}/{number}' if len(starts) > 1 else example.id)
+        name = f'{example.id}/{number}' if len(starts) > 1 else example.id
+        yield Row(piece, np.arange(len(piece)) > 0, name, continues=number > 1)
 
 
 def _known(tokens: Tokens, template: Template) -> Tokens:

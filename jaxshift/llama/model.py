@@ -82,12 +82,14 @@ class Llama(nn.Module):
       dtype: dtype of activations; weights are cast to it where they are used.
       remat: what a layer keeps for the backward pass: 'none' (everything) or a name in `REMAT`.
       paired: the residual stream is [2, B, T, D], base first, tuned second (see `llama.linear.LoRA`).
+      packed: segments are kept apart; else a row is one segment with padding behind it, which causality hides.
     """
 
     config: LlamaConfig
     dtype: jnp.dtype = jnp.float32
     remat: str = 'none'
     paired: bool = False
+    packed: bool = True
 
     @nn.compact
     def __call__(self, tokens, positions, segments, cache=None, noise=None):
@@ -111,7 +113,8 @@ class Llama(nn.Module):
             in_axes=(0, nn.broadcast, nn.broadcast, nn.broadcast),
             length=config.num_hidden_layers,
         )(config, name='layers')
-        (x, cache), _ = layers((x, cache), jnp.arange(config.num_hidden_layers), cos, sin, segments)
+        apart = segments if self.packed else None
+        (x, cache), _ = layers((x, cache), jnp.arange(config.num_hidden_layers), cos, sin, apart)
         norm = self.param('norm', nn.initializers.ones, (config.hidden_size,))
         return rms_norm(x, norm, config.rms_norm_eps), cache
 
@@ -133,6 +136,7 @@ def forward(
     dtype=jnp.float32,
     remat: str = 'none',
     paired: bool = False,
+    packed: bool = True,
     noise: jax.Array | None = None,
 ) -> jax.Array:
     """Hidden states after the final norm.
@@ -146,6 +150,7 @@ def forward(
       dtype: dtype of activations.
       remat: see `Llama`.
       paired: see `Llama`; params must come from `tune.lora.merge(..., paired=True)`.
+      packed: see `Llama`; without segments it makes no difference.
       noise: [B, T, D] that is added to the embeddings while training, or None.
 
     Returns:
@@ -153,7 +158,7 @@ def forward(
     """
     if positions is None:
         positions = jnp.broadcast_to(jnp.arange(tokens.shape[1], dtype=jnp.int32), tokens.shape)
-    model = Llama(config, dtype, remat, paired)
+    model = Llama(config, dtype, remat, paired, packed)
     return model.apply({'params': params}, tokens, positions, segments, noise=noise)[0]
 
 

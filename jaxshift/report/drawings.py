@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from jaxshift.report import figures, style, truth
+from jaxshift.report import figures, style, training_figures, truth
 from jaxshift.report.results import Results
 from jaxshift.report.tables import Row
 from jaxshift.shift.curves import Curve
@@ -55,10 +55,10 @@ def draw(
         truth_panels = [panel for panel in _TRUTH_PANELS if any(panel[0] in row for row in tuned)]
         panels = [('kl_tuned_base', 'mean KL(tuned ‖ base), nats'), *(truth_panels or _OTHER_PANELS)]
         lines_of, base = series(found.config['runs'], methods), _of_base(found.truths)
-        drawn['learning_rate'] = figures.learning_rate(tuned, panels, lines_of, base)
+        drawn['learning_rate'] = training_figures.learning_rate(tuned, panels, lines_of, base)
         # Panel by panel as well: the page sets them side by side where there is room, one below the other elsewhere.
         for panel in panels:
-            drawn[f'learning_rate-{panel[0]}'] = figures.learning_rate(tuned, [panel], lines_of, base)
+            drawn[f'learning_rate-{panel[0]}'] = training_figures.learning_rate(tuned, [panel], lines_of, base)
     by_length = _by_length(rows_of_all, found.headline)
     if len({row['context_length'] for row in by_length}) > 1:
         drawn['context_length'] = figures.context_length(by_length)
@@ -69,7 +69,7 @@ def draw(
         curves['absolute', 'all'], curves['relative', 'all'], curves['relative', 'without_end'], methods
     )
     if any(found.metrics.values()):
-        drawn['loss'] = figures.loss_curves(found.metrics, methods)
+        drawn['loss'] = training_figures.loss_curves(found.metrics, methods)
     drawn['top_tokens'] = figures.top_tokens(tokens, methods)
     return {name: _inline(style.save(figure, folder, name), name) for name, figure in drawn.items()}
 

@@ -98,7 +98,7 @@ def load(workdir: Workdir) -> Results:
         experiment,
         summaries,
         {run: jsonl.read(folder / 'metrics.jsonl') for run, folder in folders.items()},
-        {run: _tokens(folder / 'tokens', _windows(summaries)) for run, folder in folders.items()},
+        {run: _tokens(folders[run] / 'tokens', _windows(summaries), rows) for run, rows in summaries.items()},
         {run: {r['example_id']: r for r in jsonl.read(f / 'responses.jsonl')} for run, f in folders.items()},
         {run: _json(path) for run, path in truths.items() if path.exists()},
         {run: record['settings'] for run, record in records_of.items() if record},
@@ -117,8 +117,10 @@ def _windows(summaries: dict[str, list[Row]]) -> Row:
     return _PLAIN if _PLAIN in shared else shared[0]
 
 
-def _tokens(folder: Path, windows: Row) -> pa.Table:
-    for key, rows in summary.groups(records.read(folder, _COLUMNS)):
+def _tokens(folder: Path, windows: Row, summaries: Sequence[Row]) -> pa.Table:
+    # Of several steps the last comes first.
+    columns = [*_COLUMNS, *(['step'] if 'step' in summaries[0] else [])]
+    for key, rows in summary.groups(records.read(folder, columns)):
         if windows.items() <= key.items():
             return rows
     raise InputError(f'{folder}: no rows of context {windows["context"]!r}; sweep again')

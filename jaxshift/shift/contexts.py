@@ -50,8 +50,9 @@ def references(
         if not example.messages or example.messages[-1].role != 'assistant':
             counts['prompts_without_reference'] += 1
             continue
-        prompt = template.prompt_ids(formats.prompts(example))
-        ids = template.example(example.messages)[0][len(prompt) :]
+        with formats.named(example):
+            prompt = template.prompt_ids(formats.prompts(example))
+            ids = template.example(example.messages)[0][len(prompt) :]
         room = context - len(prompt)
         reason = 'length' if len(ids) > room else 'stop'
         row = {'prompt_token_ids': prompt, 'token_ids': ids[:room], 'finish_reason': reason}

@@ -31,6 +31,7 @@ class Recipe:
       dtype: name of the dtype of activations.
       remat: see `llama.model.Llama`.
       micro_batches: how many parts of a batch are computed one after the other.
+      packed: rows hold several examples; else attention need not tell them apart, and kernels that cannot may run.
       neftune_alpha: strength of the noise on the embeddings, see `noise.neftune`.
       algorithm, b1, b2, weight_decay, decay_norms, clip: see `optimizer.chain`.
     """
@@ -40,6 +41,7 @@ class Recipe:
     dtype: str
     remat: str
     micro_batches: int
+    packed: bool
     neftune_alpha: float
     algorithm: str
     b1: float
@@ -58,7 +60,7 @@ def recipe(run: Run, config: LlamaConfig, dtype: str) -> Recipe:
     spec = lora_spec(run) if run.method == 'lora' else None
     parts = run.batch_size // (run.micro_batch_size or run.batch_size)
     return Recipe(
-        config, spec, dtype, run.remat, parts, run.neftune_alpha,
+        config, spec, dtype, run.remat, parts, run.pack, run.neftune_alpha,
         run.optimizer, run.b1, run.b2, run.weight_decay, run.decay_norms, run.clip,
     )  # fmt: skip
 
@@ -101,6 +103,7 @@ def loss(recipe: Recipe, trainable: dict, frozen: dict | None, batch: dict, keys
         batch['segments'],
         dtype=jnp.dtype(recipe.dtype),
         remat=recipe.remat,
+        packed=recipe.packed,
         noise=perturbation,
     )
     return cross_entropy(hidden, model.head(params), batch['tokens'], batch['trained'])

@@ -8,12 +8,13 @@ from jaxshift.errors import InputError
 
 
 class Whole:
-    """Example i has i + 1 tokens, all equal to i."""
+    """Example i has i + 1 tokens, all equal to i; so many `pieces` in a row are one text."""
 
     counts = types.MappingProxyType({'max_length': 64})
 
-    def __init__(self, size):
+    def __init__(self, size, pieces=1):
         self.lengths = np.arange(1, size + 1)
+        self.documents = np.arange(size) // pieces
 
     def __len__(self):
         return len(self.lengths)
@@ -46,6 +47,12 @@ def test_nothing_held_out_leaves_the_order_alone():
     trained, apart = split(Whole(12), 0)
     assert held(trained) == list(range(12))
     assert len(apart) == 0
+
+
+def test_the_pieces_of_a_text_stay_together():
+    trained, apart = split(Whole(30, pieces=3), 4)
+    assert (len(trained), len(apart)) == (18, 12)
+    assert not {row // 3 for row in held(trained)} & {row // 3 for row in held(apart)}
 
 
 @pytest.mark.parametrize('held_out', [12, 13])

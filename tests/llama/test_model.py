@@ -154,7 +154,8 @@ def test_packed_rows_equal_separate_rows(small, monkeypatch, block):
         others[:, mine] = tokens[:, mine]
         np.testing.assert_array_equal(packed[:, mine], logits(config, params, others, **place)[:, mine])
         alone = logits(config, params, tokens[:, mine])
-        np.testing.assert_allclose(packed[:, mine], alone, atol=1e-4, rtol=0)
+        # The rounding of these logits against float64 is up to 1.8e-5, in whatever order they are summed.
+        np.testing.assert_allclose(packed[:, mine], alone, atol=2e-5, rtol=0)
         np.testing.assert_allclose(loss(packed[:, mine], tokens[:, mine]), loss(alone, tokens[:, mine]), atol=1e-5)
         start += length
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from jaxshift.report import figures
+from jaxshift.report import figures, training_figures
 from jaxshift.shift.curves import Curve
 
 
@@ -19,7 +19,7 @@ ROWS = [row('lora $1', 'lora', 2e-3), row('full', 'full', 2e-3, kl_tuned_base=0.
 def test_learning_rate_is_the_logarithmic_axis_and_methods_are_the_lines():
     series = {'lora $1': 'lora', 'hot': 'lora', 'full': 'full'}
     panels = [('kl_tuned_base', 'KL'), ('held_out_accuracy', 'accuracy'), ('base_rank', 'rank')]
-    figure = figures.learning_rate(ROWS, panels, series, {'base_rank': 1.0})
+    figure = training_figures.learning_rate(ROWS, panels, series, {'base_rank': 1.0})
     assert len(figure.axes) == 3
     kl, accuracy, _ = figure.axes
     assert kl.get_xscale() == 'log'
@@ -69,7 +69,7 @@ def test_absent_figures_are_left_out():
     full = ROWS[:1]
     for figure in (figures.means(full, [empty]), figures.class_shares(full, [empty]), figures.sentence([empty])):
         assert isinstance(figure, Figure)
-    assert isinstance(figures.loss_curves({}, {'a': 'given'}), Figure)
+    assert isinstance(training_figures.loss_curves({}, {'a': 'given'}), Figure)
     assert isinstance(figures.top_tokens({'a': []}, {'a': 'lora'}), Figure)
 
 
@@ -86,13 +86,13 @@ def test_marks_at_the_edge_are_whole():
 
 
 def test_steps_are_whole_numbers():
-    axes = figures.loss_curves({'a': [{'step': s, 'loss': 1.0} for s in (1, 2, 3)]}, {'a': 'lora'}).axes[0]
+    axes = training_figures.loss_curves({'a': [{'step': s, 'loss': 1.0} for s in (1, 2, 3)]}, {'a': 'lora'}).axes[0]
     assert all(float(tick).is_integer() for tick in axes.get_xticks())
 
 
 def test_the_loss_on_held_out_examples_stands_beside_the_training_loss():
     rows = [{'step': 1, 'loss': 2.0}, {'step': 2, 'loss': 1.0, 'eval_loss': 1.5}]
-    trained, held = figures.loss_curves({'a': rows}, {'a': 'lora'}).axes[0].lines
+    trained, held = training_figures.loss_curves({'a': rows}, {'a': 'lora'}).axes[0].lines
     assert trained.get_xydata().tolist() == [[1, 2], [2, 1]]
     assert held.get_xydata().tolist() == [[2, 1.5]]
     assert held.get_label() == 'a, held out'

@@ -1,10 +1,31 @@
 import shutil
 
+import numpy as np
+import pyarrow as pa
 import pytest
+from made_up import END, PIECES, fake_rows
 
 from jaxshift.errors import InputError
 from jaxshift.report import results
+from jaxshift.shift import records, summary
 from jaxshift.store.paths import Workdir
+
+
+def test_of_several_checkpoints_the_last_is_shown(workdir, tmp_path):
+    shutil.copytree(workdir, tmp_path, dirs_exist_ok=True)
+    folder = tmp_path / 'runs/full'
+    shutil.rmtree(folder / 'tokens')
+    steps = {200: fake_rows('full', 0.4, 5, 0), 100: fake_rows('full', 0.2, 5, 1)}
+    for index, (step, parts) in enumerate(steps.items()):
+        rows = pa.concat_tables(parts)
+        records.write_part(folder / 'tokens', index, rows.append_column(records.STEP, pa.array([step] * len(rows))))
+    objects = summary.summarise(records.read(folder / 'tokens'), PIECES, [END], 0, 50)
+    assert [item['step'] for item in objects] == [200, 100]
+    summary.write(folder / 'summary.json', objects)
+    found = results.load(Workdir(tmp_path)).tokens['full']
+    assert found['step'].unique().to_pylist() == [200]
+    kl = np.concatenate([part['kl_tuned_base'].to_numpy() for part in steps[200]])
+    np.testing.assert_array_equal(found['kl_tuned_base'].to_numpy(), kl)
 
 
 def test_damage_is_named(workdir, tmp_path):

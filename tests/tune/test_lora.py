@@ -7,7 +7,7 @@ import peft
 import pytest
 import torch
 
-from jaxshift.config import LINEAR_TARGETS
+from jaxshift.checks import LINEAR_TARGETS
 from jaxshift.llama.linear import LoRA, LoraSpec, dot
 from jaxshift.tune import lora
 

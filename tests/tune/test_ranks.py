@@ -10,7 +10,7 @@ import peft
 import pytest
 import torch
 from safetensors.numpy import load_file
-from test_step import KEY, LORA, RANKS, started, steps_of
+from twins import KEY, LORA, RANKS, started, steps_of
 
 from jaxshift.errors import InputError
 from jaxshift.llama import model

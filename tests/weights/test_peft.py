@@ -8,7 +8,7 @@ import torch
 import transformers
 from safetensors import safe_open
 
-from jaxshift.config import LINEAR_TARGETS
+from jaxshift.checks import LINEAR_TARGETS
 from jaxshift.errors import InputError
 from jaxshift.llama import model
 from jaxshift.llama.linear import LoraSpec
