@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+# Compiling takes most of the time of these tests, and what they compile is small.
+os.environ.setdefault('XLA_FLAGS', '--xla_backend_optimization_level=0')
 
 WORDS = ('<unk>', '<s>', '</s>', 'the', 'capital', 'of', 'France', 'is', 'Paris')
 
