@@ -23,12 +23,10 @@ from jaxshift.terminal import Bar
 
 
 def data(study: Study) -> None:
-    """Makes the controlled world, if there is one, tokenises the instruction data, and looks at the prompts."""
+    """Makes the controlled world, if there is one, and tokenises the instruction data."""
     experiment = study.experiment
     if experiment.world:
         study.ledger.do('world', '', depends.of_world(study), lambda: tuning.write_world(study), None)
-    if experiment.base.source != MADE_HERE:  # else it is not there yet, and its prompts are made here too
-        responses.check_prompts(study.prompts, study.base.config)
     if not study.data_sources:
         return
     root = study.workdir.root
@@ -146,6 +144,9 @@ STAGES: dict[str, Callable[[Study], None]] = {
 def run(study: Study, mode: str) -> None:
     """Every stage in order (`run`), or one of them."""
     for name, stage in STAGES.items():
+        if mode == 'run' and name == 'train' and study.experiment.base.source != MADE_HERE:
+            # Before hours go into training; to a base that is made here the prompts are made to measure.
+            responses.check_prompts(study.prompts, study.base.config)
         if mode in ('run', name):
             stage(study)
             study.stop.check()

@@ -75,6 +75,13 @@ def test_a_changed_source_or_draw_makes_the_data_again(mixed, files, tmp_path):
     assert sum(each['examples'] for each in counts(tmp_path)['sources'].values()) == 3
 
 
+def test_prompts_that_ask_nothing_are_refused_before_training(mixed, tmp_path):
+    ended = mixed('--mode=run')
+    assert ended.code == 2
+    assert 'c.txt:1: plain text and token ids ask nothing; give prompts.source=file:PATH' in ended.error()
+    assert not list((tmp_path / 'work').glob('runs/*/checkpoints'))
+
+
 @pytest.fixture
 def respond(saved, tmp_path):
     """Answers prompts with a model that was tuned elsewhere."""
