@@ -2,8 +2,8 @@
 
 Command:   python run.py --config=configs/llamafactory_2024.py --config.data.source=file:DATA.json \
              --config.prompts.source=file:PROMPTS.json
-Hardware:  8 GPUs of 80 GiB, or 32 TPU chips of 16 GiB: the full run's weights, gradient and AdamW's moments in float32
-           are 108 GB, cut over the devices. --only=lora runs on one GPU of 40 GiB.
+Hardware:  8 GPUs of 80 GiB: the full run's weights, gradient and AdamW's moments in float32 are 108 GB, cut over the
+           devices. --only=lora runs on one GPU of 40 GiB.
 Time:      not run here.
 Expected:  full tuning shifts several times as far as LoRA: Figure 1 of the paper has mean KL .534 to .765 against
            .134 to .146 on Alpaca, most likely by the truncated KL of the code it borrowed; jaxshift's KL is exact.
@@ -20,6 +20,7 @@ from jaxshift.paper import experiment
 
 def get_config() -> Experiment:
     preset = experiment('Llama-2-7B', 'lora', 'full', micro_batch_size=8)
+    preset.base.dtype = 'bfloat16'  # inferred: the tool's example of that time has fp16, which jaxshift has not
     preset.data.template = 'paper'  # inferred: Human: {q}\nAssistant:
     preset.data.max_length = 1024  # inferred: cutoff_len
     preset.respond.max_new_tokens = 512  # inferred
@@ -27,6 +28,7 @@ def get_config() -> Experiment:
         run.learning_rate = 5e-5
         run.epochs = 3
         run.batch_size = 32
+        run.optimizer, run.b1, run.b2 = 'adamw', 0.9, 0.999  # inferred
         run.schedule = 'cosine'  # inferred: lr_scheduler_type
         run.warmup = 0.0  # inferred
         run.weight_decay = 0.0  # inferred

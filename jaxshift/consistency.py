@@ -74,11 +74,19 @@ def _sweep(experiment: Experiment) -> None:
             raise InputError(f'config.sweep.context_lengths has {length}; give prompt tokens, or -1 for all of them')
     if sweep.steps:
         checks.no_doubles('config.sweep.steps', sweep.steps)
+        if all(run.method == 'given' for run in experiment.runs.values()):
+            raise InputError('config.sweep.steps names checkpoints, but no run is trained here; leave it out')
     if sweep.shared_from:
         checks.one_of('config.sweep.shared_from', sweep.shared_from, (*experiment.runs, 'base'))
     if respond.samples > 1 and respond.temperature == 0:
         raise InputError(
             f'config.respond.samples is {respond.samples}, but with temperature 0 they are all the same; '
+            'set respond.temperature above 0'
+        )
+    drawn = [name for name, plain in (('top_k', 0), ('top_p', 1)) if getattr(respond, name) != plain]
+    if drawn and respond.temperature == 0:
+        raise InputError(
+            f'config.respond.{drawn[0]} is {getattr(respond, drawn[0])}, but with temperature 0 nothing is drawn; '
             'set respond.temperature above 0'
         )
     if '' in respond.stop:

@@ -116,9 +116,11 @@ def list_texts(arguments: list[str], experiment: config.Experiment) -> list[str]
     listed = []
     for argument in arguments:
         flag, equals, value = argument.partition('=')
-        texts = equals and kinds.get(flag.lstrip('-').removeprefix('config.')) == str(tuple[str, ...])
-        if texts and value[:1] not in ('(', '[', '"', "'"):
-            value = repr(tuple(text.strip() for text in value.split(',') if text.strip()))
+        key = flag.lstrip('-').removeprefix('config.')
+        if equals and kinds.get(key) == str(tuple[str, ...]) and value[:1] not in ('(', '[', '"', "'"):
+            # The texts that end a response may begin and end with blanks and newlines.
+            texts = value.split(',') if key == 'respond.stop' else [text.strip() for text in value.split(',')]
+            value = repr(tuple(text for text in texts if text))
         listed.append(f'{flag}{equals}{value}')
     return listed
 

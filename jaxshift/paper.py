@@ -29,7 +29,7 @@ def experiment(base: str, *methods: str, micro_batch_size: int) -> Experiment:
     whole_on_one = base in WHOLE_ON_ONE and methods == ('lora',)
     return Experiment(
         name=f'{base}, {" and ".join(METHODS[method] for method in methods)}',
-        base=Base(source=BASES[base], dtype='bfloat16'),
+        base=Base(source=BASES[base], dtype='bfloat16'),  # inferred: the precision
         data=Data(
             source='file:data/alpaca_52k.json',
             template='paper',  # inferred
@@ -46,6 +46,7 @@ def _run(method: str, micro_batch_size: int) -> Run:
     return Run(
         method=method,
         learning_rate=5e-5,
+        optimizer='adamw',  # inferred, with the moments' decay, no warm-up, no weight decay, clipping at 1
         schedule='cosine',  # inferred
         epochs=3,
         batch_size=32,

@@ -38,11 +38,13 @@ def data(study: Study) -> None:
 def _tokenise(study: Study) -> list[Path]:
     settings, found = study.experiment.data, study.instructions()
     for source, figures in found.sources.items():
-        study.say(f'{source}: {figures["examples"]} examples of format {figures["format"]}')
+        unread = f'; not read: {figures["unread"]}' if figures['unread'] else ''
+        study.say(f'{source}: {figures["examples"]} examples of format {figures["format"]}{unread}')
     path = study.workdir.data
     counts = dataset.build(
-        path, found.examples, study.template, settings.max_length, settings.on_bad_record, found.refused, found.sources
-    ).counts
+        path, found.examples, study.template, settings.max_length, settings.on_bad_record, found.refused, found.sources,
+        found.held_out,
+    ).counts  # fmt: skip
     refused = sum(counts['refused'].values())
     study.say(
         f'data: {counts["examples"]} rows by the {study.template.name} template, {counts["tokens"]} tokens, '
@@ -55,7 +57,7 @@ def _tokenise(study: Study) -> list[Path]:
 def respond(study: Study) -> None:
     """Answers the prompts with every tuned model; in the controlled world, or where it is compared on, the base too."""
     # Before the ledger clears old responses for new settings: these may be refused.
-    responses.check_prompts(study.prompts, study.base.config)
+    study.check_prompts()
     models: dict[str, Callable[[], dict]] = {name: partial(tuning.tuned, study, name) for name in study.only}
     contexts = study.experiment.sweep.contexts
     if study.experiment.world or depends.BASE in [depends.response_source(study, '', each) for each in contexts]:
@@ -146,7 +148,7 @@ def run(study: Study, mode: str) -> None:
     for name, stage in STAGES.items():
         if mode == 'run' and name == 'train' and study.experiment.base.source != MADE_HERE:
             # Before hours go into training; to a base that is made here the prompts are made to measure.
-            responses.check_prompts(study.prompts, study.base.config)
+            study.check_prompts()
         if mode in ('run', name):
             stage(study)
             study.stop.check()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -86,7 +87,9 @@ class Study:
 
     @cached_property
     def tokenizer_hash(self) -> str:
-        return hashlib.sha256(self.tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+        # The marks of begin and end stand in another of its files than the rest.
+        text = json.dumps([self.tokenizer.backend_tokenizer.to_str(), self.tokenizer.special_tokens_map])
+        return hashlib.sha256(text.encode()).hexdigest()
 
     @cached_property
     def pieces(self) -> list[str]:
@@ -150,7 +153,7 @@ class Study:
         asked = self.experiment.data
         return mixture.read(
             self.data_sources, asked.format, asked.columns, asked.on_bad_record, asked.limit, asked.subset,
-            asked.subset_seed,
+            asked.subset_seed, asked.held_out,
         )  # fmt: skip
 
     @property
@@ -159,39 +162,53 @@ class Study:
         asked = self.experiment.prompts.source
         return {self._source('prompts', asked, 'prompts.json'): 1} if asked else self.data_sources
 
-    @cached_property
+    @property
+    def prompts(self) -> list[responses.Prompt]:
+        """What is answered: each prompt as often as the config asks for samples."""
+        return responses.sampled([prompt for _, prompt in self._asked[0]], self.experiment.respond.samples)
+
+    @property
     def examples(self) -> list[formats.Example]:
-        """The records of the prompts, with their answers if they have any; those of the instruction data each once."""
-        asked = self.experiment.prompts
-        if not asked.source:
-            once: dict[str, formats.Example] = {}
-            for example in self.instructions().examples:
-                once.setdefault(example.where, example)
-            return list(once.values())[: asked.limit or None]
-        return self._prompt_file.examples
+        """The records behind the prompts, with their answers if they have any."""
+        return [example for example, _ in self._asked[0]]
 
     @property
     def refused_prompts(self) -> int:
-        """Records of the prompts' own file that were left out; those of the instruction data are counted there."""
-        return len(self._prompt_file.refused) if self.experiment.prompts.source else 0
+        """How many were left out; bad records of the instruction data are counted there."""
+        return self._asked[1]
+
+    def check_prompts(self) -> None:
+        """Reads the prompts; raises InputError where one is bad (or all are, and on_bad_record is skip)."""
+        if not self.prompts:
+            raise InputError(f'{", ".join(self.prompt_sources)}: every prompt was left out; correct the records')
 
     @cached_property
-    def _prompt_file(self) -> mixture.Mixture:
-        asked, skip = self.experiment.prompts, self.experiment.data.on_bad_record
-        found = mixture.read(self.prompt_sources, asked.format, asked.columns, skip, asked.limit)
-        for refusal in found.refused:
-            self.say(f'prompts: left out {refusal.where}: {refusal.reason}')
-        return found
-
-    @cached_property
-    def prompts(self) -> list[responses.Prompt]:
-        """What is answered: each prompt as often as the config asks for samples."""
-        asked = [self._prompt(example) for example in self.examples]
-        return responses.sampled(asked, self.experiment.respond.samples)
-
-    def _prompt(self, example: formats.Example) -> responses.Prompt:
-        with formats.named(example):
-            return responses.prompts([example], self.template)[0]
+    def _asked(self) -> tuple[list[tuple[formats.Example, responses.Prompt]], int]:
+        """Records and their prompts, and how many were left out: those of the instruction data each once."""
+        asked, skip = self.experiment.prompts, self.experiment.data.on_bad_record == 'skip'
+        if asked.source:
+            found = mixture.read(
+                self.prompt_sources, asked.format, asked.columns, self.experiment.data.on_bad_record, asked.limit
+            )
+            examples, refused = found.examples, [f'{each.where}: {each.reason}' for each in found.refused]
+        else:
+            found, refused = self.instructions(), []
+            once: dict[str, formats.Example] = {}
+            for example in (*found.examples, *found.held_out):
+                once.setdefault(example.where, example)
+            examples = list(once.values())[: asked.limit or None]
+        kept = []
+        for example in examples:
+            try:
+                with formats.named(example):
+                    kept.append((example, responses.prompt(example, self.template, self.base.config)))
+            except InputError as error:
+                if not skip:
+                    raise
+                refused.append(str(error))
+        for line in refused:
+            self.say(f'prompts: left out {line}')
+        return kept, len(refused)
 
     @cached_property
     def data_hash(self) -> str:

@@ -50,7 +50,7 @@ def train_all(study: Study) -> None:
         if len(apart):
             study.say(f'data: {len(data)} examples to train on, {len(apart)} held out')
         for name, run in runs.items():
-            _check_data(study, name, run, data)
+            _check_data(study, name, run, data, apart)
     for name, run in runs.items():
         settings = depends.of_training(study, run)
         study.ledger.do('train', name, settings, partial(_tune, study, name, run, settings), None)
@@ -116,12 +116,12 @@ def _recipe(study: Study, run: Run) -> Recipe:
 
 def _data(study: Study) -> tuple[dataset.Dataset, dataset.Dataset]:
     """The examples that runs train on, and those held out."""
-    return held_out.split(dataset.open_dataset(study.workdir.data), study.experiment.data.held_out)
+    return held_out.split(dataset.open_dataset(study.workdir.data))
 
 
-def _check_data(study: Study, name: str, run: Run, data: dataset.Dataset) -> None:
+def _check_data(study: Study, name: str, run: Run, data: dataset.Dataset, apart: dataset.Dataset) -> None:
     """Refuses a run that the data does not fit."""
-    longest, context = int(data.lengths.max()), study.base.config.max_position_embeddings
+    longest, context = int(max(*data.lengths, *apart.lengths)), study.base.config.max_position_embeddings
     if longest > context:
         raise InputError(f'an example has {longest} tokens, the model a context of {context}; lower data.max_length')
     counts = data.counts
@@ -172,7 +172,7 @@ def _make_base(study: Study, settings: dict[str, Any]) -> list[Path]:
     config = world_base.llama_config(study.world)
     folder, data = study.workdir.base / 'pretraining', study.workdir.data / 'pretraining'
     run = study.world.pretraining
-    documents, apart = held_out.split(dataset.open_dataset(data), 0)
+    documents, apart = held_out.split(dataset.open_dataset(data))
     shape = recipe(run, config, study.experiment.base.dtype)
 
     def trainable():
@@ -193,7 +193,8 @@ def _make_base(study: Study, settings: dict[str, Any]) -> list[Path]:
 def _gate(study: Study, config, params: dict) -> None:
     """Goes no further with a base that does not know its facts."""
     folder = study.workdir.data / 'world'
-    probe = responses.prompts(mixture.read({f'file:{folder / "probe.json"}': 1}).examples, study.template)
+    questions = mixture.read({f'file:{folder / "probe.json"}': 1}).examples
+    probe = [responses.prompt(question, study.template, config) for question in questions]
     path = study.workdir.base / 'pretraining' / 'probe.jsonl'
     path.unlink(missing_ok=True)
     decoder = Decoder(config, study.experiment.base.dtype, study.template.stop_ids, 16)

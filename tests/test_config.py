@@ -47,6 +47,14 @@ def test_an_experiment_with_a_base_data_and_a_run_is_sound():
         ({'sweep': config.Sweep(shared_from='odd')}, "config.sweep.shared_from is 'odd'; it can be "),
         ({'respond': config.Respond(top_p=1.5)}, 'config.respond.top_p is 1.5; it must be between 0 and 1'),
         ({'respond': config.Respond(samples=2)}, 'config.respond.samples is 2, but with temperature 0 they are all'),
+        (
+            {'respond': config.Respond(top_p=0.9)},
+            'config.respond.top_p is 0.9, but with temperature 0 nothing is drawn',
+        ),
+        (
+            {'runs': {'t': config.Run(method='given', source='dir:t')}, 'sweep': config.Sweep(steps=(5,))},
+            'config.sweep.steps names checkpoints, but no run is trained here',
+        ),
         ({'respond': config.Respond(stop=('',))}, 'config.respond.stop has an empty text'),
         ({'sweep': config.Sweep(contexts=())}, 'config.sweep.contexts is empty; name at least one of own'),
         ({'sweep': config.Sweep(templates=())}, 'config.sweep.templates is empty; name at least one of matched'),
@@ -173,7 +181,15 @@ def test_every_rule_is_that_of_a_key():
         for field in dataclasses.fields(part)
     }
     ranges = [name for names in checks.AT_LEAST.values() for name in names]
-    rules = [*checks.CHOICES, *checks.LISTS, *ranges, *checks.ABOVE_ZERO, *checks.BELOW_ONE, *checks.SHARES]
+    rules = [
+        *checks.CHOICES,
+        *checks.LISTS,
+        *checks.PATTERNS,
+        *ranges,
+        *checks.ABOVE_ZERO,
+        *checks.BELOW_ONE,
+        *checks.SHARES,
+    ]
     assert set(rules) <= fields
 
 

@@ -2,14 +2,18 @@
 
 import json
 import re
+import shutil
 
 import pytest
 from commandline import COMPARE, ROOT, start
 
 from jaxshift import config
 from jaxshift.data import dataset
+from jaxshift.devices.process import StopSignal
 from jaxshift.errors import InputError
 from jaxshift.store import jsonl
+from jaxshift.store.paths import Workdir
+from jaxshift.study import Study
 
 TRAIN = f'--config={ROOT / "configs/smollm2_135m.py"}'
 
@@ -75,11 +79,25 @@ def test_a_changed_source_or_draw_makes_the_data_again(mixed, files, tmp_path):
     assert sum(each['examples'] for each in counts(tmp_path)['sources'].values()) == 3
 
 
-def test_prompts_that_ask_nothing_are_refused_before_training(mixed, tmp_path):
-    ended = mixed('--mode=run')
+def test_prompts_that_ask_nothing_are_refused_before_training(saved, files, tmp_path):
+    ended = start(
+        TRAIN, f'--config.base.source=dir:{saved[0]}', f'--config.data.source=file:{files}/c.txt',
+        '--config.data.template=paper', '--config.data.max_length=32', f'--workdir={tmp_path / "work"}',
+    )  # fmt: skip
     assert ended.code == 2
     assert 'c.txt:1: plain text and token ids ask nothing; give prompts.source=file:PATH' in ended.error()
     assert not list((tmp_path / 'work').glob('runs/*/checkpoints'))
+
+
+def test_another_token_at_the_end_is_another_tokenizer(saved, tmp_path):
+    hashes = set()
+    for token in ('</s>', 'Paris'):
+        folder = shutil.copytree(saved[0], tmp_path / str(len(hashes)))
+        settings = json.loads((folder / 'tokenizer_config.json').read_text())
+        (folder / 'tokenizer_config.json').write_text(json.dumps(settings | {'eos_token': token}))
+        asked = config.Experiment(base=config.Base(source=f'dir:{folder}'))
+        hashes.add(Study(asked, Workdir(tmp_path), (), StopSignal(), print).tokenizer_hash)
+    assert len(hashes) == 2
 
 
 @pytest.fixture
@@ -122,6 +140,20 @@ def test_prompts_that_ask_nothing_are_named(respond, files):
     ended = respond(f'--config.prompts.source=file:{files}/c.txt')
     assert ended.code == 2
     assert 'c.txt:1: plain text and token ids ask nothing; give prompts.source' in ended.error()
+
+
+def test_a_prompt_that_does_not_fit_is_named_or_left_out(respond, files, tmp_path):
+    long = {'instruction': 'the capital ' * 100}
+    (files / 'd.jsonl').write_text('{"instruction": "the capital"}\n' + json.dumps(long))
+    source = f'--config.prompts.source=file:{files}/d.jsonl'
+    ended = respond(source)
+    assert ended.code == 2
+    assert 'd.jsonl:2: prompt 1: ' in ended.error()
+    assert 'tokens do not fit the context of 128; shorten the prompt or leave it out' in ended.error()
+    ended = respond(source, '--config.data.on_bad_record=skip')
+    assert ended.code == 0, ended.err
+    assert 'prompts: left out ' in ended.out
+    assert answered(tmp_path) == ['0']
 
 
 def test_a_prompt_that_is_left_out_is_named(respond, files, tmp_path):

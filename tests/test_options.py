@@ -79,6 +79,14 @@ def test_lists_may_be_typed_with_commas():
     assert typed[1:] == asked[1:]
 
 
+def test_texts_that_end_a_response_keep_their_blanks_and_newlines():
+    asked = ['--config.respond.stop=\n\n, Human:', '--config.respond.stop=']
+    assert options.list_texts(asked, TUNED) == [
+        "--config.respond.stop=('\\n\\n', ' Human:')",
+        '--config.respond.stop=()',
+    ]
+
+
 def test_several_patterns_may_be_typed(tmp_path):
     asked = '--config.runs.lora.rank_pattern=q_proj=4,v_proj=0'
     assert "rank_pattern has 'v_proj=0'" in start(DEMO, asked, f'--workdir={tmp_path}').error()

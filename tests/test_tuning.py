@@ -110,6 +110,6 @@ def test_plain_text_is_accepted_by_pretrain_and_trains_every_parameter(folder, s
     changed = np.abs(after['embed_tokens'] - before['model.embed_tokens.weight']).max(axis=1) > 0
     assert 3 < changed.sum() <= len(read)
     (first, *_) = jsonl.read(folder / 'runs/full/metrics.jsonl')
-    kept, _ = held_out.split(texts, 5)
+    kept, _ = held_out.split(texts)
     plan = batches.Schedule(kept.lengths, 0, 1, 16, 96, False)
     assert first['tokens'] == sum(kept.lengths[index] - 1 for (index,) in plan.rows(0))

@@ -10,21 +10,25 @@ from transformers import PreTrainedTokenizerBase
 from jaxshift.data.shapes import Message
 
 
-def tokens(tokenizer: PreTrainedTokenizerBase, written: Sequence[str]) -> dict[int, str]:
+def tokens(tokenizer: PreTrainedTokenizerBase, source: str, written: Sequence[str]) -> dict[int, str]:
     """Id to name of the tokens that steer the model.
 
-    They are the tokenizer's special tokens, and of its other added tokens those that the template writes: fine-tuned
-    models often have `<|im_end|>` as one of them. Blank ones are for runs of spaces and steer nothing.
+    They are the tokenizer's special tokens, and of its other added tokens those that the template writes or could
+    write: fine-tuned models often have `<|im_end|>` or `<tool_response>` as one of them. Blank ones are for runs of
+    spaces and steer nothing.
 
     Args:
       tokenizer: of the model.
+      source: Jinja text of its template; a word of the language that is a token too is no name.
       written: what the template wrote for some conversations.
     """
-    return {
-        i: token.content
-        for i, token in tokenizer.added_tokens_decoder.items()
-        if token.special or (token.content.strip() and any(token.content in text for text in written))
-    }
+
+    def steers(name: str) -> bool:
+        named = name in source and not name.isalnum()
+        return bool(name.strip()) and (named or any(name in text for text in written))
+
+    added = tokenizer.added_tokens_decoder.items()
+    return {i: token.content for i, token in added if token.special or steers(token.content)}
 
 
 def pattern(names: Collection[str]) -> re.Pattern[str]:

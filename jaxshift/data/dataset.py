@@ -3,7 +3,6 @@
 folder/token_rows-train.array_record-*   tokens, trained, example_id of each example
 folder/dataset_info.json, features.json  TFDS's own; `tfds.builder_from_directory(folder)` reads the folder
 folder/lengths.npy                       int32 [examples]: tokens of each, from which batches are planned
-folder/documents.npy                     int32 [examples]: number of the record or text that each comes from
 folder/refused.jsonl                     each record that was left out: where it stands and why
 folder/counts.json                       how many examples were kept, cut and refused; written last
 """
@@ -15,6 +14,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +38,13 @@ class Dataset:
 
     Attributes:
       lengths: int32 [examples], tokens of each.
-      documents: int32 [examples], from 0 without a gap: the pieces of one text have one number.
-      counts: counts.json: examples (rows), tokens, trained_tokens, cut (conversations), split (texts), refused (count
-        by reason), sources (see `mixture.Mixture`), max_length, template.
+      counts: counts.json: examples (rows), held_out (the last of them), tokens, trained_tokens, cut (conversations),
+        split (texts), refused (count by reason), sources (see `mixture.Mixture`), max_length, template.
     """
 
     def __init__(self, folder: Path):
         self.counts: dict[str, Any] = json.loads((folder / 'counts.json').read_text(encoding='utf-8'))
         self.lengths: np.ndarray = np.load(folder / 'lengths.npy', allow_pickle=False)
-        self.documents: np.ndarray = np.load(folder / 'documents.npy', allow_pickle=False)
         with tfds_quietly():
             self._source = tfds.builder_from_directory(folder).as_data_source('train')
         self._folder = folder
@@ -73,8 +71,7 @@ def open_dataset(folder: str | Path) -> Dataset:
         raise InputError(f'{folder}: no finished data here; run the data stage again')
     try:
         dataset = Dataset(folder)
-        sizes = {len(dataset), len(dataset._source), len(dataset.documents), dataset.counts['examples']}
-        if len(sizes) > 1 or 0 in sizes:
+        if not len(dataset) == len(dataset._source) == dataset.counts['examples'] > 0:
             raise ValueError('counts differ')
         _ = dataset[len(dataset) - 1]  # a file that lost its end opens, but its last row cannot be read
     except (OSError, ValueError, KeyError, IndexError, RuntimeError, AssertionError) as error:
@@ -90,6 +87,7 @@ def build(
     on_bad: str = 'error',
     refused: Sequence[Refusal] = (),
     sources: Mapping[str, Figures] | None = None,
+    held_out: Iterable[Example] = (),
 ) -> Dataset:
     """Tokenises instruction data into the folder, in the order given; an older build there is replaced.
 
@@ -103,14 +101,21 @@ def build(
       on_bad: error, or skip: examples that cannot be trained on are counted.
       refused: records refused before; listed and counted with those refused here.
       sources: figures of the sources, for counts.json.
+      held_out: examples that are not to be trained on; their rows stand last.
 
     Raises:
       InputError: names the record that cannot be trained on; or no example is left; or no answer would ever end.
     """
-    totals = dict.fromkeys(('examples', 'tokens', 'trained_tokens', 'cut', 'split'), 0)
+    totals: dict[str, Any] = dict.fromkeys(('examples', 'held_out', 'tokens', 'trained_tokens', 'cut', 'split'), 0)
     about = {'sources': dict(sources or {}), 'max_length': max_length, 'template': template.text_hash}
     counts, left_out = totals | about, list(refused)
-    rows = tokenise(examples, template, max_length, on_bad, counts, left_out)
+
+    def last() -> Iterator[Row]:
+        for row in tokenise(held_out, template, max_length, on_bad, counts, left_out):
+            counts['held_out'] += 1
+            yield row
+
+    rows = chain(tokenise(examples, template, max_length, on_bad, counts, left_out), last())
     return _write(Path(folder), rows, counts, left_out)
 
 
@@ -152,8 +157,7 @@ class TokenRows(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # typ
         return {'train': self._generate_examples()}
 
     def _generate_examples(self):
-        names = list(self.info.features)
-        yield from ((index, {name: getattr(row, name) for name in names}) for index, row in enumerate(self._rows))
+        yield from ((index, row._asdict()) for index, row in enumerate(self._rows))
 
 
 def _write(folder: Path, rows: Iterator[Row], counts: dict[str, Any], refused: list[Refusal]) -> Dataset:
@@ -163,15 +167,13 @@ def _write(folder: Path, rows: Iterator[Row], counts: dict[str, Any], refused: l
     shutil.rmtree(half, ignore_errors=True)
     half.mkdir(parents=True)
     lengths: list[int] = []
-    begins: list[bool] = []
 
     def counted() -> Iterator[Row]:
         for row in rows:
             lengths.append(len(row.tokens))
-            begins.append(not row.continues)
             counts['trained_tokens'] += int(row.trained.sum())
             yield row
-        if not lengths:
+        if len(lengths) == counts['held_out']:
             raise InputError(f'no example is left to train on; refused: {_by_reason(refused)}; correct the data')
 
     builder = TokenRows(counted(), half)
@@ -183,7 +185,6 @@ def _write(folder: Path, rows: Iterator[Row], counts: dict[str, Any], refused: l
         os.replace(path, folder / path.name)
     shutil.rmtree(half)
     np.save(folder / 'lengths.npy', np.asarray(lengths, np.int32))
-    np.save(folder / 'documents.npy', np.cumsum(begins, dtype=np.int32) - 1)
     jsonl.write(folder / 'refused.jsonl', (refusal._asdict() for refusal in refused))
     counts['examples'], counts['tokens'], counts['refused'] = len(lengths), sum(lengths), _by_reason(refused)
     paths.write_json(folder / 'counts.json', counts)

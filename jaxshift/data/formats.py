@@ -143,13 +143,17 @@ def _renamed(value: object, columns: Mapping[str, str]) -> object:
 
 def _detect(name: str, values: Sequence[object]) -> str:
     sound = [value for value in values if isinstance(value, dict)]
-    for value in sound:
-        for format, (key, _) in SHAPES.items():
-            if value.get(key) is not None:
-                return format
+    for absent in ((None, ''), (None,)):  # an empty text, as a table's column may be, tells a format only at last
+        for value in sound:
+            for format, (key, _) in SHAPES.items():
+                if value.get(key) not in absent:
+                    return format
+    if not sound:
+        problem = values[0].args if isinstance(values[0], ValueError) else ('is no object', 'write {"key": value, ...}')
+        raise InputError(f'{name}: no record can be read; the first {problem[0]}; {problem[1]}')
     known = ', '.join(f'{format} records have {key!r}' for format, (key, _) in SHAPES.items())
-    keys = ', '.join(sorted(map(str, sound[0]))) if sound else ''
-    found = f'no record has one; the first has the keys {keys}' if sound else 'no line is a JSON record'
+    keys = ', '.join(sorted(map(str, sound[0])))
+    found = f'no record has one; the first has the keys {keys}'
     raise InputError(f'{name}: unknown format: {known}; {found}; name the columns: columns=instruction=COLUMN')
 
 
@@ -163,10 +167,10 @@ def _read(value: object, format: str, number: int) -> tuple[Content, str]:
 
 
 def _id(value: dict, number: int) -> str:
-    field = 'id' if value.get('id') is not None else 'example_id'
+    field = 'id' if value.get('id') not in (None, '') else 'example_id'
     given = value.get(field)
-    if given is None:
+    if given in (None, ''):
         return str(number)
-    if isinstance(given, bool) or not isinstance(given, str | int) or given == '':
-        raise BadRecord(field, f'is {kind(given)}', 'make it a number or a text that is not empty, or leave it out')
+    if isinstance(given, bool) or not isinstance(given, str | int):
+        raise BadRecord(field, f'is {kind(given)}', 'make it a number or a text, or leave it out')
     return text(value, field) if isinstance(given, str) else str(given)

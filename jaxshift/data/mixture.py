@@ -13,18 +13,23 @@ import numpy as np
 
 from jaxshift.data import formats, sources
 from jaxshift.data.formats import Example, Refusal
+from jaxshift.data.shapes import FIELDS
+from jaxshift.data.sources import Record
 from jaxshift.errors import InputError
 
 Figures = dict[str, str | int | float]
+Taken = tuple[str, Example]  # with its source
 
 
 class Mixture(NamedTuple):
-    """Examples, the records that were left out, and for each source its format and counts.
+    """Examples to train on, those held out, the records that were left out, and for each source its format and counts.
 
-    The figures of a source are `format`, `weight`, `records` (read), `refused` (of them) and `examples` (taken).
+    The figures of a source are `format`, `weight`, `records` (read), `refused` (of them), `examples` (taken, held out
+    or not) and `unread`: keys of its records that no format has, with commas between.
     """
 
     examples: list[Example]
+    held_out: list[Example]
     refused: list[Refusal]
     sources: dict[str, Figures]
 
@@ -37,6 +42,7 @@ def read(
     limit: int = 0,
     subset: int = 0,
     seed: int = 0,
+    held_out: int = 0,
 ) -> Mixture:
     """Reads sources in order.
 
@@ -51,32 +57,54 @@ def read(
       limit: read the first so many records of each source; 0: all.
       subset: keep so many examples, drawn by `seed`; a larger subset holds every smaller one. 0: all.
       seed: of both draws.
+      held_out: set so many examples apart, drawn before the subset and by no seed: with any subset they are the same.
 
     Raises:
-      InputError: a source cannot be read or holds no usable record; a column is in no record; or the subset is larger
-        than what there is.
+      InputError: a source cannot be read or holds no usable record, or none is taken of it; a column is in no record;
+        or there are not as many examples as are asked for.
     """
     names = formats.column_map(columns)
     records = {source: list(islice(sources.read(source), limit or None)) for source in weights}
     _check_columns(names, [record.value for found in records.values() for record in found])
     files = [file for found in records.values() for file in dict.fromkeys(record.file for record in found)]
     labels = _labels(files)
-    kept: list[tuple[str, Example]] = []
+    kept: list[Taken] = []
     refused: list[Refusal] = []
     figures: dict[str, Figures] = {}
     for number, (source, weight) in enumerate(weights.items()):
         found = formats.parse(source.removeprefix('file:'), records[source], format, names, on_bad, labels)
-        kept += [(source, example) for example in _weighed(found.examples, weight, (seed, 1 + number))]
+        taken = _weighed(found.examples, weight, (seed, 1 + number))
+        if not taken:
+            raise InputError(f'{source}: its weight {weight} takes none of {len(found.examples)} records; raise it')
+        kept += [(source, example) for example in taken]
         refused += found.refused
         counts = {'records': len(records[source]), 'refused': len(found.refused)}
-        figures[source] = {'format': found.format, 'weight': weight, **counts}
+        unread = _unread(records[source], names)
+        figures[source] = {'format': found.format, 'weight': weight, **counts, 'unread': unread}
+    kept, apart = _set_apart(kept, held_out)
     if subset > len(kept):
         raise InputError(f'config.data.subset is {subset}; there are {len(kept)} usable records; lower it')
     if subset:
         kept = [kept[index] for index in _drawn(len(kept), subset, (seed, 0))]
-    taken = Counter(source for source, _ in kept)
-    figures = {source: {**counts, 'examples': taken[source]} for source, counts in figures.items()}
-    return Mixture([example for _, example in kept], refused, figures)
+    sizes = Counter(source for source, _ in (*kept, *apart))
+    figures = {source: {**counts, 'examples': sizes[source]} for source, counts in figures.items()}
+    return Mixture([example for _, example in kept], [example for _, example in apart], refused, figures)
+
+
+def _set_apart(examples: list[Taken], held_out: int) -> tuple[list[Taken], list[Taken]]:
+    """What is trained on and what is held out, in order; more held out takes none back."""
+    if held_out >= len(examples):
+        raise InputError(f'config.data.held_out is {held_out} of {len(examples)} examples; none is left to train on')
+    chosen = set(_drawn(len(examples), held_out, (0, 0, 1)))
+    parts: tuple[list[Taken], list[Taken]] = [], []
+    for index, example in enumerate(examples):
+        parts[index in chosen].append(example)
+    return parts
+
+
+def _unread(records: Sequence[Record], names: Mapping[str, str]) -> str:
+    keys = {str(key): None for record in records if isinstance(record.value, dict) for key in record.value}
+    return ', '.join(key for key in keys if key not in FIELDS and key not in names.values())
 
 
 def _weighed(examples: list[Example], weight: float, seed: tuple[int, int]) -> list[Example]:
@@ -89,7 +117,7 @@ def _copy(example: Example, number: int) -> Example:
     return replace(example, id=f'{example.id}#{number + 1}') if number else example
 
 
-def _drawn(count: int, size: int, seed: tuple[int, int]) -> list[int]:
+def _drawn(count: int, size: int, seed: tuple[int, ...]) -> list[int]:
     """The first `size` of a permutation, in order: so every draw holds the smaller ones."""
     return sorted(np.random.default_rng(seed).permutation(count)[:size].tolist())
 
@@ -97,9 +125,9 @@ def _drawn(count: int, size: int, seed: tuple[int, int]) -> list[int]:
 def _labels(files: Sequence[str]) -> dict[str, str]:
     """File to the shortest end of its path that no other has; nothing for a single file."""
     paths = {file: PurePath(file).parts for file in files}
-    for file, count in Counter(files).items():
+    for parts, count in Counter(PurePath(file).parts for file in files).items():
         if count > 1:
-            raise InputError(f'{file} is in {count} sources of data.mixture; name it once, with a weight')
+            raise InputError(f'{PurePath(*parts)} is in {count} sources of data.mixture; name it once, with a weight')
     if len(paths) < 2:
         return {}
     depth = 1

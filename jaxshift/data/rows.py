@@ -16,15 +16,11 @@ FIRST_EXAMPLES = 32  # among so many, one must train a token that ends a respons
 
 
 class Row(NamedTuple):
-    """One example: `tokens` int32 [T], `trained` bool [T] (the token is a target of the loss), `example_id`.
-
-    A text longer than a row is several of them; all but its first `continues` the row before.
-    """
+    """One example: `tokens` int32 [T], `trained` bool [T] (the token is a target of the loss), `example_id`."""
 
     tokens: np.ndarray
     trained: np.ndarray
     example_id: str
-    continues: bool = False
 
 
 def tokenise(
@@ -52,16 +48,17 @@ def tokenise(
                 raise InputError(f'{example.where}: {error}') from None
             refused.append(Refusal(example.where, str(error).split(';')[0]))
             continue
+        longer = len(ids) > max_length
+        ids, trained = ids[:max_length], trained[:max_length]
+        if longer and not any(trained[1:]):
+            refused.append(Refusal(example.where, f'no token of the answer within max_length {max_length}'))
+            continue
+        counts['cut'] += longer
         stops = stops or any(mark and token in template.stop_ids for token, mark in zip(ids, trained, strict=True))
         seen += 1
         if seen == FIRST_EXAMPLES:
             _check_stops(stops, seen, template)
-        if len(ids) > max_length:
-            if not any(trained[1:max_length]):
-                refused.append(Refusal(example.where, f'no token of the answer within max_length {max_length}'))
-                continue
-            counts['cut'] += 1
-        yield Row(np.asarray(ids[:max_length], np.int32), np.asarray(trained[:max_length], bool), example.id)
+        yield Row(np.asarray(ids, np.int32), np.asarray(trained, bool), example.id)
     _check_stops(stops or not seen, seen, template)
 
 
@@ -75,8 +72,7 @@ def _text_rows(example: Example, template: Template, max_length: int, counts: di
     counts['split'] += len(starts) > 1
     for number, start in enumerate(starts, start=1):
         piece = ids[start : start + max_length]
-        name = f'{example.id}/{number}' if len(starts) > 1 else example.id
-        yield Row(piece, np.arange(len(piece)) > 0, name, continues=number > 1)
+        yield Row(piece, np.arange(len(piece)) > 0, f'{example.id}/{number}' if len(starts) > 1 else example.id)
 
 
 def _known(tokens: Tokens, template: Template) -> Tokens:
@@ -95,6 +91,6 @@ def _check_stops(stops: bool, seen: int, template: Template) -> None:
         names = ', '.join(template.tokenizer.convert_ids_to_tokens(list(template.stop_ids))) or 'no eos_token'
         raise InputError(
             f'none of the first {seen} examples trains a token that ends an answer ({names}), so the tuned model would '
-            'never stop; put the end-of-turn token inside the generation tags of the chat template, or set '
-            'data.template=paper'
+            'never stop; raise data.max_length if it cuts them, put the end-of-turn token inside the generation tags '
+            'of the chat template, or set data.template=paper'
         )

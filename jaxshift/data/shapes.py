@@ -1,7 +1,7 @@
 """What a record of each format says: a conversation, a plain text, or tokens that somebody else has made.
 
-Lists may also be given as their JSON text, which is how a CSV cell holds them; a prompt or completion that is a text is
-taken as it stands.
+Lists may also be given as their JSON text, which is how a CSV cell holds them. A prompt or completion that is the JSON
+text of turns is those turns; any other text is taken as it stands.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ _SHAREGPT_ROLES = {
     'human': 'user', 'user': 'user', 'gpt': 'assistant', 'assistant': 'assistant', 'function_call': 'assistant',
     'system': 'system', 'observation': 'tool', 'tool': 'tool',
 }  # fmt: skip
+_NOT_REPRESENTED = ('tool_calls', 'function_call', 'reasoning_content')  # of a turn
 _MESSAGE_ROLES = {role: role for role in ('system', 'user', 'assistant', 'tool')}
 
 
@@ -66,15 +67,25 @@ def _question_answer(record: dict) -> Content:
 
 
 def _prompt_completion(record: dict) -> Content:
-    if isinstance(record.get('prompt'), str | None):
-        turns = [Message('user', asked(record, 'prompt'))]
-    else:
+    if _holds_turns(record.get('prompt')):
         turns = _turns(record, 'prompt', 'role', 'content', _MESSAGE_ROLES)
-    if isinstance(record.get('completion'), str | None):
-        turns += _answer(record, 'completion')
     else:
+        turns = [Message('user', asked(record, 'prompt'))]
+    if _holds_turns(record.get('completion')):
         turns += _turns(record, 'completion', 'role', 'content', _MESSAGE_ROLES)
+    else:
+        turns += _answer(record, 'completion')
     return Content(_in_turn(turns, 'prompt'))
+
+
+def _holds_turns(value: object) -> bool:
+    if isinstance(value, str) and value.lstrip().startswith('['):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return False
+        return isinstance(value, list) and bool(value) and all(isinstance(x, dict) and 'role' in x for x in value)
+    return not isinstance(value, str | None)
 
 
 def _messages(record: dict) -> Content:
@@ -86,7 +97,10 @@ def _sharegpt(record: dict) -> Content:
     _refuse_tools(record)
     system = text(record, 'system')
     first = [Message('system', system)] if system else []
-    turns = _turns(record, 'conversations', 'from', 'value', _SHAREGPT_ROLES)
+    items = record.get('conversations')
+    spelled = isinstance(items, list) and any(isinstance(item, dict) and 'role' in item for item in items)
+    keys = ('role', 'content') if spelled else ('from', 'value')  # some sets have the keys of messages
+    turns = _turns(record, 'conversations', *keys, _SHAREGPT_ROLES)
     return Content(_in_turn([*first, *turns], 'conversations'))
 
 
@@ -124,8 +138,8 @@ SHAPES: dict[str, tuple[str, Callable[[dict], Content]]] = {
     'text': ('text', _plain_text),
 }
 FIELDS = (
-    'id', 'example_id', 'messages', 'conversations', 'system', 'tools', 'instruction', 'input', 'output', 'history',
-    'input_ids', 'labels', 'prompt', 'completion', 'question', 'answer', 'text',
+    'id', 'example_id', 'messages', 'conversations', 'system', 'tools', 'functions', 'instruction', 'input', 'output',
+    'history', 'input_ids', 'labels', 'prompt', 'completion', 'question', 'answer', 'text',
 )  # fmt: skip
 
 
@@ -139,9 +153,13 @@ def _turns(record: dict, field: str, role_key: str, content_key: str, roles: dic
         role = item.get(role_key)
         if not isinstance(role, str) or role not in roles:
             raise BadRecord(f'{name}.{role_key}', f'{role!r} is not known', f'roles are {", ".join(roles)}')
-        if item.get('tool_calls'):
-            fix = 'write the call into its text, or leave the record out'
-            raise BadRecord(f'{name}.tool_calls', 'cannot be represented', fix)
+        for key in _NOT_REPRESENTED:
+            if item.get(key):
+                fix = 'write it into the text of the turn, or leave the record out'
+                raise BadRecord(f'{name}.{key}', 'cannot be represented', fix)
+        if item.get('weight') == 0:
+            fix = 'every answer is trained; leave the turn or the record out'
+            raise BadRecord(f'{name}.weight', 'is 0, an answer that is not trained', fix)
         content = item.get(content_key)
         if not isinstance(content, str):
             raise BadRecord(f'{name}.{content_key}', f'is {kind(content)}, not a text', 'write plain text')
@@ -161,8 +179,9 @@ def _in_turn(turns: list[Message], field: str) -> tuple[Message, ...]:
 
 
 def _refuse_tools(record: dict) -> None:
-    if record.get('tools') not in (None, '', '[]', []):
-        raise BadRecord('tools', 'cannot be represented', 'write them into the system turn, or leave the record out')
+    for field in ('tools', 'functions'):
+        if record.get(field) not in (None, '', '[]', []):
+            raise BadRecord(field, 'cannot be represented', 'write them into the system turn, or leave the record out')
 
 
 def _answer(record: dict, field: str) -> list[Message]:

@@ -142,7 +142,7 @@ def _json(path: Path) -> Iterator[tuple[str, object]]:
 
 
 def _csv(path: Path) -> Iterator[tuple[str, object]]:
-    """One record a row, named by its first line; an empty cell is no field, as in Parquet null is none."""
+    """One record a row, named by its first line; an empty cell is an empty text."""
     csv.field_size_limit(1 << 30)  # the module's own limit, 128 KiB, is less than a long document
     rows = csv.reader(io.StringIO(_read_text(path), newline=''), strict=True)
     try:
@@ -155,7 +155,7 @@ def _csv(path: Path) -> Iterator[tuple[str, object]]:
                 fix = f'{len(row)}, not {len(header)}; quote a cell that holds a comma'
                 yield f'{path}:{start}', ValueError('has more cells than the header', fix)
             elif row:
-                yield f'{path}:{start}', {name: cell for name, cell in zip(header, row, strict=False) if cell}
+                yield f'{path}:{start}', dict(zip(header, row, strict=False))
             start = rows.line_num + 1
     except csv.Error as error:
         raise InputError(f'{path}:{rows.line_num}: not CSV ({error}); correct the line') from None

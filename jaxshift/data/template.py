@@ -76,7 +76,7 @@ class Template:
         self._source = source
         self._tagged = bool(re.search(r'\{%-?\s*generation\s*-?%\}', source or ''))
         written = [self._probed(messages) for messages in _PROBES]
-        names = control.tokens(tokenizer, [text for texts in written for text in texts])
+        names = control.tokens(tokenizer, source or '', [text for texts in written for text in texts])
         self._control_ids = frozenset(names)
         self._control = control.pattern(names.values())
         self._newline = self._ids('\n')
@@ -113,7 +113,10 @@ class Template:
         """
         answers = [number for number, message in enumerate(messages) if message.role == 'assistant']
         if not answers:
-            raise InputError('the record has no answer to train on; add output (alpaca) or an assistant turn')
+            raise InputError(
+                'the record has no answer to train on; add output (alpaca) or an assistant turn, or name the column '
+                'that has it: columns=output=COLUMN'
+            )
         self._check_roles(messages)
         messages, marks = control.mark(messages[: answers[-1] + 1], self._control)
         ids, trained = self._encode(self._pieces(messages), marks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,10 +29,16 @@ class Prompt(NamedTuple):
     token_ids: list[int]
 
 
-def prompts(examples: Iterable[Example], template: Template) -> list[Prompt]:
-    """What examples ask, as the model will see it."""
-    asked = ((example.id, formats.prompts(example)) for example in examples)
-    return [Prompt(name, turns[-1].content, template.prompt_ids(turns)) for name, turns in asked]
+def prompt(example: Example, template: Template, config: LlamaConfig) -> Prompt:
+    """What an example asks, as the model will see it.
+
+    Raises:
+      InputError: it asks nothing, or does not fit the model's context; which example it is, is for `formats.named`.
+    """
+    turns = formats.prompts(example)
+    asked = Prompt(example.id, turns[-1].content, template.prompt_ids(turns))
+    check_prompts([asked], config)
+    return asked
 
 
 def sampled(prompts: Sequence[Prompt], samples: int) -> list[Prompt]:

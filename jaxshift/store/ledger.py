@@ -133,7 +133,8 @@ def _title(stage: str, run: str) -> str:
 
 def _first_difference(old: Any, new: Any, name: str = '') -> str:
     if isinstance(old, dict) and isinstance(new, dict):
-        for key in sorted(old.keys() | new.keys()):
+        # What is asked for in another way says more than what only that needs.
+        for key in sorted(old.keys() | new.keys(), key=lambda key: (key not in old or key not in new, key)):
             if old.get(key) != new.get(key):
                 return _first_difference(old.get(key), new.get(key), f'{name}.{key}' if name else key)
     shown = [text if len(text := str(value)) <= 40 else text[:37] + '...' for value in (old, new)]

@@ -112,6 +112,7 @@ class File:
             tie_word_embeddings='output.weight' not in self.tensors,
             attention_bias='blk.0.attn_q.bias' in self.tensors,
             mlp_bias='blk.0.ffn_gate.bias' in self.tensors,
+            sliding_window=field('llama.attention.sliding_window'),
             bos_token_id=field('tokenizer.ggml.bos_token_id'),
             eos_token_id=tuple(dict.fromkeys(end for end in ends if end is not None)),
         )

@@ -72,7 +72,8 @@ class Adapter:
 
 def is_adapter(folder: Path) -> bool:
     """Whether a folder holds an adapter and no model."""
-    return (folder / adapter_config.NAME).exists() or any(folder.glob('adapter_model.*'))
+    files = (folder / adapter_config.NAME).exists() or any(folder.glob('adapter_model.*'))
+    return files and not any(folder.glob('model*.safetensors'))
 
 
 def open_adapter(text: str, folder: Path, config: LlamaConfig) -> Adapter:

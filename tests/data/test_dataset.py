@@ -39,6 +39,7 @@ def test_rows_come_back_as_the_template_wrote_them(tmp_path, chatml):
     assert found.lengths.tolist() == [len(ids) for ids, _ in expected]
     assert found.counts == {
         'examples': 3,
+        'held_out': 0,
         'tokens': sum(len(ids) for ids, _ in expected),
         'trained_tokens': sum(sum(trained) for _, trained in expected),
         'cut': 0,
@@ -89,6 +90,15 @@ def test_a_template_that_never_trains_the_end_is_refused(tmp_path, make_tokenize
     chosen = template.choose(make_tokenizer(outside))
     with pytest.raises(InputError, match=r'trains a token that ends an answer \(</s>\).*data.template=paper'):
         dataset.build(tmp_path, examples(*['Paris.'] * count), chosen, 512)
+
+
+def test_answers_that_are_all_cut_before_their_end_are_refused(tmp_path, bare):
+    long = [Example(str(i), (Message('user', 'q'), Message('assistant', 'o' * 60)), f'f:{i}') for i in range(3)]
+    with pytest.raises(
+        InputError, match='none of the first 3 examples trains a token that ends an answer .* raise data'
+    ):
+        dataset.build(tmp_path, long, template.choose(bare), 30)
+    assert dataset.build(tmp_path, long, template.choose(bare), 100).counts['cut'] == 0
 
 
 def test_plain_texts_train_every_token_but_the_first(tmp_path, bare):
@@ -182,10 +192,12 @@ def test_a_file_of_records_goes_all_the_way(tmp_path, bare):
     path = tmp_path / 'a.json'
     path.write_text(json.dumps([{'instruction': 'q', 'input': 'i', 'output': 'o'}, {'instruction': ''}]))
     records = mixture.read({f'file:{path}': 1}, on_bad='skip')
-    found = dataset.build(tmp_path / 'data', *records[:1], template.choose(bare), 64, 'skip', *records[1:])
+    found = dataset.build(
+        tmp_path / 'data', records.examples, template.choose(bare), 64, 'skip', records.refused, records.sources
+    )
     assert bare.decode(found[0].tokens) == '<s>Human: q\ni\nAssistant: o</s>'
     assert found.counts['refused'] == {'instruction: is empty': 1}
-    figures = {'format': 'alpaca', 'weight': 1, 'records': 2, 'refused': 1, 'examples': 1}
+    figures = {'format': 'alpaca', 'weight': 1, 'records': 2, 'refused': 1, 'examples': 1, 'unread': ''}
     assert found.counts['sources'] == {f'file:{path}': figures}
     where = f'{path}: record 1 (the first is 0)'
     assert jsonl.read(tmp_path / 'data/refused.jsonl') == [{'where': where, 'reason': 'instruction: is empty'}]

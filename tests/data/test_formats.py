@@ -62,6 +62,7 @@ def test_a_line_separator_inside_a_text_does_not_end_the_line(tmp_path):
     assert read(path).examples[0].messages[0].content == 'a\u2028b\x85c'
 
 
+QUESTION = [{'role': 'user', 'content': 'q'}]
 BAD = [
     ({'input': 'x'}, 'instruction: is missing'),
     ({'instruction': 5}, 'instruction: is a number'),
@@ -76,6 +77,18 @@ BAD = [
     ({'messages': [{'role': 'user', 'content': None}]}, r'messages\[0\].content: is null'),
     ({'messages': [{'role': 'user', 'content': 'a'}] * 2}, 'messages: has the roles user, user'),
     ({'messages': [{'role': 'system', 'content': 'a'}]}, 'messages: has the roles system'),
+    ({'messages': QUESTION, 'functions': [{'name': 'f'}]}, 'functions: cannot be represented; write them into'),
+    *(
+        (
+            {'messages': [*QUESTION, {'role': 'assistant', 'content': 'a', key: value}]},
+            rf'messages\[1\].{key}: {problem}',
+        )
+        for key, value, problem in (
+            ('weight', 0, 'is 0, an answer that is not trained'),
+            ('function_call', {'name': 'f'}, 'cannot be represented'),
+            ('reasoning_content', 'hm', 'cannot be represented'),
+        )
+    ),
 ]
 
 
@@ -90,6 +103,21 @@ def test_a_bad_record_is_named_by_line_or_number(tmp_path, record, problem):
     found = read(tmp_path / 'a.json', kind, on_bad='skip')
     assert len(found.examples) == 1
     assert len(found.refused) == 1
+
+
+def test_turns_of_sharegpt_may_have_the_keys_of_messages(tmp_path):
+    turns = [{'from': 'human', 'value': 'q'}, {'from': 'gpt', 'value': 'a'}]
+    spelled = [{'role': 'user', 'content': 'q'}, {'role': 'assistant', 'content': 'a'}]
+    found = read(write(tmp_path / 'a.json', {'conversations': turns}, {'conversations': spelled}), 'sharegpt').examples
+    assert found[0].messages == found[1].messages
+
+
+def test_an_empty_cell_is_the_empty_text_that_json_would_have(tmp_path):
+    records = {'instruction': 'q', 'input': '', 'output': ''}, {'instruction': 'r', 'input': 'i', 'output': 'o'}
+    (tmp_path / 'b.csv').write_text('instruction,input,output,id\nq,,,\nr,i,o,\n')
+    table, listed = read(tmp_path / 'b.csv'), read(write(tmp_path / 'a.json', *records))
+    assert [(e.id, e.messages) for e in table.examples] == [(e.id, e.messages) for e in listed.examples]
+    assert table.examples[0].messages == (('user', 'q'), ('assistant', ''))
 
 
 def test_skipped_records_are_counted_by_reason_and_keep_the_indices(tmp_path):
@@ -124,7 +152,8 @@ def test_two_records_of_one_id_are_both_named(tmp_path):
         (b'[]', 'holds no record'),
         (b'hello', 'neither a JSON list'),
         (b'[{"instruction": "a"}', 'not a JSON list'),
-        (b'{"instruction":\n"a"}', 'no line is a JSON record'),
+        (b'{"instruction":\n"a"}', 'no record can be read; the first is not JSON; Expecting value: line 1'),
+        (b'[3]', 'no record can be read; the first is no object'),
         (b'[{"query": "a"}]', 'unknown format.*keys query'),
         (b'{"data": [{"instruction": "a"}]}', 'unknown format.*keys data'),
         (b'[{"instruction": "\xff"}]', 'byte 18 is not UTF-8'),

@@ -24,9 +24,7 @@ def asked(found):
     return [example.messages[0].content for example in found.examples]
 
 
-@pytest.mark.parametrize(
-    ('weight', 'counts'), [(1, {1: 10}), (2, {2: 10}), (0.3, {1: 3}), (2.5, {2: 5, 3: 5}), (0.01, {})]
-)
+@pytest.mark.parametrize(('weight', 'counts'), [(1, {1: 10}), (2, {2: 10}), (0.3, {1: 3}), (2.5, {2: 5, 3: 5})])
 def test_a_weight_is_how_many_times_the_records_are_taken(source, weight, counts):
     first, second = source('a.json', 10), source('b.json', 4)
     found = mixture.read({first: weight, second: 1})
@@ -36,8 +34,28 @@ def test_a_weight_is_how_many_times_the_records_are_taken(source, weight, counts
     assert len({example.id for example in found.examples}) == len(found.examples)
     assert found.sources[first]['examples'] == sum(times.values())
     assert found.sources[second] == {
-        'format': 'question_answer', 'weight': 1, 'records': 4, 'refused': 0, 'examples': 4,
+        'format': 'question_answer', 'weight': 1, 'records': 4, 'refused': 0, 'examples': 4, 'unread': '',
     }  # fmt: skip
+
+
+def test_a_weight_that_takes_nothing_is_refused(source):
+    first, second = source('a.json', 10), source('b.json', 4)
+    with pytest.raises(InputError, match=r'a\.json: its weight 0\.01 takes none of 10 records; raise it'):
+        mixture.read({first: 0.01, second: 1})
+
+
+def test_keys_that_no_format_has_are_told(tmp_path):
+    path = tmp_path / 'dolly.json'
+    records = [{'instruction': 'a', 'context': 'b', 'response': 'c', 'category': 'd'}]
+    path.write_text(json.dumps(records))
+    (figures,) = mixture.read({f'file:{path}': 1}, columns=('output=response',)).sources.values()
+    assert figures['unread'] == 'context, category'
+
+
+def test_one_folder_that_is_written_in_two_ways_is_one_source(source, tmp_path):
+    path = source('a.json', 2).removeprefix('file:')
+    with pytest.raises(InputError, match=r'is in 2 sources of data.mixture'):
+        mixture.read({f'file:{path}': 1, f'file:{tmp_path}/./a.json': 1})
 
 
 def test_what_a_fraction_takes_is_drawn_by_the_seed_and_grows_with_the_weight(source):

@@ -30,8 +30,8 @@ def test_csv_keeps_lines_quotes_and_the_line_a_record_begins_on(tmp_path):
     found = list(sources.read(f'file:{path}'))
     assert [record.where for record in found] == [f'{path}:{line}' for line in (2, 5, 6, 7)]
     assert found[0].value == {'question': 'two\nlines, "quoted"', 'answer': 'é', 'id': 'x'}
-    assert found[1].value == {'question': 'q'}  # an empty cell is no field
-    assert found[3].value == {'question': 'last'}
+    assert found[1].value == {'question': 'q', 'answer': '', 'id': ''}
+    assert found[3].value == {'question': 'last', 'answer': ''}
     with pytest.raises(InputError, match=rf'{path}:6: record: has more cells than the header; 4, not 3'):
         mixture.read({f'file:{path}': 1})
 

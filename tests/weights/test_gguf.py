@@ -104,6 +104,11 @@ def test_a_float32_file_gives_back_torchs_own_numbers_and_config(write, leaf_of,
         np.testing.assert_array_equal(leaf, leaf_of(torch_model.state_dict(), row, 3))
 
 
+def test_a_sliding_window_is_read(write):
+    path, _ = write(fields={'llama.attention.sliding_window': 16})
+    assert open_source(f'gguf:{path}').config.sliding_window == 16
+
+
 @pytest.mark.parametrize('kind', [Kind.F16, Kind.BF16, Kind.Q8_0, Kind.Q4_0, Kind.Q4_1, Kind.Q5_0, Kind.Q5_1])
 def test_quantised_tensors_are_read_as_the_gguf_package_reads_them(write, leaf_of, kind):
     path, torch_model = write(kind)

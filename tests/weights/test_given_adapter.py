@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 from typing import Any
 
 import jax
@@ -125,8 +126,11 @@ def test_a_fingerprint_is_that_of_numbers_and_config(theirs, tmp_path):
     assert len({first, second, open_adapter('dir:x', folder, config).fingerprint}) == 3
 
 
-def test_a_folder_of_a_model_is_no_adapter(saved):
+def test_a_folder_of_a_model_is_no_adapter(saved, tmp_path):
     assert not is_adapter(saved[0])
+    merged = shutil.copytree(saved[0], tmp_path / 'merged')
+    (merged / 'adapter_config.json').write_text('{}')  # left over
+    assert not is_adapter(merged)
     assert open_named(f'dir:{saved[0]}', None) is None
     assert open_named('gguf:model.gguf', None) is None
 
