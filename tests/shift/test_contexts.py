@@ -175,9 +175,14 @@ def test_a_reference_is_what_training_would_see_and_is_cut_at_the_context(tokeni
     assert row['prompt_token_ids'] + row['token_ids'] == chosen.example(turns)[0]
     assert row['finish_reason'] == 'stop'
     assert counts == {'prompts_without_reference': 1}
-    (cut,), _ = contexts.references(examples, chosen, len(row['prompt_token_ids']) + 2)
+    length = len(row['prompt_token_ids'])
+    (cut,), _ = contexts.references(examples, chosen, length + 2)
     assert cut['token_ids'] == row['token_ids'][:2]
     assert cut['finish_reason'] == 'length'
+    for context in (length, length - 1):  # no room for an answer
+        assert contexts.references(examples, chosen, context) == (
+            [], {'prompts_without_reference': 1, 'prompts_over_context': 1},
+        )  # fmt: skip
 
 
 def test_a_base_is_prompted_in_plain_text_or_behind_examples(smollm2_source):
