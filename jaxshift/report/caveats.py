@@ -34,8 +34,8 @@ def _of_windows(found: Results) -> Iterator[str]:
         if run not in found.tokens:
             yield (
                 f'Run {run} has not been compared on the windows shown here ({summary.described(found.headline)}), so '
-                'it is in the table of all windows alone. Sweep all runs with the same contexts, templates and context_lengths, or remove '
-                f'runs/{run}.'
+                'it is in the table of all windows alone. Sweep all runs with the same contexts, templates and '
+                f'context_lengths, or remove runs/{run}.'
             )
 
 

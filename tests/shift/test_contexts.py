@@ -126,7 +126,7 @@ def test_checkpoints_and_the_arithmetic_of_aligntds_stand_beside_the_rest(copy):
     assert ended.code == 0, ended.err
     assert (copy / 'runs/lora/responses.jsonl').stat().st_mtime_ns == before
     found = json.loads((copy / 'runs/lora/summary.json').read_text())
-    assert [item['step'] for item in found] == [150, 75]
+    assert [(item['step'], item['steps']) for item in found] == [(150, 150), (75, 75)]
     assert found[0]['all']['kl_tuned_base']['mean'] != found[1]['all']['kl_tuned_base']['mean']
     assert {name for name in found[0]['all'] if name.startswith('aligntds_')} == set(aligntds.COLUMNS)
     assert (copy / 'runs/lora/causes/truth.json').read_bytes() == truth  # the last step's
