@@ -86,3 +86,9 @@ def test_samples_count_as_one_prompt_from_the_responses_to_the_page(copy):
         assert (item['all']['responses'], item['all']['prompts']) == (2 * prompts, prompts)
     truth = json.loads((copy / 'runs/lora/causes/truth.json').read_text())
     assert truth['held_out_n'] == truth['base_held_out_n'] == 12
+    lines = (copy / 'runs/lora/responses.jsonl').read_text().splitlines()
+    answers = [row for row in map(json.loads, lines) if row['example_id'].startswith('held-out')]
+    assert len(answers) == 2 * 12
+    assert truth['mean_response_words'] == pytest.approx(sum(len(row['response'].split()) for row in answers) / 24)
+    words = sum(len(row['token_ids']) - (row['finish_reason'] == 'stop') for row in answers)
+    assert truth['value_n'] + truth['other_n'] == words
