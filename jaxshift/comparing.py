@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from collections import Counter
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from jaxshift import depends, tuning
 from jaxshift.data import formats
 from jaxshift.errors import InputError
 from jaxshift.respond import responses
-from jaxshift.shift import aligntds, contexts, curves, records, summary, templates
+from jaxshift.shift import aligntds, contexts, records, summary, templates
 from jaxshift.shift.contexts import Comparison
 from jaxshift.shift.sweep import Pair, sweep
 from jaxshift.store import ledger
@@ -31,23 +30,25 @@ def sweep_all(study: Study) -> None:
             # Another run's model may not be here; then its responses are taken as they are.
             if source in (*study.only, depends.BASE) and ledger.read(study.workdir.done('respond', source)):
                 study.ledger.finished('respond', source, depends.of_responses(study, source))
+        _steps(study, name)
+    for name in study.only:
         # Before the ledger clears the records of other settings: what is asked for now may be refused.
-        _comparisons(study, name)
-        _sweep(study, name)
-        _summary(study, name)
+        found, counts = _comparisons(study, name)
+        _sweep(study, name, found)
+        _summary(study, name, counts)
 
 
-def _sweep(study: Study, name: str) -> None:
+def _sweep(study: Study, name: str, found: list[Comparison]) -> None:
     folder = study.workdir.run(name)
 
     def clear() -> None:
         (folder / 'summary.json').unlink(missing_ok=True)
         shutil.rmtree(folder / 'tokens', ignore_errors=True)
 
-    study.ledger.do('sweep', name, depends.of_records(study, name), partial(_compare, study, name), clear)
+    study.ledger.do('sweep', name, depends.of_records(study, name), partial(_compare, study, name, found), clear)
 
 
-def _compare(study: Study, name: str) -> list[Path]:
+def _compare(study: Study, name: str, found: list[Comparison]) -> list[Path]:
     asked, folder = study.experiment.sweep, study.workdir.run(name) / 'tokens'
     low_rank = tuning.is_paired(study, name)
     held: dict[tuple[bool, int | None], tuple[Pair, Any]] = {}
@@ -63,7 +64,6 @@ def _compare(study: Study, name: str) -> list[Path]:
         return held[key]
 
     texts = aligntds.text_ids(study.pieces) if asked.compat else None
-    found, _ = _comparisons(study, name)
     with Bar(f'sweep {name}') as bar:
         sweep(models, found, name, asked, texts, study.mesh, folder, study.stop, bar)
     return sorted(folder.glob('part-*.parquet'))
@@ -74,9 +74,10 @@ def _comparisons(study: Study, name: str) -> tuple[list[Comparison], Counts]:
     asked, limit = study.experiment.sweep, study.base.config.max_position_embeddings
     bos, counts, found = study.tokenizer.bos_token_id, Counts(), []
     rows = {context: _rows(study, name, context) for context in asked.contexts}
+    ids = {row['example_id'] for answered, _ in rows.values() for row in answered}
     for template in asked.templates:
+        prompts = None if template == 'matched' else _base_prompts(study, template, ids)
         for context, (answered, left_out) in rows.items():
-            prompts = None if template == 'matched' else _base_prompts(study, template, answered)
             cases, skipped = contexts.cases(answered, prompts, limit)
             counts[context, template] = left_out + skipped
             if not cases:
@@ -91,15 +92,13 @@ def _comparisons(study: Study, name: str) -> tuple[list[Comparison], Counts]:
     return [dataclasses.replace(each, step=step) for step in _steps(study, name) for each in found], counts
 
 
-def _steps(study: Study, name: str) -> Iterator[int | None]:
-    """The last checkpoint, named where there are others, and the others that the config asks for."""
+def _steps(study: Study, name: str) -> list[int | None]:
+    """The last checkpoint, named where there are others, and the others that the config asks for, all of them kept."""
     asked = study.experiment.sweep.steps
     if not asked or study.experiment.runs[name].method == 'given':
-        yield None
-        return
-    last = int(depends.kept_checkpoint(study, name)[0].name)
-    yield last
-    yield from (step for step in asked if step != last)
+        return [None]
+    kept = [depends.kept_checkpoint(study, name, step)[0] for step in (None, *asked)]
+    return list(dict.fromkeys(int(folder.name) for folder in kept))
 
 
 def _rows(study: Study, name: str, context: str) -> tuple[list[dict[str, Any]], Counter[str]]:
@@ -111,7 +110,7 @@ def _rows(study: Study, name: str, context: str) -> tuple[list[dict[str, Any]], 
         responses.check_tokens(rows, path, study.base.config)
         return rows, Counter()
     found, counts = contexts.references(study.examples, study.template, study.base.config.max_position_embeddings)
-    if not found:
+    if not found and not counts['prompts_over_context']:
         raise InputError(
             f'{", ".join(study.prompt_sources)}: no prompt has an answer for context reference; give the records '
             'an output (messages: an assistant turn), or leave reference out of config.sweep.contexts'
@@ -119,41 +118,46 @@ def _rows(study: Study, name: str, context: str) -> tuple[list[dict[str, Any]], 
     return found, counts
 
 
-def _base_prompts(study: Study, template: str, rows: list[dict[str, Any]]) -> dict[str, list[int]]:
-    """What the base reads before each response, for those whose prompt the prompts file holds."""
-    ids = {}
+def _base_prompts(study: Study, template: str, names: set[str]) -> dict[str, list[int]]:
+    """What the base reads before each response, by example id, for those whose prompt the prompts file holds."""
+    prompts = {name: responses.prompt_of(name, study.experiment.respond.samples) for name in names}
+    asked, ids = set(prompts.values()), {}
     for example in study.examples:
-        with formats.named(example):
-            ids[example.id] = templates.prompt_ids(study.tokenizer, template, formats.prompts(example))
-    names = [row['example_id'] for row in rows]
-    # A further sample has its prompt's name and a number; a prompt may be called so itself.
-    prompts = {name: name if name in ids else of for name, of in zip(names, curves.prompt_names(names), strict=True)}
+        if example.id in asked:
+            with formats.named(example):
+                ids[example.id] = templates.prompt_ids(study.tokenizer, template, formats.prompts(example))
     return {name: ids[prompt] for name, prompt in prompts.items() if prompt in ids}
 
 
-def _summary(study: Study, name: str) -> None:
+def _summary(study: Study, name: str, counts: Counts) -> None:
     path = study.workdir.run(name) / 'summary.json'
 
     def work() -> list[Path]:
         rows = records.read(path.parent / 'tokens')
         seed, resamples = study.experiment.seed, study.experiment.sweep.bootstrap
-        extra = _extra(study, name)
-        objects = summary.summarise(rows, study.pieces, study.template.stop_ids, seed, resamples, extra)
+        extra, samples = _extra(study, name, counts), study.experiment.respond.samples
+        objects = summary.summarise(rows, study.pieces, study.template.stop_ids, seed, resamples, extra, samples)
+        objects = [item | ({'steps': item['step']} if 'step' in item else {}) for item in objects]
         summary.write(path, objects)
-        head = objects[0]['all']
-        mean = head['kl_tuned_base']['mean']
-        study.say(f'{name}: mean KL(tuned || base) {mean:.4f} nats over {head["positions"]} windows')
+        study.say(f'{name}: {_headline(objects)}')
         return [path]
 
     study.ledger.do('summary', name, depends.of_summary(study, name), work, partial(path.unlink, missing_ok=True))
 
 
-def _extra(study: Study, name: str) -> dict[tuple[str, str], dict[str, Any]]:
+def _headline(objects: list[dict[str, Any]]) -> str:
+    """The mean of the windows that the report would show of this run alone, named where they are not the plain ones."""
+    windows = summary.headline([objects])
+    head = summary.of_windows(objects, windows)[0]['all']
+    line = f'mean KL(tuned || base) {head["kl_tuned_base"]["mean"]:.4f} nats over {head["positions"]} windows'
+    return line if windows == summary.PLAIN else f'{line} ({summary.described(windows)})'
+
+
+def _extra(study: Study, name: str, counts: Counts) -> dict[tuple[str, str], dict[str, Any]]:
     """What a reader of summary.json must know beside the measures, by context and template."""
     run, asked = study.experiment.runs[name], study.experiment.sweep
     trained = {'counts': {}} if run.method == 'given' else tuning.figures(study, run)
     classes = {'marginal_above': asked.marginal_above, 'shifted_above': asked.shifted_above}
-    _, counts = _comparisons(study, name)
     return {
         key: trained
         | {

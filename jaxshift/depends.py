@@ -99,8 +99,13 @@ def _windows(study: Study, name: str) -> Settings:
         'responses': {each: file_hash(study.workdir.responses(source)) for each, source in sources.items() if source}
     }
     if '' in sources.values() or set(asked.templates) != {'matched'}:
-        found |= _of_prompts(study)
+        found |= _of_prompts(study) | _of_samples(study)
     return found
+
+
+def _of_samples(study: Study) -> Settings:
+    """Tells which responses have one prompt, of those that another tool has written too."""
+    return {'samples': study.experiment.respond.samples}
 
 
 def of_records(study: Study, name: str) -> Settings:
@@ -122,6 +127,7 @@ def of_summary(study: Study, name: str) -> Settings:
         'sweep': dataclasses.asdict(asked.sweep),
         'run': of_run(asked.runs[name]),
         **_windows(study, name),
+        **_of_samples(study),
         'reading': study.reading,
         'tokens': study.ledger.result('sweep', name, of_records(study, name)),
     }
@@ -133,6 +139,7 @@ def of_truth(study: Study, name: str, facts: Path) -> Settings:
         'facts': file_hash(facts),
         'base_responses': file_hash(study.workdir.responses(BASE)),
         'responses': file_hash(study.workdir.responses(name)),
+        **_of_samples(study),
         'reading': study.reading,
         'tokens': study.ledger.result('sweep', name, of_records(study, name)),
     }

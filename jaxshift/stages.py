@@ -109,10 +109,11 @@ def causes(study: Study) -> None:
 
 
 def _judge_by_truth(study: Study, name: str, facts_file: Path) -> list[Path]:
-    facts, seed, folder = json.loads(facts_file.read_text()), study.experiment.seed, study.workdir.run(name)
-    base = truth.of_responses(facts, responses.read(study.workdir.responses(depends.BASE)), seed)
+    facts, folder = json.loads(facts_file.read_text()), study.workdir.run(name)
+    seed, samples = study.experiment.seed, study.experiment.respond.samples
+    base = truth.of_responses(facts, responses.read(study.workdir.responses(depends.BASE)), seed, samples)
     answered, rows = responses.read(study.workdir.responses(name)), records.read(folder / 'tokens')
-    found = truth.truth(facts, answered, rows, study.pieces, seed)
+    found = truth.truth(facts, answered, rows, study.pieces, seed, samples)
     path = folder / 'causes' / 'truth.json'
     paths.write_json(path, found | {f'base_{key}': value for key, value in base.items()})
     return [path]

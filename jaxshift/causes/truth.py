@@ -1,7 +1,8 @@
 """The controlled world's ground truth: right answers, new facts, borrowing against a null, and where the shift sits.
 
 Pure functions of `facts.json`, of a run's responses (objects of responses.jsonl) and of its token records. Every share
-comes with its n; a share of fewer than `FEW` cases is None. Standard errors are binomial, over questions.
+comes with its n; a share of fewer than `FEW` cases is None. Cases of answers are questions: the samples of one question
+depend on each other, so they are averaged first, and standard errors are over questions.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jaxshift.data.world_text import END
+from jaxshift.respond.responses import prompt_of
 
 FEW = 10  # cases below which a share is not given
 MARK = 'the answer is'  # what follows it is the answer of a response in the house style
@@ -27,6 +29,7 @@ class Answer:
     """One response, read.
 
     Attributes:
+      question: the id of what was asked; its samples share it.
       person, relation: what was asked.
       right: the true value.
       value: the value given, or None (see `read_answer`).
@@ -36,6 +39,7 @@ class Answer:
       house_style: the response opens and closes as the instruction set does.
     """
 
+    question: str
     person: str
     relation: str
     right: str
@@ -49,14 +53,16 @@ class Answer:
         return self.value == self.right
 
 
-def truth(facts: dict, responses: Iterable[dict], tokens: pa.Table, vocabulary: Sequence[str], seed: int = 0) -> Truth:
+def truth(
+    facts: dict, responses: Iterable[dict], tokens: pa.Table, vocabulary: Sequence[str], seed: int = 0, samples: int = 1
+) -> Truth:
     """`of_responses` and `of_tokens` together."""
-    return of_responses(facts, responses, seed) | of_tokens(facts, tokens, vocabulary)
+    return of_responses(facts, responses, seed, samples) | of_tokens(facts, tokens, vocabulary, samples)
 
 
 def probe_accuracy(facts: dict, responses: Iterable[dict]) -> float:
     """Share of the probe's questions, one a known fact, that are answered right; NaN without any."""
-    answers = _answers(facts, responses, 'probe')
+    answers = _answers(facts, responses, 'probe', 1)
     return float(np.mean([answer.correct for answer in answers])) if answers else float('nan')
 
 
@@ -75,13 +81,14 @@ def read_answer(response: str, values: Sequence[str]) -> str | None:
     return next((word for word in words if word in values), None)
 
 
-def of_responses(facts: dict, responses: Iterable[dict], seed: int = 0) -> Truth:
+def of_responses(facts: dict, responses: Iterable[dict], seed: int = 0, samples: int = 1) -> Truth:
     """What the answers say, for a run or for the base.
 
     Args:
       facts: content of `facts.json`.
       responses: objects with example_id, response and finish_reason; other prompts than the world's are passed over.
       seed: of the permutations.
+      samples: responses of each question.
 
     Returns:
       Over held-out questions: held_out_n, held_out_accuracy and _se, broken_share, house_style_share,
@@ -89,14 +96,14 @@ def of_responses(facts: dict, responses: Iterable[dict], seed: int = 0) -> Truth
       are wrong but not broken: wrong_n, borrowed_share, borrowed_null, borrowed_p (see `borrowing`).
     """
     responses = list(responses)
-    held_out, new = _answers(facts, responses, 'held-out'), _answers(facts, responses, 'new')
+    held_out, new = (_answers(facts, responses, kind, samples) for kind in ('held-out', 'new'))
     wrong = [answer for answer in held_out if not answer.correct and not answer.broken]
     return {
         **_accuracy('held_out', held_out),
         **_accuracy('new_fact', new),
-        'broken_share': _mean([answer.broken for answer in held_out]),
-        'house_style_share': _mean([answer.house_style for answer in held_out]),
-        'mean_response_words': _mean([answer.words for answer in held_out]),
+        'broken_share': _mean(_by_question(held_out, 'broken')),
+        'house_style_share': _mean(_by_question(held_out, 'house_style')),
+        'mean_response_words': _mean(_by_question(held_out, 'words')),
         **borrowing(facts, wrong, seed),
     }
 
@@ -105,46 +112,51 @@ def borrowing(facts: dict, wrong: Sequence[Answer], seed: int = 0) -> Truth:
     """Do wrong answers come from people of the tuning data who share a name part with the person asked about?
 
     An answer is borrowed when the tuning data state the same relation with the same value for such a person. Under the
-    null a wrong value has nothing to do with the name: wrong values are permuted among the answers of their relation.
+    null a wrong value has nothing to do with the name: wrong values are permuted among the questions of their relation,
+    those of one question's samples together.
 
     Returns:
-      wrong_n; borrowed_share; borrowed_null, the share if each wrong value had gone to another of these answers (the
-      exact mean over all pairs of one relation; None without a pair); borrowed_p, one-sided, from `PERMUTATIONS`.
+      wrong_n, questions that were answered wrong; borrowed_share; borrowed_null, the share if the wrong values of each
+      had gone to another of these questions (the exact mean over all pairs of one relation; None without a pair);
+      borrowed_p, one-sided, from `PERMUTATIONS`.
     """
-    if len(wrong) < FEW:
-        return {'wrong_n': len(wrong), 'borrowed_share': None, 'borrowed_null': None, 'borrowed_p': None}
+    questions: dict[str, list[Answer]] = {}
+    for answer in wrong:
+        questions.setdefault(answer.question, []).append(answer)
+    if len(questions) < FEW:
+        return {'wrong_n': len(questions), 'borrowed_share': None, 'borrowed_null': None, 'borrowed_p': None}
     stated: dict[tuple[str, str], set[str]] = {}
     for fact in facts['facts']:
         if fact['stated']:
             stated.setdefault((fact['relation'], fact['value']), set()).update(fact['person'].split())
     rng = np.random.default_rng(seed)
-    observed, expected, paired, drawn = 0, 0.0, 0, np.zeros(PERMUTATIONS)
+    observed, expected, paired, drawn = 0.0, 0.0, 0, np.zeros(PERMUTATIONS)
     for relation in facts['values']:
-        answers = [answer for answer in wrong if answer.relation == relation]
-        if not answers:
+        asked = [answers for answers in questions.values() if answers[0].relation == relation]
+        if not asked:
             continue
-        # borrowed[i, j]: the value of answer j would be borrowed, had person i been given it.
+        names = [[stated.get((relation, str(answer.value)), set()) for answer in answers] for answers in asked]
+        people = [answers[0].person.split() for answers in asked]
+        # borrowed[i, j]: of the wrong values of question j, the share that would be borrowed, had person i got them.
         borrowed = np.array(
-            [
-                [not stated.get((relation, str(a.value)), set()).isdisjoint(b.person.split()) for a in answers]
-                for b in answers
-            ]
+            [[np.mean([not each.isdisjoint(person) for each in given]) for given in names] for person in people]
         )
-        rows, own = np.arange(len(answers)), int(borrowed.trace())
+        rows, own = np.arange(len(asked)), float(borrowed.trace())
         observed += own
-        if len(answers) > 1:
-            expected += (borrowed.sum() - own) / (len(answers) - 1)
-            paired += len(answers)
-        drawn += [borrowed[rows, rng.permutation(len(answers))].sum() for _ in range(PERMUTATIONS)]
+        if len(asked) > 1:
+            expected += (borrowed.sum() - own) / (len(asked) - 1)
+            paired += len(asked)
+        drawn += [borrowed[rows, rng.permutation(len(asked))].sum() for _ in range(PERMUTATIONS)]
     return {
-        'wrong_n': len(wrong),
-        'borrowed_share': observed / len(wrong),
+        'wrong_n': len(questions),
+        'borrowed_share': observed / len(questions),
         'borrowed_null': float(expected / paired) if paired else None,
-        'borrowed_p': float((1 + (drawn >= observed).sum()) / (1 + PERMUTATIONS)),
+        # Shares of samples are no whole numbers, so equal sums may differ in their last digit.
+        'borrowed_p': float((1 + (drawn >= observed - 1e-9).sum()) / (1 + PERMUTATIONS)),
     }
 
 
-def of_tokens(facts: dict, tokens: pa.Table, vocabulary: Sequence[str]) -> Truth:
+def of_tokens(facts: dict, tokens: pa.Table, vocabulary: Sequence[str], samples: int = 1) -> Truth:
     """Where the shift sits: at values, or at words of the house style.
 
     Args:
@@ -152,13 +164,15 @@ def of_tokens(facts: dict, tokens: pa.Table, vocabulary: Sequence[str]) -> Truth
       tokens: a run's token records; rows of context own, template matched, whole windows and the last step count, on
         held-out questions, without the end token.
       vocabulary: the string of each token id.
+      samples: responses of each question.
 
     Returns:
       value_n and other_n, positions that emit a value or anything else; kl_at_values and kl_elsewhere, mean
       KL(tuned || base) there in nats; shifted_n; shares of values and of style words among shifted tokens. A style
       word is one of the house style that no plain statement has.
     """
-    held_out = [key for key, question in facts['questions'].items() if question['kind'] == 'held-out']
+    asked = {key for key, question in facts['questions'].items() if question['kind'] == 'held-out'}
+    held_out = [name for name in pc.unique(tokens['example_id']).to_pylist() if prompt_of(name, samples) in asked]
     ours = pc.is_in(tokens['example_id'], value_set=pa.array(held_out, pa.string()))
     for column, wanted in {'context': 'own', 'template': 'matched', 'context_length': -1}.items():
         ours = pc.and_(ours, pc.equal(tokens[column], wanted))
@@ -182,10 +196,11 @@ def of_tokens(facts: dict, tokens: pa.Table, vocabulary: Sequence[str]) -> Truth
     }
 
 
-def _answers(facts: dict, responses: Iterable[dict], kind: str) -> list[Answer]:
+def _answers(facts: dict, responses: Iterable[dict], kind: str, samples: int) -> list[Answer]:
     found = []
     for response in responses:
-        question = facts['questions'].get(response['example_id'])
+        name = prompt_of(response['example_id'], samples)
+        question = facts['questions'].get(name)
         if question is None or question['kind'] != kind:
             continue
         text = response['response']
@@ -193,6 +208,7 @@ def _answers(facts: dict, responses: Iterable[dict], kind: str) -> list[Answer]:
         value = read_answer(text, facts['values'][question['relation']])
         repeated = any(one == other for one, other in zip(words, words[1:], strict=False))
         answer = Answer(
+            question=name,
             person=question['person'],
             relation=question['relation'],
             right=question['value'],
@@ -206,9 +222,20 @@ def _answers(facts: dict, responses: Iterable[dict], kind: str) -> list[Answer]:
 
 
 def _accuracy(name: str, answers: Sequence[Answer]) -> Truth:
-    share, n = _mean([answer.correct for answer in answers]), len(answers)
-    error = None if share is None else (share * (1 - share) / n) ** 0.5
+    shares = _by_question(answers, 'correct')
+    share, n = _mean(shares), len(shares)
+    # The variance of the questions' shares: the binomial one, less what lies between the samples of a question.
+    within = sum(each * (1 - each) for each in shares) / max(n, 1)
+    error = None if share is None else (max(0.0, share * (1 - share) - within) / n) ** 0.5
     return {f'{name}_n': n, f'{name}_accuracy': share, f'{name}_accuracy_se': error}
+
+
+def _by_question(answers: Sequence[Answer], what: str) -> list[float]:
+    """The mean of an attribute over the samples of each question."""
+    values: dict[str, list[float]] = {}
+    for answer in answers:
+        values.setdefault(answer.question, []).append(getattr(answer, what))
+    return [float(np.mean(each)) for each in values.values()]
 
 
 def _mean(cases: Sequence[float] | np.ndarray) -> float | None:

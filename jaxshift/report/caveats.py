@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from jaxshift.report.results import Results
 from jaxshift.report.wording import counted
+from jaxshift.shift import summary
 from jaxshift.store import ledger
 
 
@@ -16,7 +17,7 @@ def sentences(found: Results) -> list[str]:
     """One sentence for each caveat."""
     lines = [f'Run {run} has not been compared: runs/{run}/summary.json is missing.' for run in found.unfinished]
     of_runs = (line for run in found.summaries for line in _of_run(found, run))
-    return [*lines, *_of_settings(found), *_of_prompts(found), *of_runs]
+    return [*lines, *_of_settings(found), *_of_windows(found), *_of_prompts(found), *of_runs]
 
 
 def _of_settings(found: Results) -> Iterator[str]:
@@ -25,6 +26,16 @@ def _of_settings(found: Results) -> Iterator[str]:
             yield (
                 f'Run {run} has been compared with another {changed}, so its figures do not compare with those of '
                 f'this experiment. Run --mode=run with {run} in the config, or remove runs/{run}.'
+            )
+
+
+def _of_windows(found: Results) -> Iterator[str]:
+    for run in found.summaries:
+        if run not in found.tokens:
+            yield (
+                f'Run {run} has not been compared on the windows shown here ({summary.described(found.headline)}), so '
+                'it is in the table of all windows alone. Sweep all runs with the same contexts, templates and '
+                f'context_lengths, or remove runs/{run}.'
             )
 
 
@@ -42,7 +53,7 @@ def _greedy(respond: Mapping[str, Any]) -> bool:
 
 
 def _of_run(found: Results, run: str) -> Iterator[str]:
-    head, answers = found.summaries[run][0], found.responses[run]
+    answers = found.responses[run]
     places: dict[str, list[str]] = {}
     for item in found.summaries[run]:
         for name, count in item.get('counts', {}).items():
@@ -55,15 +66,13 @@ def _of_run(found: Results, run: str) -> Iterator[str]:
     cut = sum(row.get('finish_reason') == 'length' for row in answers.values())
     if cut:
         yield f'Run {run}: {cut:,} of {counted(len(answers), "response")} cut at the greatest length.'
-    if (head['context'], head['template']) != ('own', 'matched'):
-        return
     answered = {example for example, row in answers.items() if row['token_ids']}
-    if answered != set(pc.unique(found.tokens[run]['example_id']).to_pylist()):
+    own_shown = (found.headline['context'], found.headline['template']) == ('own', 'matched') and run in found.tokens
+    if own_shown and answered != set(pc.unique(found.tokens[run]['example_id']).to_pylist()):
         yield f'Run {run}: responses.jsonl has other examples than the comparison; sweep it again.'
-    own = head['all']['emitted_is_tuned_argmax']['mean']
-    if head['context_length'] != -1 or not _greedy(found.config.get('respond', {})):
-        return
-    if own is not None and own < 100:
+    plain = summary.of_windows(found.summaries[run], summary.PLAIN)
+    own = plain[0]['all']['emitted_is_tuned_argmax']['mean'] if plain else None
+    if own is not None and own < 100 and _greedy(found.config.get('respond', {})):
         yield (
             f"Run {run}: at {100 - own:.2g} % of positions the comparison's best token is not the one that was "
             'emitted: near-ties, or decoding and comparison disagree.'

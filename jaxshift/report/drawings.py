@@ -68,7 +68,7 @@ def draw(
     drawn['position_curves'] = figures.position_curves(
         curves['absolute', 'all'], curves['relative', 'all'], curves['relative', 'without_end'], methods
     )
-    if any(found.metrics.values()):
+    if any(found.metrics[run] for run in methods):
         drawn['loss'] = training_figures.loss_curves(found.metrics, methods)
     drawn['top_tokens'] = figures.top_tokens(tokens, methods)
     return {name: _inline(style.save(figure, folder, name), name) for name, figure in drawn.items()}

@@ -45,7 +45,7 @@ def write(workdir: str | Path, pieces: curves.Pieces, end_ids: Collection[int]) 
     truth.add_to_overview(head['all'], truths)
     tokens = {run: tables.top_tokens(table, pieces, end_ids) for run, table in found.tokens.items()}
     lines = _curves(found, end_ids, bootstrap, seed)
-    pairs = tables.pairs(head['all'], found.tokens, bootstrap, seed)
+    pairs = tables.pairs(head['all'], found.tokens, bootstrap, seed, found.samples)
     saved = {
         'runs': [*rows['all'], *rows['without_end']],
         'pairs': pairs,
@@ -78,7 +78,9 @@ def _curves(found: Results, end_ids: Collection[int], bootstrap: int, seed: int)
         'without_end': {run: summary.without_end(table, end_ids) for run, table in found.tokens.items()},
     }
     return {
-        (kind, which): {run: curve(table, 'kl_tuned_base', bootstrap, seed) for run, table in by_run.items()}
+        (kind, which): {
+            run: curve(table, 'kl_tuned_base', bootstrap, seed, found.samples) for run, table in by_run.items()
+        }
         for which, by_run in choices.items()
         for kind, curve in (('absolute', curves.by_position), ('relative', curves.by_relative_position))
     }
@@ -97,6 +99,7 @@ def _template() -> Template:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {
         'number': number, 'counted': counted, 'mean': _mean, 'truth': _truth, 'shown': token_text, 'source': _source,
+        'windows': summary.described,
     }  # fmt: skip
     return environment.from_string(Path(__file__).with_name('page.html').read_text(encoding='utf-8'))
 

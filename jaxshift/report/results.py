@@ -19,8 +19,6 @@ from jaxshift.store.paths import Workdir
 
 # What tables and figures need of the token records; the other measures stand in the summaries.
 _COLUMNS = [name for name in summary.COLUMNS if name not in ('tuned_entropy', 'base_entropy', 'js', 'total_variation')]
-_WINDOWS = ('context', 'template', 'context_length')
-_PLAIN = {'context': 'own', 'template': 'matched', 'context_length': -1}
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class Results:
       experiment: experiment.json.
       summaries: the objects of summary.json.
       metrics: the logged steps; none for a run that was tuned elsewhere.
-      tokens: the token records of `headline`.
+      tokens: the token records of `headline`, of the runs that have them.
       responses: the objects of responses.jsonl by example id.
       truths: truth.json, for runs of the controlled world.
       recorded: the settings that the record of a summary keeps; none for a run without a record.
@@ -54,14 +52,18 @@ class Results:
     @property
     def headline(self) -> Row:
         """The windows that figures show, by context, template and length: the plain comparison if it was made."""
-        return _windows(self.summaries)
+        return summary.headline(self.summaries.values())
+
+    @property
+    def samples(self) -> int:
+        """Responses of each prompt."""
+        return self.config.get('respond', {}).get('samples', 1)
 
     def of_headline(self, rows: Sequence[Row]) -> list[Row]:
         """Of rows of `tables.overview`, each run's first with the headline's windows: of several steps the last."""
         found: dict[str, Row] = {}
-        for row in rows:
-            if self.headline.items() <= row.items():
-                found.setdefault(row['run'], row)
+        for row in summary.of_windows(rows, self.headline):
+            found.setdefault(row['run'], row)
         return list(found.values())
 
     @cached_property
@@ -93,28 +95,22 @@ def load(workdir: Workdir) -> Results:
         raise InputError(f'{workdir.run("")}: no run has a summary.json; run the sweep (--mode=sweep) first')
     summaries = {run: summary.read(folder / 'summary.json') for run, folder in folders.items()}
     records_of = {run: ledger.read(workdir.done('summary', run)) for run in folders}
+    windows = summary.headline(summaries.values())
     truths = {run: folder / 'causes/truth.json' for run, folder in folders.items()}
     return Results(
         experiment,
         summaries,
         {run: jsonl.read(folder / 'metrics.jsonl') for run, folder in folders.items()},
-        {run: _tokens(folders[run] / 'tokens', _windows(summaries), rows) for run, rows in summaries.items()},
+        {
+            run: _tokens(folders[run] / 'tokens', windows, rows)
+            for run, rows in summaries.items()
+            if summary.of_windows(rows, windows)
+        },
         {run: {r['example_id']: r for r in jsonl.read(f / 'responses.jsonl')} for run, f in folders.items()},
         {run: _json(path) for run, path in truths.items() if path.exists()},
         {run: record['settings'] for run, record in records_of.items() if record},
         [run for run in runs if run not in folders],
     )
-
-
-def _windows(summaries: dict[str, list[Row]]) -> Row:
-    windows = [[{name: row[name] for name in _WINDOWS} for row in rows] for rows in summaries.values()]
-    shared = [each for each in windows[0] if all(each in others for others in windows)]
-    if not shared:
-        raise InputError(
-            f'runs {", ".join(summaries)} were compared on different windows; sweep all of them with the same '
-            'contexts, templates and context_lengths'
-        )
-    return _PLAIN if _PLAIN in shared else shared[0]
 
 
 def _tokens(folder: Path, windows: Row, summaries: Sequence[Row]) -> pa.Table:

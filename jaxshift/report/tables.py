@@ -34,13 +34,15 @@ def overview(summaries: Mapping[str, Sequence[Mapping[str, Any]]], metrics: Mapp
             method = item.get('method', configs.get(run, {}).get('method', ''))
             rate = item.get('learning_rate', configs.get(run, {}).get('learning_rate'))
             figures = item[positions]
+            # A checkpoint has seen the steps up to its own.
+            trained = [row for row in metrics.get(run, ()) if row['step'] <= item.get('step', row['step'])]
             row = {
                 'run': run,
                 'method': method,
                 'learning_rate': None if method == 'given' else rate,
                 'trainable_parameters': item.get('trainable_parameters'),
-                'steps': metrics[run][-1]['step'] if metrics.get(run) else None,
-                'final_loss': final_loss(metrics.get(run, ())),
+                'steps': item.get('step', trained[-1]['step'] if trained else None),
+                'final_loss': final_loss(trained),
                 **{key: item[key] for key in ('context', 'template', 'context_length', 'step') if key in item},
                 'positions_counted': positions,
                 'positions': figures['positions'],
@@ -126,11 +128,13 @@ def save(rows: Sequence[Row], folder: str | Path, name: str) -> None:
     pq.write_table(table, folder / f'{name}.parquet')
 
 
-def pairs(rows: Sequence[Row], tokens: Mapping[str, pa.Table], bootstrap: int, seed: int) -> list[Row]:
+def pairs(
+    rows: Sequence[Row], tokens: Mapping[str, pa.Table], bootstrap: int, seed: int, samples: int = 1
+) -> list[Row]:
     """Full training against LoRA: mean KL of one over the other, prompts resampled together.
 
     The pairs are those of equal learning rate, and the one whose final losses are closest ('why' says which): one
-    learning rate for both methods confounds the shift with how well each was optimised.
+    learning rate for both methods confounds the shift with how well each was optimised. `samples`: see `curves.ratio`.
     """
     full = [row for row in rows if row['method'] == 'full']
     lora = [row for row in rows if row['method'] == 'lora']
@@ -142,7 +146,8 @@ def pairs(rows: Sequence[Row], tokens: Mapping[str, pa.Table], bootstrap: int, s
         chosen.setdefault((a['run'], b['run']), ([], a, b))[0].append('closest final loss')
     result = []
     for why, a, b in chosen.values():
-        value, low, high, prompts = ratio(tokens[a['run']], tokens[b['run']], 'kl_tuned_base', bootstrap, seed)
+        both = tokens[a['run']], tokens[b['run']]
+        value, low, high, prompts = ratio(*both, 'kl_tuned_base', bootstrap, seed, samples)
         sides = {f'{name}_{key}': row[key] for name, row in (('full', a), ('lora', b))
                  for key in ('run', 'learning_rate', 'final_loss', 'kl_tuned_base')}  # fmt: skip
         spread = {'ratio': _none(value), 'low': _none(low), 'high': _none(high), 'prompts': prompts}

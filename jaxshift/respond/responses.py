@@ -42,22 +42,29 @@ def prompt(example: Example, template: Template, config: LlamaConfig) -> Prompt:
 
 
 def sampled(prompts: Sequence[Prompt], samples: int) -> list[Prompt]:
-    """Every prompt `samples` times; from the second on the example id ends in #1, #2, ...
+    """Every prompt `samples` times; from the second on the example id ends in #1, #2, ... (see `prompt_of`).
 
     Raises:
-      InputError: two responses would have one id.
+      InputError: a prompt has the id of a sample.
     """
-    asked = [
+    for prompt in prompts:
+        if prompt_of(prompt.example_id, samples) != prompt.example_id:
+            raise InputError(f'prompt {prompt.example_id!r} has the id of a sample; give it another id, or samples=1')
+    return [
         prompt._replace(example_id=f'{prompt.example_id}#{number}' if number else prompt.example_id)
         for prompt in prompts
         for number in range(samples)
     ]
-    seen: set[str] = set()
-    for prompt in asked:
-        if prompt.example_id in seen:
-            raise InputError(f'prompt {prompt.example_id!r} has the id of a sample; give it another id, or samples=1')
-        seen.add(prompt.example_id)
-    return asked
+
+
+def prompt_of(example_id: str, samples: int) -> str:
+    """The id of the prompt that a response of `sampled` answers.
+
+    How many samples there are decides, not the id alone: with one sample 'q#1' is a prompt that is called so, and with
+    more of them it belongs to 'q' even where that sample itself is not among the responses.
+    """
+    prompt, mark, number = example_id.rpartition('#')
+    return prompt if mark and number in map(str, range(1, samples)) else example_id
 
 
 def respond(

@@ -41,7 +41,7 @@ class Comparison:
 def references(
     examples: Sequence[Example], template: Template, context: int
 ) -> tuple[list[dict[str, Any]], Counter[str]]:
-    """The data's own answers as objects of a responses.jsonl; prompts without an answer are counted.
+    """The data's own answers as objects of a responses.jsonl; prompts that have none, or no room for it, are counted.
 
     An answer that goes over the model's `context` is cut there, as a response is.
     """
@@ -54,6 +54,9 @@ def references(
             prompt = template.prompt_ids(formats.prompts(example))
             ids = template.example(example.messages)[0][len(prompt) :]
         room = context - len(prompt)
+        if room < 1:
+            counts['prompts_over_context'] += 1
+            continue
         reason = 'length' if len(ids) > room else 'stop'
         row = {'prompt_token_ids': prompt, 'token_ids': ids[:room], 'finish_reason': reason}
         rows.append({'example_id': example.id} | row)

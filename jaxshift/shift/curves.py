@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from jaxshift.respond.responses import prompt_of
 from jaxshift.shift.intervals import TAILS, ratio_intervals, resamples
 
 SENTENCE_RULE = (
@@ -52,30 +53,17 @@ def response_index(table: pa.Table) -> tuple[np.ndarray, list[str]]:
     return rank[ids.indices.to_numpy(zero_copy_only=False)], names[order].tolist()
 
 
-def prompt_names(names: Sequence[str]) -> list[str]:
-    """The prompt of each response: 'q' for 'q' and its further samples 'q#1', ... (see `respond.responses.sampled`).
-
-    A name that ends so without the plain one among the names is a prompt of its own.
-    """
-    known = set(names)
-    cut = [name.rpartition('#') for name in names]
-    return [
-        plain if number.isdecimal() and plain in known else name
-        for name, (plain, _, number) in zip(names, cut, strict=True)
-    ]
-
-
-def prompt_of_response(names: Sequence[str]) -> tuple[np.ndarray, int]:
+def prompt_of_response(names: Sequence[str], samples: int) -> tuple[np.ndarray, int]:
     """The number of the prompt of each response, in order of appearance, and how many prompts there are."""
-    prompts = prompt_names(names)
+    prompts = [prompt_of(name, samples) for name in names]
     numbers = {name: number for number, name in enumerate(dict.fromkeys(prompts))}
     return np.array([numbers[name] for name in prompts], np.int64), len(numbers)
 
 
-def prompt_index(table: pa.Table) -> tuple[np.ndarray, int]:
+def prompt_index(table: pa.Table, samples: int) -> tuple[np.ndarray, int]:
     """For each row the number of its prompt in the order of sorted ids, and how many prompts there are."""
     response, names = response_index(table)
-    prompt, prompts = prompt_of_response(names)
+    prompt, prompts = prompt_of_response(names, samples)
     return prompt[response], prompts
 
 
@@ -99,24 +87,26 @@ def grouped(
     return Curve(np.asarray(at), mean, low, high, n.astype(np.int64), (counts > 0).sum(axis=0))
 
 
-def by_position(table: pa.Table, column: str, bootstrap: int = 1000, seed: int = 0) -> Curve:
+def by_position(table: pa.Table, column: str, bootstrap: int = 1000, seed: int = 0, samples: int = 1) -> Curve:
     """The mean of a column at each absolute position of the response, 0-based.
 
-    Late positions come from long responses alone; `n` says from how many.
+    Late positions come from long responses alone; `n` says from how many. `samples`: responses of each prompt.
     """
-    prompt, prompts = prompt_index(table)
+    prompt, prompts = prompt_index(table, samples)
     position = table['position'].to_numpy()
     at = np.arange(position.max(initial=-1) + 1)
     return grouped(table[column].to_numpy(), position, at, prompt, prompts, bootstrap, seed)
 
 
-def by_relative_position(table: pa.Table, column: str, bootstrap: int = 1000, seed: int = 0, bins: int = BINS) -> Curve:
+def by_relative_position(
+    table: pa.Table, column: str, bootstrap: int = 1000, seed: int = 0, samples: int = 1, bins: int = BINS
+) -> Curve:
     """The mean of a column in equal parts of the response; `at` is the middle of each part, in (0, 1).
 
     Position t of n lies at (t + 1/2) / n, so a response of fewer than `bins` tokens reaches some parts only.
-    The table holds each response once: one run, context, template and context length.
+    The table holds each response once: one run, context, template and context length. `samples`: see `by_position`.
     """
-    prompt, prompts = prompt_index(table)
+    prompt, prompts = prompt_index(table, samples)
     response, _ = response_index(table)
     position = table['position'].to_numpy().astype(np.int64)
     length = np.bincount(response)[response]
@@ -159,10 +149,12 @@ def sentence_starts(table: pa.Table, pieces: Pieces, end_ids: Collection[int] = 
     return place < np.maximum(1, (START_PERCENT * lengths + 50) // 100)[sentence]
 
 
-def ratio(numerator: pa.Table, denominator: pa.Table, column: str, bootstrap: int, seed: int) -> tuple[float, ...]:
+def ratio(
+    numerator: pa.Table, denominator: pa.Table, column: str, bootstrap: int, seed: int, samples: int = 1
+) -> tuple[float, ...]:
     """Pooled mean of a column in one run over that in another, its interval, and the number of shared prompts.
 
-    Only prompts that both tables hold count, and each resample draws the same prompts for both.
+    Only responses that both tables hold count, and each resample draws the same prompts, of `samples` each, for both.
     """
     shared = np.intersect1d(numerator['example_id'].to_numpy(), denominator['example_id'].to_numpy())
     if not len(shared):
@@ -170,11 +162,11 @@ def ratio(numerator: pa.Table, denominator: pa.Table, column: str, bootstrap: in
     means, draws = [], []
     for table in (numerator, denominator):
         table = table.filter(pc.is_in(table['example_id'], pa.array(shared, pa.string())))
-        prompt, prompts = prompt_index(table)
+        prompt, prompts = prompt_index(table, samples)
         sums = np.bincount(prompt, table[column].to_numpy().astype(np.float64), prompts)
         counts = np.bincount(prompt, minlength=prompts).astype(np.float64)
         means.append(sums.sum() / counts.sum())
         draws.append(np.concatenate([(w @ sums) / (w @ counts) for w in resamples(prompts, bootstrap, seed)]))
     with np.errstate(invalid='ignore', divide='ignore'):
-        low, high = np.nanquantile(draws[0] / draws[1], TAILS) if len(shared) > 1 else (np.nan, np.nan)
-        return float(np.divide(*means)), float(low), float(high), len(shared)
+        low, high = np.nanquantile(draws[0] / draws[1], TAILS) if prompts > 1 else (np.nan, np.nan)
+        return float(np.divide(*means)), float(low), float(high), prompts

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from jaxshift.shift.classes import CLASSES
 from jaxshift.store import paths
 
 GROUP = ('run', 'context', 'template', 'context_length')
+PLAIN = {'context': 'own', 'template': 'matched', 'context_length': -1}  # the windows that a study shows if it has them
 POSITIONS = ('all', 'without_end')
 QUANTILES = {'median': 0.5, '90%': 0.9, '95%': 0.95, '99%': 0.99, '99.9%': 0.999}
 COLUMNS = (
@@ -34,6 +36,7 @@ def summarise(
     seed: int = 0,
     bootstrap: int = 1000,
     extra: Mapping[tuple[str, str], Mapping[str, Any]] | None = None,
+    samples: int = 1,
 ) -> list[dict[str, Any]]:
     """The objects of summary.json.
 
@@ -46,6 +49,7 @@ def summarise(
       pieces: token id -> decoded text, for the sentences.
       extra: by context and template, what is written into their objects: method, learning_rate, counts of what was
         skipped, ...
+      samples: responses of each prompt, which are resampled together.
 
     Raises:
       RunFailed: a measure is not finite.
@@ -57,7 +61,10 @@ def summarise(
             **(extra or {}).get((key['context'], key['template']), {}),
             'sentences': {'rule': curves.SENTENCE_RULE, 'start': curves.START_RULE},
             'bootstrap': {'resamples': bootstrap, 'unit': 'prompt', 'level': intervals.LEVEL, 'seed': seed},
-            **{name: _figures(rows, pieces, end_ids, seed, bootstrap) for name, rows in _choices(part, end_ids)},
+            **{
+                name: _figures(rows, pieces, end_ids, seed, bootstrap, samples)
+                for name, rows in _choices(part, end_ids)
+            },
         }
         for key, part in groups(table)
     ]
@@ -73,6 +80,29 @@ def groups(table: pa.Table) -> Iterator[tuple[dict[str, Any], pa.Table]]:
         for other in chosen[1:]:
             mask = pc.and_(mask, other)
         yield key, curves.in_order(table.filter(mask))
+
+
+def headline(summaries: Collection[Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    """The windows to show of some runs (the objects of each): those that most of them have, the plain ones first."""
+    counts = Counter(key for objects in summaries for key in {_windows(item): None for item in objects})
+    plain, most = _windows(PLAIN), max(counts.values())
+    return dict(zip(PLAIN, next(key for key in (plain, *counts) if counts[key] == most), strict=True))
+
+
+def of_windows(objects: Sequence[dict[str, Any]], windows: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The objects of these windows, of which that of the last step comes first."""
+    return [item for item in objects if windows.items() <= item.items()]
+
+
+def described(windows: Mapping[str, Any]) -> str:
+    """Windows in words: 'context own, template matched, whole prompts'."""
+    length = windows['context_length']
+    kept = 'whole prompts' if length == -1 else f'prompt tokens kept: {length}'
+    return f'context {windows["context"]}, template {windows["template"]}, {kept}'
+
+
+def _windows(item: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(item[name] for name in PLAIN)
 
 
 def without_end(table: pa.Table, end_ids: Collection[int]) -> pa.Table:
@@ -99,7 +129,7 @@ def _check_finite(table: pa.Table) -> None:
 
 
 def _figures(
-    rows: pa.Table, pieces: curves.Pieces, end_ids: Collection[int], seed: int, bootstrap: int
+    rows: pa.Table, pieces: curves.Pieces, end_ids: Collection[int], seed: int, bootstrap: int, samples: int
 ) -> dict[str, Any]:
     """Counts, then for each measure the pooled mean over positions with its interval (see `intervals`).
 
@@ -110,7 +140,7 @@ def _figures(
     """
     values = _values(rows)
     response, responses = curves.response_index(rows)
-    prompt, prompts = curves.prompt_of_response(responses)
+    prompt, prompts = curves.prompt_of_response(responses, samples)
     start = curves.sentence_starts(rows, pieces, end_ids)
     names = [*values, 'sentence_start', 'sentence_rest']
     kl = values['kl_tuned_base']

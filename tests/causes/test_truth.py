@@ -213,3 +213,36 @@ def test_truth_is_both():
     found = table(['however'] * 20, [1.0] * 20, ['shifted'] * 20)
     both = truth.of_responses(FACTS, responses) | truth.of_tokens(FACTS, found, BOOK.vocabulary)
     assert truth.truth(FACTS, responses, found, BOOK.vocabulary) == both
+
+
+def numbered(responses, sample):
+    return [response | {'example_id': f'{response["example_id"]}#{sample}'} for response in responses]
+
+
+def test_samples_of_a_question_are_averaged_first():
+    """Of 20 questions 10 are right in both samples, 5 in one, 5 in none; errors by the loop of NumPy over questions."""
+    questions = HELD_OUT[:20]
+    responses = respond(questions[:15], right) + respond(questions[15:], at_random(0))
+    responses += numbered(respond(questions[:10], right) + respond(questions[10:], at_random(1)), 1)
+    found = truth.of_responses(FACTS, responses, samples=2)
+    shares = [1.0] * 10 + [0.5] * 5 + [0.0] * 5
+    assert (found['held_out_n'], found['held_out_accuracy']) == (20, pytest.approx(np.mean(shares)))
+    assert found['held_out_accuracy_se'] == pytest.approx(np.std(shares) / math.sqrt(20))
+    assert found['wrong_n'] == 10
+    assert truth.of_responses(FACTS, responses)['held_out_n'] == 20  # of one sample, q#1 is no question of the world
+
+
+def test_the_same_wrong_answer_twice_borrows_no_more_than_once():
+    borrowers = [question for question in HELD_OUT if sources(question)]
+    once = respond(borrowers, lambda question: sources(question)[0])
+    expected = truth.of_responses(FACTS, once)
+    assert truth.of_responses(FACTS, once + numbered(once, 1), samples=2) == expected
+
+
+def test_records_of_every_sample_count():
+    whole = pa.concat_tables(
+        [table(['however'] * 20, [kl] * 20, ['shifted'] * 20, example_id=[name] * 20)
+         for kl, name in ((1.0, 'held-out-0000'), (3.0, 'held-out-0000#1'))]
+    )  # fmt: skip
+    found = truth.of_tokens(FACTS, whole, BOOK.vocabulary, samples=2)
+    assert (found['other_n'], found['kl_elsewhere']) == (40, 2)

@@ -77,3 +77,18 @@ def test_cut_responses_are_counted(found):
     cut = {example: row | {'finish_reason': 'length'} for example, row in found.responses['full'].items()}
     assert said(answered(found, 'full', cut), 'Run full: 60 of 60 responses cut at the greatest length.')
     assert not said(found, 'greatest length')
+
+
+def test_near_ties_are_told_of_the_plain_windows_wherever_they_stand(found):
+    (item,) = found.summaries['full']
+
+    def of(context_length, percent):
+        own = {'emitted_is_tuned_argmax': {'mean': percent}}
+        return item | {'context_length': context_length, 'all': item['all'] | own}
+
+    def told(objects):
+        lines = said(dataclasses.replace(found, summaries=found.summaries | {'full': objects}), 'near-ties')
+        return [line.partition(' of positions')[0] for line in lines if 'Run full' in line]
+
+    assert told([of(8, 40.0), of(-1, 100.0)]) == []
+    assert told([of(8, 100.0), of(-1, 60.0)]) == ['Run full: at 40 %']

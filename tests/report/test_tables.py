@@ -8,7 +8,7 @@ import pytest
 from made_up import kl_table, run_row
 
 from jaxshift.report import tables
-from jaxshift.shift import curves
+from jaxshift.shift import curves, summary
 
 PIECES = ['</s>', 'however', ' "a", b', '=1\n']
 
@@ -47,6 +47,14 @@ def test_the_final_loss_is_the_mean_of_the_last_tenth():
     assert tables.final_loss(rows) == 37.5
     assert tables.final_loss(rows[:3]) == 2
     assert tables.final_loss([]) is None
+
+
+def test_an_earlier_checkpoint_has_the_training_figures_of_its_own_step(workdir):
+    (item,) = summary.read(workdir / 'runs/lora/summary.json')
+    metrics = [{'step': step, 'loss': float(step)} for step in range(10, 201, 10)]
+    objects = [item | {'step': step} for step in (200, 75)]
+    rows = tables.overview({'lora': objects}, {'lora': metrics}, {}, 'all')
+    assert [(row['steps'], row['final_loss']) for row in rows] == [(200, 195.0), (75, 70.0)]
 
 
 def test_csv_and_parquet_hold_the_same_rows(tmp_path):

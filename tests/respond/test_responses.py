@@ -10,7 +10,7 @@ from jaxshift.devices.process import StopSignal
 from jaxshift.errors import InputError, Stopped
 from jaxshift.respond import responses
 from jaxshift.respond.decode import Decoder
-from jaxshift.respond.responses import Prompt, respond, sampled
+from jaxshift.respond.responses import Prompt, prompt_of, respond, sampled
 from jaxshift.respond.sampling import Sampling
 
 
@@ -181,6 +181,9 @@ def test_samples_are_further_responses_and_no_order_or_restart_changes_them(answ
 def test_a_prompt_with_the_id_of_a_sample_is_named():
     with pytest.raises(InputError, match="prompt 'a#1' has the id of a sample"):
         sampled([Prompt('a', '', [1]), Prompt('a#1', '', [1])], 2)
+    with pytest.raises(InputError, match="prompt 'a#1' has the id of a sample"):
+        sampled([Prompt('a#1', '', [1])], 2)  # it would be taken for an answer to a
+    assert [prompt.example_id for prompt in sampled([Prompt('a#7', '', [1])], 2)] == ['a#7', 'a#7#1']
 
 
 def test_a_stop_text_ends_text_and_tokens(small, prompts, tmp_path):
@@ -208,3 +211,11 @@ def test_a_stop_text_ends_text_and_tokens(small, prompts, tmp_path):
         assert stop in tokenizer.decode(ids, skip_special_tokens=True)
         assert stop not in tokenizer.decode(ids[:-1], skip_special_tokens=True)
     assert cut[0]['finish_reason'] == 'stop'
+
+
+@pytest.mark.parametrize(
+    ('samples', 'prompts'),
+    [(1, ['q#1', 'q#2', 'q#3', 'q#01', 'q#', '1', 'q']), (3, ['q', 'q', 'q#3', 'q#01', 'q#', '1', 'q'])],
+)
+def test_the_number_of_samples_tells_a_sample_from_a_prompt_that_is_called_so(samples, prompts):
+    assert [prompt_of(name, samples) for name in ('q#1', 'q#2', 'q#3', 'q#01', 'q#', '1', 'q')] == prompts

@@ -126,7 +126,7 @@ def test_checkpoints_and_the_arithmetic_of_aligntds_stand_beside_the_rest(copy):
     assert ended.code == 0, ended.err
     assert (copy / 'runs/lora/responses.jsonl').stat().st_mtime_ns == before
     found = json.loads((copy / 'runs/lora/summary.json').read_text())
-    assert [item['step'] for item in found] == [150, 75]
+    assert [(item['step'], item['steps']) for item in found] == [(150, 150), (75, 75)]
     assert found[0]['all']['kl_tuned_base']['mean'] != found[1]['all']['kl_tuned_base']['mean']
     assert {name for name in found[0]['all'] if name.startswith('aligntds_')} == set(aligntds.COLUMNS)
     assert (copy / 'runs/lora/causes/truth.json').read_bytes() == truth  # the last step's
@@ -175,9 +175,14 @@ def test_a_reference_is_what_training_would_see_and_is_cut_at_the_context(tokeni
     assert row['prompt_token_ids'] + row['token_ids'] == chosen.example(turns)[0]
     assert row['finish_reason'] == 'stop'
     assert counts == {'prompts_without_reference': 1}
-    (cut,), _ = contexts.references(examples, chosen, len(row['prompt_token_ids']) + 2)
+    length = len(row['prompt_token_ids'])
+    (cut,), _ = contexts.references(examples, chosen, length + 2)
     assert cut['token_ids'] == row['token_ids'][:2]
     assert cut['finish_reason'] == 'length'
+    for context in (length, length - 1):  # no room for an answer
+        assert contexts.references(examples, chosen, context) == (
+            [], {'prompts_without_reference': 1, 'prompts_over_context': 1},
+        )  # fmt: skip
 
 
 def test_a_base_is_prompted_in_plain_text_or_behind_examples(smollm2_source):

@@ -145,13 +145,19 @@ def test_rows_are_put_in_order():
 
 
 def test_samples_are_responses_of_one_prompt():
-    names = ['a', 'a#1', 'a#12', 'b#1', 'b#x', 'c']
-    assert curves.prompt_names(names) == ['a', 'a', 'a', 'b#1', 'b#x', 'c']
     table = make([3, 4, 5]).set_column(0, 'example_id', pa.array(['q'] * 3 + ['q#1'] * 4 + ['r'] * 5))
-    curve = curves.by_position(table, 'kl_tuned_base', bootstrap=10)
+    curve = curves.by_position(table, 'kl_tuned_base', bootstrap=10, samples=2)
     assert curve.n[:4].tolist() == [3, 3, 3, 2]
     assert curve.prompts[:4].tolist() == [2, 2, 2, 2]
     assert curves.by_relative_position(table, 'kl_tuned_base', bootstrap=10).n.sum() == 12
     assert curves.in_order(table.take([11, 4, 0, 1, 2, 3, 5, 6, 7, 8, 9, 10]))['example_id'].to_pylist() == (
         ['q'] * 3 + ['q#1'] * 4 + ['r'] * 5
     )
+
+
+@pytest.mark.parametrize(('samples', 'prompts'), [(2, 1), (1, 2)])
+def test_the_ratio_of_two_runs_counts_prompts_and_not_their_samples(samples, prompts):
+    table = make([5, 9]).set_column(0, 'example_id', pa.array(['q'] * 5 + ['q#1'] * 9))
+    value, low, high, counted = curves.ratio(table, table, 'kl_tuned_base', 50, 0, samples)
+    assert (value, counted) == (1.0, prompts)
+    assert np.isnan([low, high]).tolist() == [prompts == 1] * 2

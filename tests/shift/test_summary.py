@@ -167,7 +167,7 @@ def test_samples_of_a_prompt_are_resampled_together():
     table = make([6, 6, 6, 6])
     names = {'q0000': 'a', 'q0001': 'a#1', 'q0002': 'b', 'q0003': 'b#1'}
     ids = pa.array([names[name] for name in table['example_id'].to_pylist()])
-    (item,) = summary.summarise(table.set_column(4, 'example_id', ids), PIECES, [END], bootstrap=200)
+    (item,) = summary.summarise(table.set_column(4, 'example_id', ids), PIECES, [END], bootstrap=200, samples=2)
     merged = pa.array([name[0] for name in ids.to_pylist()])
     (whole,) = summary.summarise(table.set_column(4, 'example_id', merged), PIECES, [END], bootstrap=200)
     assert (item['all']['responses'], item['all']['prompts']) == (4, 2)
