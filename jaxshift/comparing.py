@@ -71,7 +71,7 @@ def _compare(study: Study, name: str) -> list[Path]:
 
 def _comparisons(study: Study, name: str) -> tuple[list[Comparison], Counts]:
     """What is compared, in the order of summary.json, and what was left out or cut."""
-    asked, limit = study.experiment.sweep, study.base.config.max_position_embeddings
+    asked, limit = study.experiment.sweep, study.base.config.context
     bos, counts, found = study.tokenizer.bos_token_id, Counts(), []
     rows = {context: _rows(study, name, context) for context in asked.contexts}
     for template in asked.templates:
@@ -110,7 +110,7 @@ def _rows(study: Study, name: str, context: str) -> tuple[list[dict[str, Any]], 
         rows = responses.read(path)
         responses.check_tokens(rows, path, study.base.config)
         return rows, Counter()
-    found, counts = contexts.references(study.examples, study.template, study.base.config.max_position_embeddings)
+    found, counts = contexts.references(study.examples, study.template, study.base.config.context)
     if not found:
         raise InputError(
             f'{", ".join(study.prompt_sources)}: no prompt has an answer for context reference; give the records '
@@ -124,7 +124,7 @@ def _base_prompts(study: Study, template: str, rows: list[dict[str, Any]]) -> di
     ids = {}
     for example in study.examples:
         with formats.named(example):
-            ids[example.id] = templates.prompt_ids(study.tokenizer, template, formats.prompts(example))
+            ids[example.id] = templates.prompt_ids(study.template, template, formats.prompts(example))
     names = [row['example_id'] for row in rows]
     # A further sample has its prompt's name and a number; a prompt may be called so itself.
     prompts = {name: name if name in ids else of for name, of in zip(names, curves.prompt_names(names), strict=True)}

@@ -121,7 +121,7 @@ def _data(study: Study) -> tuple[dataset.Dataset, dataset.Dataset]:
 
 def _check_data(study: Study, name: str, run: Run, data: dataset.Dataset) -> None:
     """Refuses a run that the data does not fit."""
-    longest, context = int(data.lengths.max()), study.base.config.max_position_embeddings
+    longest, context = int(data.lengths.max()), study.base.config.context
     if longest > context:
         raise InputError(f'an example has {longest} tokens, the model a context of {context}; lower data.max_length')
     counts = data.counts

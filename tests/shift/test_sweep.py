@@ -120,10 +120,12 @@ def test_a_base_with_a_prompt_of_its_own_reads_that_and_the_same_response(small,
     run = (meshes.make(config.Mesh()), tmp_path, StopSignal(), lambda done, total: None)
     sweep(lambda _: forms['two trees'], [comparison], 'tuned', SETTINGS, None, *run)
     found = records.read(tmp_path).to_pylist()
+    assert len(found) == sum(len(response['token_ids']) for response in responses)
+    assert {row['template'] for row in found} == {'native'}
     models = exact_models(small[2], adapter)
     for response in responses:
         own = [row for row in found if row['example_id'] == response['example_id']]
-        assert {row['template'] for row in own} <= {'native'}
+        assert [row['position'] for row in own] == list(range(len(response['token_ids'])))
         if own:
             prompts = base_prompts[response['example_id']], response['prompt_token_ids']
             measured = Measures(*(np.array([row[name] for row in own]) for name in Measures._fields))
