@@ -179,9 +179,7 @@ def _row(
     }
 
 
-def _cut(
-    ids: list[int], tokenizer: PreTrainedTokenizerBase, stop_texts: Sequence[str]
-) -> tuple[list[int], str] | None:
+def _cut(ids: list[int], tokenizer: PreTrainedTokenizerBase, stop_texts: Sequence[str]) -> tuple[list[int], str] | None:
     """The ids up to the one that completes a stop text, and the text before it; None where no stop text is found.
 
     Stop texts may be, or hold, names of special tokens, which the text that is returned leaves out.

@@ -94,7 +94,7 @@ def compare(pair: Pair, params, tokens: Read, windows: Read, emitted: jax.Array,
 
 
 def _positions(tokens: jax.Array, windows: jax.Array) -> jax.Array:
-    """Positions [B, T], as in training 0 in the padding: else it would count to the length that dynamic scaling sees."""
+    """Positions [B, T], 0 in the padding as in training: dynamic scaling takes the greatest for a row's length."""
     place = jnp.broadcast_to(jnp.arange(tokens.shape[1], dtype=jnp.int32), tokens.shape)
     last = windows.max(axis=1, keepdims=True) + 1  # where the last emitted token stands
     return jnp.where(place <= last, place, 0)

@@ -210,17 +210,6 @@ def test_a_stop_text_may_name_a_special_token(small, words, monkeypatch, tmp_pat
     assert (row['response'], row['token_ids'], row['finish_reason']) == (response, ids, 'stop')
 
 
-def test_a_letter_of_several_tokens_before_a_stop_text_is_kept_whole(small, smollm2_source, monkeypatch, tmp_path):
-    tokenizer = smollm2_source.tokenizer
-    text = 'a 🙂 b'
-    ids = tokenizer(text)['input_ids']
-    assert any('\ufffd' in tokenizer.decode(ids[:count]) for count in range(len(ids)))
-    monkeypatch.setattr(responses, 'generate', lambda *asked: [ids])
-    decoder = Decoder(small[0], 'float32', (), 10)
-    respond(decoder, {}, [Prompt('a', '', [1])], tokenizer, tmp_path / 'r', 3, StopSignal(), lambda *at: None, (' b',))
-    assert responses.read(tmp_path / 'r')[0]['response'] == 'a 🙂'
-
-
 def test_a_stop_text_ends_text_and_tokens(small, words, prompts, tmp_path):
     def answer(path, *stop_texts):
         decoder = Decoder(small[0], 'float32', (), 10)
