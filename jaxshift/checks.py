@@ -55,6 +55,7 @@ AT_LEAST = {
     ),
     16: ('World.row_length',),  # the context, four rows, then holds the longest conversation
 }  # fmt: skip
+AT_MOST = {2**32 - 1: ('Run.seed', 'Respond.seed')}  # JAX makes its keys of 32 bits
 ABOVE_ZERO = ('Run.learning_rate', 'Run.epochs', 'Run.clip', 'Run.alpha', 'Respond.top_p', 'Respond.repetition_penalty')
 BELOW_ONE = ('Run.warmup', 'Run.dropout', 'Run.b1', 'Run.b2')
 SHARES = ('World.new_share', 'World.gate', 'Respond.top_p')
@@ -164,6 +165,9 @@ def _check_range(key: str, value, field: str) -> None:
     for least, fields in AT_LEAST.items():
         if field in fields and value < least:
             raise InputError(f'{key} is {value}; it must be at least {least}')
+    for most, fields in AT_MOST.items():
+        if field in fields and value > most:
+            raise InputError(f'{key} is {value}; it must be at most {most}')
     if field in ABOVE_ZERO and value <= 0:
         raise InputError(f'{key} is {value}; it must be above 0')
     if field in BELOW_ONE and not 0 <= value < 1:

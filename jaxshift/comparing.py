@@ -71,7 +71,7 @@ def _compare(study: Study, name: str, found: list[Comparison]) -> list[Path]:
 
 def _comparisons(study: Study, name: str) -> tuple[list[Comparison], Counts]:
     """What is compared, in the order of summary.json, and what was left out or cut."""
-    asked, limit = study.experiment.sweep, study.base.config.max_position_embeddings
+    asked, limit = study.experiment.sweep, study.base.config.context
     bos, counts, found = study.tokenizer.bos_token_id, Counts(), []
     rows = {context: _rows(study, name, context) for context in asked.contexts}
     ids = {row['example_id'] for answered, _ in rows.values() for row in answered}
@@ -109,7 +109,7 @@ def _rows(study: Study, name: str, context: str) -> tuple[list[dict[str, Any]], 
         rows = responses.read(path)
         responses.check_tokens(rows, path, study.base.config)
         return rows, Counter()
-    found, counts = contexts.references(study.examples, study.template, study.base.config.max_position_embeddings)
+    found, counts = contexts.references(study.examples, study.template, study.base.config.context)
     if not found and not counts['prompts_over_context']:
         raise InputError(
             f'{", ".join(study.prompt_sources)}: no prompt has an answer for context reference; give the records '
@@ -125,7 +125,7 @@ def _base_prompts(study: Study, template: str, names: set[str]) -> dict[str, lis
     for example in study.examples:
         if example.id in asked:
             with formats.named(example):
-                ids[example.id] = templates.prompt_ids(study.tokenizer, template, formats.prompts(example))
+                ids[example.id] = templates.prompt_ids(study.template, template, formats.prompts(example))
     return {name: ids[prompt] for name, prompt in prompts.items() if prompt in ids}
 
 

@@ -121,7 +121,8 @@ def _data(study: Study) -> tuple[dataset.Dataset, dataset.Dataset]:
 
 def _check_data(study: Study, name: str, run: Run, data: dataset.Dataset, apart: dataset.Dataset) -> None:
     """Refuses a run that the data does not fit."""
-    longest, context = int(max(*data.lengths, *apart.lengths)), study.base.config.max_position_embeddings
+    longest = max(int(part.lengths.max()) for part in (data, apart) if len(part))
+    context = study.base.config.context
     if longest > context:
         raise InputError(f'an example has {longest} tokens, the model a context of {context}; lower data.max_length')
     counts = data.counts

@@ -66,6 +66,8 @@ def test_an_experiment_with_a_base_data_and_a_run_is_sound():
         ({'runs': {'lora': config.Run(keep_steps=(5, 0))}}, 'config.runs.lora.keep_steps is (5, 0); steps count from'),
         ({'runs': {'lora': config.Run(eval_every=5)}}, 'eval_every is 5, but config.data.held_out is 0; hold examples'),
         ({'runs': {'lora': config.Run(seed=-1)}}, 'config.runs.lora.seed is -1; it must be at least 0'),
+        ({'runs': {'lora': config.Run(seed=2**32)}}, 'lora.seed is 4294967296; it must be at most 4294967295'),
+        ({'respond': config.Respond(seed=2**63)}, 'config.respond.seed is 9223372036854775808; it must be at most'),
         ({'runs': {'lora': config.Run(method='dora')}}, "config.runs.lora.method is 'dora'; it can be lora, full"),
         ({'runs': {'lora': config.Run(targets=('qproj',))}}, "config.runs.lora.targets is 'qproj'; it can be q_proj"),
         ({'runs': {'lora': config.Run(targets=('q_proj', 'q_proj'))}}, 'config.runs.lora.targets names one twice'),
@@ -180,16 +182,9 @@ def test_every_rule_is_that_of_a_key():
         if dataclasses.is_dataclass(part)
         for field in dataclasses.fields(part)
     }
-    ranges = [name for names in checks.AT_LEAST.values() for name in names]
-    rules = [
-        *checks.CHOICES,
-        *checks.LISTS,
-        *checks.PATTERNS,
-        *ranges,
-        *checks.ABOVE_ZERO,
-        *checks.BELOW_ONE,
-        *checks.SHARES,
-    ]
+    ranges = [name for table in (checks.AT_LEAST, checks.AT_MOST) for names in table.values() for name in names]
+    choices = [*checks.CHOICES, *checks.LISTS, *checks.PATTERNS]
+    rules = [*choices, *ranges, *checks.ABOVE_ZERO, *checks.BELOW_ONE, *checks.SHARES]
     assert set(rules) <= fields
 
 

@@ -214,3 +214,27 @@ def test_a_checkpoint_compared_with_itself_has_not_shifted(finished, tmp_path):
     assert measured['kl_base_tuned']['mean'] == 0
     assert measured['base_rank']['mean'] == 1
     assert (tmp_path / 'compared/report/index.html').is_file()
+
+
+def test_a_base_with_dynamic_scaling_is_studied_beyond_its_original_length(torch_llama, tokenizer, tmp_path):
+    scaling = {'rope_type': 'dynamic', 'rope_theta': 1e4, 'factor': 4.0}
+    for part in (torch_llama(rope_parameters=scaling, max_position_embeddings=16), tokenizer):
+        part.save_pretrained(tmp_path / 'base')
+    data = [{'instruction': 'the capital of France ' * 6, 'output': 'is Paris ' * 8}] * 4
+    (tmp_path / 'data.json').write_text(json.dumps(data))
+    ended = start(
+        f'--config={ROOT / "configs/smollm2_135m.py"}', f'--config.base.source=dir:{tmp_path / "base"}',
+        f'--config.data.source=file:{tmp_path / "data.json"}', '--config.data.template=paper', '--only=lora',
+        '--config.runs.lora.max_steps=1', '--config.respond.max_new_tokens=9',
+        '--config.sweep.contexts=own,reference', '--config.sweep.templates=matched,native',
+        f'--workdir={tmp_path / "work"}',
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    found = json.loads((tmp_path / 'work/runs/lora/summary.json').read_text())
+    for item in found:
+        assert item['all']['responses'] == 4
+        if item['context'] == 'reference':
+            assert item['all']['positions'] == 4 * 17  # 16 words and the end token
+    assert [(item['template'], item['context']) for item in found] == [
+        (template, context) for template in ('matched', 'native') for context in ('own', 'reference')
+    ]

@@ -97,10 +97,13 @@ class Template:
 
     def text_ids(self, text: str) -> list[int]:
         """Ids of a plain text between the tokenizer's bos, if it has one, and eos."""
-        (message,), marks = control.mark([Message('user', text)], self._control)
-        ids, _ = self._encode([Piece(message.content, True)], marks)
         begin = [] if self.tokenizer.bos_token_id is None else [self.tokenizer.bos_token_id]
-        return [*begin, *ids, self.tokenizer.eos_token_id]
+        return [*begin, *self.bare_ids(text), self.tokenizer.eos_token_id]
+
+    def bare_ids(self, text: str) -> list[int]:
+        """Ids of a plain text alone; names of control tokens in it are text."""
+        (message,), marks = control.mark([Message('user', text)], self._control)
+        return self._encode([Piece(message.content, True)], marks)[0]
 
     def example(self, messages: Sequence[Message]) -> tuple[list[int], list[bool]]:
         """Ids of a conversation up to its last answer, and which of them are trained.

@@ -66,6 +66,18 @@ class LlamaConfig:
     sliding_window: int | None = None
 
     @property
+    def context(self) -> int:
+        """Tokens a sequence may have.
+
+        Linear and dynamic scaling stretch what `max_position_embeddings` says by their factor, as in vLLM; where Llama
+        3's scaling is used it says the scaled length already.
+        """
+        match self.rope_scaling:
+            case LinearScaling(factor) | DynamicScaling(factor):
+                return int(self.max_position_embeddings * factor)
+        return self.max_position_embeddings
+
+    @property
     def parameters(self) -> int:
         """Number of parameters; a tied head counts once."""
         width, heads = self.hidden_size, self.num_attention_heads * self.head_dim

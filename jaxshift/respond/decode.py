@@ -85,7 +85,7 @@ def generate(
     for row, prompt in enumerate(prompts):
         tokens[row, length - len(prompt) :] = prompt
         valid[row, length - len(prompt) :] = True
-    context = decoder.config.max_position_embeddings
+    context = decoder.config.context
     room = np.array([min(decoder.max_new_tokens, context - len(prompt)) for prompt in prompts], np.int32)
     keys = sampling.keys(decoder.sampling, names or [''] * len(prompts)) if decoder.sampling else None
     state = _prefill(decoder, params, tokens, valid, room, keys)

@@ -120,7 +120,7 @@ def respond(
 
 def check_prompts(prompts: Sequence[Prompt], config: LlamaConfig) -> None:
     """Raises InputError when a prompt does not fit the model's context."""
-    context = config.max_position_embeddings
+    context = config.context
     for prompt in prompts:
         if not 0 < len(prompt.token_ids) < context:
             raise InputError(
@@ -138,7 +138,7 @@ def check_tokens(rows: Sequence[dict[str, Any]], path: Path, config: LlamaConfig
                     f'{path}:{number}: {field} must be a list of token ids from 0 to {config.vocab_size - 1}; '
                     'write it with the tokenizer of the base'
                 )
-        length, context = len(row['prompt_token_ids']) + len(row['token_ids']), config.max_position_embeddings
+        length, context = len(row['prompt_token_ids']) + len(row['token_ids']), config.context
         if not row['prompt_token_ids'] or length > context:
             raise InputError(
                 f'{path}:{number}: prompt and response need a prompt token and {context} tokens at most, '
@@ -178,15 +178,10 @@ def _row(
     prompt: Prompt, ids: list[int], decoder: Decoder, tokenizer: PreTrainedTokenizerBase, stop_texts: Sequence[str]
 ) -> dict[str, Any]:
     stopped = bool(ids) and ids[-1] in decoder.stop_ids
-
-    def text(count: int) -> str:
-        return str(tokenizer.decode(ids[:count], skip_special_tokens=True))
-
-    response = text(len(ids) - stopped)
-    if any(stop in response for stop in stop_texts):
-        count = bisect.bisect_left(range(len(ids)), True, key=lambda n: any(stop in text(n) for stop in stop_texts))
-        ids, response, stopped = ids[:count], text(count), True
-        response = response[: min(response.index(stop) for stop in stop_texts if stop in response)]
+    said = ids[: len(ids) - stopped]
+    response = str(tokenizer.decode(said, skip_special_tokens=True))
+    if cut := _cut(said, tokenizer, stop_texts):
+        (ids, response), stopped = cut, True
     return {
         'example_id': prompt.example_id,
         'prompt': prompt.text,
@@ -195,3 +190,27 @@ def _row(
         'token_ids': ids,
         'finish_reason': 'stop' if stopped else 'length',
     }
+
+
+def _cut(ids: list[int], tokenizer: PreTrainedTokenizerBase, stop_texts: Sequence[str]) -> tuple[list[int], str] | None:
+    """The ids up to the one that completes a stop text, and the text before it; None where no stop text is found.
+
+    Stop texts may be, or hold, names of special tokens, which the text that is returned leaves out.
+    """
+
+    def text(count: int, special: bool = True) -> str:
+        return str(tokenizer.decode(ids[:count], skip_special_tokens=not special))
+
+    def places(count: int) -> list[int]:
+        shown = text(count)
+        return [shown.index(stop) for stop in stop_texts if stop in shown]
+
+    if not places(len(ids)):
+        return None
+    count = bisect.bisect_left(range(len(ids)), True, key=lambda n: bool(places(n)))
+    before = text(count)[: min(places(count))]
+    kept = next(n for n in reversed(range(count)) if before.startswith(text(n)))
+    response = text(kept, special=False)
+    if text(kept + 1, special=False) != response:  # the stop text begins inside a token that is not special
+        response += before[len(text(kept)) :]
+    return ids[:count], response

@@ -20,7 +20,8 @@ COLUMNS = (
 
 def text_ids(pieces: list[str]) -> np.ndarray:
     """Token id -> a number that tokens of the same decoded text share: int [V]."""
-    return np.unique(np.asarray(pieces, dtype=object).astype(str), return_inverse=True)[1]
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(piece, len(numbers)) for piece in pieces])
 
 
 def columns(

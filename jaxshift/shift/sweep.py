@@ -69,15 +69,16 @@ def compare(pair: Pair, params, tokens: Read, windows: Read, emitted: jax.Array,
     """
     dtype = jnp.dtype(pair.dtype)
     reads, ends = (each if isinstance(each, tuple) else (each, each) for each in (tokens, windows))
+    places = [_positions(read, end) for read, end in zip(reads, ends, strict=True)]
     if pair.paired:
         base_head = tuned_head = model.head(params)
-        hidden = model.forward(pair.config, params, reads[1], dtype=dtype, paired=True)
+        hidden = model.forward(pair.config, params, reads[1], places[1], dtype=dtype, paired=True)
         base, tuned = (_take(half, ends[1]) for half in hidden)
     else:
         base_head, tuned_head = (model.head(tree) for tree in params)
         base, tuned = (
-            _take(model.forward(pair.config, tree, read, dtype=dtype), end)
-            for tree, read, end in zip(params, reads, ends, strict=True)
+            _take(model.forward(pair.config, tree, read, place, dtype=dtype), end)
+            for tree, read, place, end in zip(params, reads, places, ends, strict=True)
         )
 
     def one_chunk(part):
@@ -90,6 +91,13 @@ def compare(pair: Pair, params, tokens: Read, windows: Read, emitted: jax.Array,
     cut = functools.partial(_cut, chunks=chunks, width=width)
     out = jax.lax.map(one_chunk, (cut(base), cut(tuned), cut(emitted)))
     return jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1).reshape(rows, chunks * width, *x.shape[3:])[:, :length], out)
+
+
+def _positions(tokens: jax.Array, windows: jax.Array) -> jax.Array:
+    """Positions [B, T], 0 in the padding as in training: dynamic scaling takes the greatest for a row's length."""
+    place = jnp.broadcast_to(jnp.arange(tokens.shape[1], dtype=jnp.int32), tokens.shape)
+    last = windows.max(axis=1, keepdims=True) + 1  # where the last emitted token stands
+    return jnp.where(place <= last, place, 0)
 
 
 def _take(hidden: jax.Array, windows: jax.Array) -> jax.Array:
@@ -160,7 +168,7 @@ def _measure(
     for i, case in enumerate(batch):
         emitted[i, : len(case.response)] = case.response
         real[i, : len(case.response)] = True
-    context = pair.config.max_position_embeddings
+    context = pair.config.context
     tokens, windows = _laid_out(batch, [case.prompt for case in batch], emitted.shape, context)
     arrays = meshes.put_rows(mesh, {'tokens': tokens, 'windows': windows, 'emitted': emitted})
     if comparison.template != 'matched':
@@ -189,7 +197,6 @@ def _laid_out(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Prompts with their responses [B, T], and the window of each token of `shape` [B, R]."""
     longest = max(len(prompt) + len(case.response) for prompt, case in zip(prompts, batch, strict=True))
-    # Padding beyond the model's context would change a rotation that follows the length (dynamic scaling).
     length = max(longest, min(bucket(longest), context))
     tokens, windows = np.zeros((shape[0], length), np.int32), np.zeros(shape, np.int32)
     for i, (prompt, case) in enumerate(zip(prompts, batch, strict=True)):

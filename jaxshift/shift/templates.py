@@ -10,10 +10,10 @@ tuned model's turn: read the figures without it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-
-from transformers import PreTrainedTokenizerBase
+from itertools import takewhile
 
 from jaxshift.data.formats import Message
+from jaxshift.data.template import Template
 
 PREAMBLE = (
     'Here an assistant answers what people ask. It is friendly and exact, explains as much as the question needs, says '
@@ -60,7 +60,9 @@ def _question(text: str) -> str:
 TEXTS: dict[str, Callable[[Sequence[Message]], str]] = {'native': native, 'urial': urial}
 
 
-def prompt_ids(tokenizer: PreTrainedTokenizerBase, name: str, turns: Sequence[Message]) -> list[int]:
-    """The base's prompt under a template of `TEXTS`."""
-    ids = tokenizer(TEXTS[name](turns), split_special_tokens=True, verbose=False)['input_ids']
-    return ids[:-1] if ids[-1:] == [tokenizer.eos_token_id] else ids
+def prompt_ids(template: Template, name: str, turns: Sequence[Message]) -> list[int]:
+    """The base's prompt under a template of `TEXTS`; `template` knows the tokenizer and its control tokens."""
+    probe = template.tokenizer('a', return_special_tokens_mask=True)
+    marked = zip(probe['input_ids'], probe['special_tokens_mask'], strict=True)
+    begin = [token for token, special in takewhile(lambda each: each[1], marked)]
+    return [*begin, *template.bare_ids(TEXTS[name](turns))]

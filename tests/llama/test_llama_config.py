@@ -64,6 +64,19 @@ def test_mistral_has_the_window_that_its_config_says_and_a_llama_none():
     assert from_hf(PLAIN | {'sliding_window': 8}).sliding_window is None  # as in transformers
 
 
+@pytest.mark.parametrize(
+    ('scaling', 'context'),
+    [
+        (None, 128),
+        ({'rope_type': 'linear', 'factor': 4.0}, 512),
+        ({'rope_type': 'dynamic', 'factor': 2.5}, 320),
+        ({'rope_type': 'llama3', **LLAMA_3}, 128),
+    ],
+)
+def test_linear_and_dynamic_scaling_make_the_context_longer(scaling, context):
+    assert from_hf(PLAIN | {'rope_scaling': scaling}).context == context
+
+
 @pytest.mark.parametrize('field', ['vocab_size', 'rms_norm_eps', 'num_attention_heads', 'max_position_embeddings'])
 def test_a_missing_field_is_named_not_guessed(field):
     with pytest.raises(InputError, match=f"a/config.json: field '{field}' is missing"):

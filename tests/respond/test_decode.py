@@ -98,6 +98,22 @@ def test_a_response_ends_where_the_context_does(small):
     assert found[1] == uncached(config, params, [6] * 15, (), 5)
 
 
+def test_dynamic_scaling_is_decoded_as_torch_does_up_to_the_context_that_it_makes(ported):
+    config, params, theirs = ported(
+        rope_parameters={'rope_type': 'dynamic', 'rope_theta': 1e4, 'factor': 2.0}, max_position_embeddings=32
+    )
+    prompts = [np.random.default_rng(length).integers(3, 40, length).tolist() for length in (9, 30)]
+    found = generate(Decoder(config, 'float32', (), 60), params, prompts, 32)
+    assert [len(ids) for ids in found] == [64 - 9, 64 - 30]
+    for prompt, ids in zip(prompts, found, strict=True):
+        with torch.no_grad():
+            whole = theirs.generate(
+                torch.tensor([prompt]), max_new_tokens=len(ids), do_sample=False, eos_token_id=None, pad_token_id=0
+            )
+        assert ids == whole[0, len(prompt) :].tolist()
+        assert len(set(ids)) > 5
+
+
 def test_lazy_weights_are_decoded_as_folded_ones(small, prompts):
     config, base, _ = small
     spec = LoraSpec(('q_proj', 'v_proj'), 4, 8.0)

@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 import transformers
-from tokenizers import Tokenizer, models
+from tokenizers import AddedToken, Tokenizer, models
 
 from jaxshift.devices.process import StopSignal
 from jaxshift.errors import InputError, Stopped
@@ -186,19 +186,42 @@ def test_a_prompt_with_the_id_of_a_sample_is_named():
     assert [prompt.example_id for prompt in sampled([Prompt('a#7', '', [1])], 2)] == ['a#7', 'a#7#1']
 
 
-def test_a_stop_text_ends_text_and_tokens(small, prompts, tmp_path):
-    tokenizer = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer(models.WordLevel({f'w{i}': i for i in range(40)}, unk_token='w0')), unk_token='w0'
-    )
+@pytest.fixture(scope='module')
+def words():
+    """Forty tokens w0 ... w39; <|im_start|> and <|im_end|>, which are special, behind them."""
+    backend = Tokenizer(models.WordLevel({f'w{i}': i for i in range(40)}, unk_token='w0'))
+    backend.add_special_tokens([AddedToken('<|im_start|>', special=True), AddedToken('<|im_end|>', special=True)])
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=backend, unk_token='w0')
 
+
+@pytest.mark.parametrize(
+    ('stop', 'response', 'ids'),
+    [
+        ('<|im_start|>', 'w3 w4', [3, 4, 40]),
+        ('im_start', 'w3 w4', [3, 4, 40]),
+        ('4 <|im_start|> w5', 'w3 w', [3, 4, 40, 5]),
+        ('5 w', 'w3 w4 w', [3, 4, 40, 5, 6]),
+        ('<|im_end|>', 'w3 w4 w5 w6', [3, 4, 40, 5, 6, 41]),  # it ends the response anyhow
+    ],
+)
+def test_a_stop_text_may_name_a_special_token(small, words, monkeypatch, tmp_path, stop, response, ids):
+    decoder = Decoder(small[0], 'float32', (41,), 10)
+    monkeypatch.setattr(responses, 'generate', lambda *asked: [[3, 4, 40, 5, 6, 41]])
+    asked, path = [Prompt('a', '', [1])], tmp_path / 'r.jsonl'
+    respond(decoder, {}, asked, words, path, 3, StopSignal(), lambda *at: None, (stop,))
+    (row,) = responses.read(path)
+    assert (row['response'], row['token_ids'], row['finish_reason']) == (response, ids, 'stop')
+
+
+def test_a_stop_text_ends_text_and_tokens(small, words, prompts, tmp_path):
     def answer(path, *stop_texts):
         decoder = Decoder(small[0], 'float32', (), 10)
-        respond(decoder, small[1], prompts, tokenizer, path, 3, StopSignal(), lambda *at: None, stop_texts)
+        respond(decoder, small[1], prompts, words, path, 3, StopSignal(), lambda *at: None, stop_texts)
         return responses.read(path)
 
     free = answer(tmp_path / 'a')
-    words = free[0]['response'].split()
-    stop = f'{words[2]} {words[3]}'
+    said = free[0]['response'].split()
+    stop = f'{said[2]} {said[3]}'
     cut = answer(tmp_path / 'b', 'nowhere', stop)
     for before, after in zip(free, cut, strict=True):
         if stop not in before['response']:
@@ -208,8 +231,8 @@ def test_a_stop_text_ends_text_and_tokens(small, prompts, tmp_path):
         assert after['response'] == before['response'][: before['response'].index(stop)]
         ids = after['token_ids']
         assert ids == before['token_ids'][: len(ids)]
-        assert stop in tokenizer.decode(ids, skip_special_tokens=True)
-        assert stop not in tokenizer.decode(ids[:-1], skip_special_tokens=True)
+        assert stop in words.decode(ids)
+        assert stop not in words.decode(ids[:-1])
     assert cut[0]['finish_reason'] == 'stop'
 
 

@@ -81,6 +81,10 @@ def test_a_thousand_random_pairs_are_those_of_the_published_formulas():
     assert (found['aligntds_top_rank'] == 50).any()
 
 
+def test_tokens_share_a_number_where_their_texts_are_the_same_to_the_last_character():
+    assert aligntds.text_ids(['', '\x00', 'a', 'a\x00', '', 'a']).tolist() == [0, 1, 2, 3, 0, 2]
+
+
 def test_a_token_that_only_one_list_holds_makes_the_published_kl_negative():
     with np.errstate(divide='ignore'):
         found = aligntds.columns(

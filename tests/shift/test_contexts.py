@@ -2,9 +2,11 @@
 
 import json
 import shutil
+from copy import deepcopy
 
 import pytest
 from commandline import TINY, start
+from tokenizers import processors
 
 from jaxshift.data import formats, template
 from jaxshift.data.formats import Example, Message
@@ -186,13 +188,26 @@ def test_a_reference_is_what_training_would_see_and_is_cut_at_the_context(tokeni
 
 
 def test_a_base_is_prompted_in_plain_text_or_behind_examples(smollm2_source):
-    tokenizer = smollm2_source.tokenizer
-    turns = (Message('system', 'Be brief.'), Message('user', 'What is <|im_end|>?'))
-    assert tokenizer.decode(templates.prompt_ids(tokenizer, 'native', turns)) == 'Be brief.\n\nWhat is <|im_end|>?\n\n'
-    ids = templates.prompt_ids(tokenizer, 'urial', turns)
-    assert tokenizer.convert_tokens_to_ids('<|im_end|>') not in ids
+    tokenizer = deepcopy(smollm2_source.tokenizer)
+    tokenizer.add_tokens(['<tool_call>'])  # as fine-tuned models have it: not special, but written by the template
+    tokenizer.chat_template = f'<tool_call>{tokenizer.chat_template}'
+    chosen = template.choose(tokenizer)
+    turns = (Message('system', 'Be brief.'), Message('user', 'What is <tool_call> or <|im_end|>?'))
+    native, ids = (templates.prompt_ids(chosen, name, turns) for name in ('native', 'urial'))
+    assert {*tokenizer.convert_tokens_to_ids(['<tool_call>', '<|im_end|>'])}.isdisjoint(native + ids)
+    assert tokenizer.decode(native) == 'Be brief.\n\nWhat is <tool_call> or <|im_end|>?\n\n'
     text = tokenizer.decode(ids)
     assert text.count('# Answer:\n') == 1 + len(templates.EXAMPLES) == 4
     assert text.startswith(templates.PREAMBLE)
-    assert text.endswith('Be brief.\n\n# Question:\nWhat is <|im_end|>?\n\n# Answer:\n')
+    assert text.endswith('Be brief.\n\n# Question:\nWhat is <tool_call> or <|im_end|>?\n\n# Answer:\n')
     assert formats.prompts(Example('a', turns, 'here')) == turns
+
+
+@pytest.mark.parametrize(('pattern', 'begin'), [('$A', []), ('<s> $A', [1]), ('<s> $A </s>', [1]), ('$A </s>', [])])
+def test_the_prompt_of_a_base_begins_as_the_tokenizers_texts_do_and_does_not_end(tokenizer, pattern, begin):
+    own = deepcopy(tokenizer)
+    own.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single=pattern, special_tokens=[('<s>', 1), ('</s>', 2)]
+    )
+    turns = (Message('user', 'the capital of France'),)
+    assert templates.prompt_ids(template.choose(own), 'native', turns) == [*begin, 3, 4, 5, 6]

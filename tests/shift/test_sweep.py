@@ -38,8 +38,11 @@ def adapter(small):
 
 @pytest.fixture(scope='module')
 def forms(small, adapter):
+    return both_forms(*small[:2], adapter)
+
+
+def both_forms(shape, base, adapter):
     """The same two models as the sweep takes them: (pair, params) by the name of the form."""
-    shape, base, _ = small
     folded = lora.fold(lora.merge(base, adapter, SPEC))
     return {
         'paired': (Pair(shape, 'float32', True), lora.merge(base, adapter, SPEC, paired=True)),
@@ -94,18 +97,25 @@ def window_by_window(models, response, prompts=None):
     return by_loops(*map(np.stack, logits), response['token_ids'], SETTINGS.top_k)
 
 
+def answered(responses):
+    return [response for response in responses if response['token_ids']]
+
+
+def of_response(rows, response):
+    """The measures of a response, which must be there at every token."""
+    own = [row for row in rows if row['example_id'] == response['example_id']]
+    assert [row['position'] for row in own] == list(range(len(response['token_ids'])))
+    assert [row['token_id'] for row in own] == response['token_ids']
+    return Measures(*(np.array([row[name] for row in own]) for name in Measures._fields))
+
+
 @pytest.mark.parametrize('form', ['paired', 'two trees'])
 def test_every_row_is_that_of_its_window_run_by_itself_in_float64(small, adapter, forms, responses, tmp_path, form):
     rows = run_sweep(forms[form], responses, tmp_path)
     models = exact_models(small[2], adapter)
     assert len(rows) == sum(len(response['token_ids']) for response in responses)
-    for response in responses:
-        own = [row for row in rows if row['example_id'] == response['example_id']]
-        assert [row['position'] for row in own] == list(range(len(response['token_ids'])))
-        assert [row['token_id'] for row in own] == response['token_ids']
-        if own:
-            found = Measures(*(np.array([row[name] for row in own]) for name in Measures._fields))
-            assert_same(found, window_by_window(models, response), **NEAR)
+    for response in answered(responses):
+        assert_same(of_response(rows, response), window_by_window(models, response), **NEAR)
     assert {(row['run'], row['context'], row['template'], row['context_length']) for row in rows} == {
         ('tuned', 'own', 'matched', -1)
     }
@@ -120,14 +130,27 @@ def test_a_base_with_a_prompt_of_its_own_reads_that_and_the_same_response(small,
     run = (meshes.make(config.Mesh()), tmp_path, StopSignal(), lambda done, total: None)
     sweep(lambda _: forms['two trees'], [comparison], 'tuned', SETTINGS, None, *run)
     found = records.read(tmp_path).to_pylist()
+    assert len(found) == sum(len(response['token_ids']) for response in responses)
+    assert {row['template'] for row in found} == {'native'}
     models = exact_models(small[2], adapter)
-    for response in responses:
-        own = [row for row in found if row['example_id'] == response['example_id']]
-        assert {row['template'] for row in own} <= {'native'}
-        if own:
-            prompts = base_prompts[response['example_id']], response['prompt_token_ids']
-            measured = Measures(*(np.array([row[name] for row in own]) for name in Measures._fields))
-            assert_same(measured, window_by_window(models, response, prompts), **NEAR)
+    for response in answered(responses):
+        prompts = base_prompts[response['example_id']], response['prompt_token_ids']
+        assert_same(of_response(found, response), window_by_window(models, response, prompts), **NEAR)
+
+
+@pytest.mark.parametrize('form', ['paired', 'two trees'])
+def test_dynamic_scaling_follows_the_length_of_each_row_and_not_its_padding(ported, adapter, responses, tmp_path, form):
+    scaling = {'rope_type': 'dynamic', 'rope_theta': 1e4, 'factor': 8.0}
+    shape, base, theirs = ported(rope_parameters=scaling, max_position_embeddings=16)
+    rows = run_sweep(both_forms(shape, base, adapter)[form], responses, tmp_path)
+    for response in answered(responses):
+        tokens = torch.tensor([response['prompt_token_ids'] + response['token_ids']])
+        # Of a new model each time: one that has seen a longer row would go on with its length.
+        with torch.no_grad():
+            logits = [each(tokens).logits[0].numpy() for each in exact_models(theirs, adapter)]
+        windows = slice(len(response['prompt_token_ids']) - 1, -1)
+        expected = by_loops(*(each[windows] for each in logits), response['token_ids'], SETTINGS.top_k)
+        assert_same(of_response(rows, response), expected, **NEAR)
 
 
 def test_the_columns_of_aligntds_come_from_thirty_tokens_and_change_no_other(forms, responses, tmp_path):
