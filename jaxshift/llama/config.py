@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 
 from jaxshift.errors import InputError
+from jaxshift.llama.fields import FIX, Fields
 
 _ARCHITECTURES = {'llama': 'LlamaForCausalLM', 'mistral': 'MistralForCausalLM'}
-_FIX = 'take the config.json that came with the weights'
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def from_hf(config: dict, where: str = 'config.json') -> LlamaConfig:
         raise InputError(f'{where}: model_type {kind!r} is not supported; llama and mistral are')
     if config.get('hidden_act', 'silu') != 'silu':
         raise InputError(f'{where}: hidden_act {config["hidden_act"]!r} is not supported; only silu is')
-    fields = _Fields(config, where)
+    fields = Fields(config, where)
     width, heads = fields.size('hidden_size'), fields.size('num_attention_heads')
     # Where a Llama does not say, every head has its own keys; transformers gives a Mistral some number of its own.
     kv_heads = fields.size('num_key_value_heads', heads if kind == 'llama' else None)
@@ -114,7 +113,7 @@ def from_hf(config: dict, where: str = 'config.json') -> LlamaConfig:
         raise fields.wrong('hidden_size', f'a multiple of num_attention_heads, {heads}, where there is no head_dim')
     head_dim = fields.size('head_dim', width // heads)
     if head_dim % 2:
-        raise InputError(f'{where}: heads are {head_dim} wide; rotary embeddings need an even width; {_FIX}')
+        raise InputError(f'{where}: heads are {head_dim} wide; rotary embeddings need an even width; {FIX}')
     bos = fields.ids('bos_token_id')
     if len(bos) > 1:
         raise fields.wrong('bos_token_id', 'one token id')
@@ -123,7 +122,7 @@ def from_hf(config: dict, where: str = 'config.json') -> LlamaConfig:
     context = fields.size('max_position_embeddings')
     scaling = _rope_scaling(rope, context)
     if isinstance(scaling, DynamicScaling) and head_dim == 2:
-        raise InputError(f'{where}: dynamic rope scaling needs heads wider than 2; {_FIX}')
+        raise InputError(f'{where}: dynamic rope scaling needs heads wider than 2; {FIX}')
     return LlamaConfig(
         vocab_size=fields.size('vocab_size'),
         hidden_size=width,
@@ -146,55 +145,7 @@ def from_hf(config: dict, where: str = 'config.json') -> LlamaConfig:
     )
 
 
-class _Fields:
-    """The fields of a JSON object; what is wrong with one is said with the file, its name and its value."""
-
-    def __init__(self, values: dict, where: str):
-        self.values, self.where = values, where
-
-    def wrong(self, key: str, expected: str) -> InputError:
-        return InputError(f'{self.where}: field {key!r} is {self.values.get(key)!r}; it must be {expected}; {_FIX}')
-
-    def number(self, key: str, default: float | None = None) -> float:
-        """A finite number above 0; without a default the field must be there."""
-        return float(self._above_zero(key, default, (int, float), 'a number above 0'))
-
-    def size(self, key: str, default: int | None = None) -> int:
-        """A whole number above 0; without a default the field must be there."""
-        return self._above_zero(key, default, (int,), 'a whole number above 0')
-
-    def flag(self, key: str) -> bool:
-        """True or false; false where the field is missing."""
-        value = self.values.get(key)
-        if type(value) not in (bool, type(None)):
-            raise self.wrong(key, 'true or false')
-        return bool(value)
-
-    def ids(self, key: str) -> tuple[int, ...]:
-        """Token ids: one, a list of them, or none."""
-        value = self.values.get(key)
-        ids = value if isinstance(value, list) else [] if value is None else [value]
-        if any(type(each) is not int or each < 0 for each in ids):
-            raise self.wrong(key, 'a token id or a list of them')
-        return tuple(ids)
-
-    def rope(self) -> _Fields:
-        """The fields of the rotary embedding, in either spelling."""
-        key = 'rope_parameters' if self.values.get('rope_parameters') else 'rope_scaling'
-        if not isinstance(self.values.get(key) or {}, dict):
-            raise self.wrong(key, 'an object')
-        return _Fields(self.values.get(key) or {}, f'{self.where}: {key}')
-
-    def _above_zero(self, key: str, default, types: tuple[type, ...], expected: str):
-        value = default if self.values.get(key) is None else self.values[key]
-        if value is None:
-            raise InputError(f'{self.where}: field {key!r} is missing; {_FIX}')
-        if type(value) not in types or not 0 < value < math.inf:
-            raise self.wrong(key, expected)
-        return value
-
-
-def _rope_scaling(rope: _Fields, context: int) -> RopeScaling | None:
+def _rope_scaling(rope: Fields, context: int) -> RopeScaling | None:
     kind = rope.values.get('rope_type', rope.values.get('type', 'default'))
     if kind == 'default':
         return None
@@ -212,7 +163,7 @@ def _rope_scaling(rope: _Fields, context: int) -> RopeScaling | None:
     return Llama3Scaling(rope.number('factor'), low, high, rope.size('original_max_position_embeddings'))
 
 
-def _sliding_window(fields: _Fields) -> int | None:
+def _sliding_window(fields: Fields) -> int | None:
     if 'sliding_window' in fields.values and fields.values['sliding_window'] is None:  # from v0.2 on
         return None
     return fields.size('sliding_window')

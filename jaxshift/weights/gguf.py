@@ -97,6 +97,7 @@ class File:
         head_dim = field('llama.attention.key_length', rotated)
         if not head_dim == rotated == field('llama.attention.value_length', head_dim):
             raise InputError(f'{self.path}: keys, values and rotary dimensions of different size are not supported')
+        window = field('llama.attention.sliding_window')
         ends = (field('tokenizer.ggml.eos_token_id'), field('tokenizer.ggml.eot_token_id'))
         return LlamaConfig(
             vocab_size=field('llama.vocab_size', self.tensors['token_embd.weight'].shape[0]),
@@ -112,7 +113,8 @@ class File:
             tie_word_embeddings='output.weight' not in self.tensors,
             attention_bias='blk.0.attn_q.bias' in self.tensors,
             mlp_bias='blk.0.ffn_gate.bias' in self.tensors,
-            sliding_window=field('llama.attention.sliding_window'),
+            model_type='llama' if window is None else 'mistral',
+            sliding_window=window,
             bos_token_id=field('tokenizer.ggml.bos_token_id'),
             eos_token_id=tuple(dict.fromkeys(end for end in ends if end is not None)),
         )
