@@ -31,6 +31,11 @@ def help_text(path: str | None) -> str:
     return helptext.text(notes, path, experiment)
 
 
+def workdir_of(path: str | None) -> str:
+    """Where everything is written; empty where neither flag nor config says so."""
+    return WORKDIR.value or (f'workdirs/{Path(path).stem}' if path else '')
+
+
 def parse(argv: list[str]) -> config.Experiment | None:
     """Reads flags and config; None when the mode needs no config."""
     path = options.config_path(argv[1:])
@@ -49,6 +54,8 @@ def parse(argv: list[str]) -> config.Experiment | None:
             return None
         raise InputError('--config is missing; for example --config=configs/demo.py, or --help')
     experiment = CONFIG.value
+    if MODE.value != 'run':
+        options.complete(experiment, Path(workdir_of(path)) / 'experiment.json')
     config.check(experiment)
     if unknown := [name for name in ONLY.value if name not in experiment.runs]:
         raise InputError(f'--only: no run {unknown[0]!r}; the config has {", ".join(experiment.runs)}')
@@ -60,8 +67,7 @@ def main(argv: list[str]) -> int:
     if any(text in ('--help', '-h', '-help', '--helpfull', '--helpshort') for text in argv[1:]):
         print(help_text(name), flush=True)
         return 0
-    experiment = parse(argv)
-    workdir = WORKDIR.value or (f'workdirs/{Path(name).stem}' if name else '')
+    experiment, workdir = parse(argv), workdir_of(name)
     if MODE.value == 'list' or experiment is None:
         from jaxshift import listing
 
@@ -81,7 +87,7 @@ def guarded(argv: list[str]) -> int:
     """`main`, with every error turned into one line and an exit code."""
     ARGUMENTS[:] = argv
     try:
-        ARGUMENTS[1:] = flags_of_files(argv[1:])
+        ARGUMENTS[1:] = options.of_files(argv[1:])
         return main(ARGUMENTS)
     except BrokenPipeError:  # the reader went away, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -92,14 +98,6 @@ def guarded(argv: list[str]) -> int:
         code, line = outcome(error)
         print(line, file=sys.stderr)
         return code
-
-
-def flags_of_files(arguments: list[str]) -> list[str]:
-    """The arguments, with the lines of a `--flagfile=FILE` in its place."""
-    try:
-        return FLAGS.read_flags_from_files(arguments, force_gnu=False)
-    except (flags.Error, ValueError) as error:
-        raise InputError(f'--flagfile: {str(error).removeprefix("ERROR:: ")}; it names a file of flags') from error
 
 
 def outcome(error: BaseException) -> tuple[int, str]:

@@ -6,11 +6,14 @@ import ast
 import dataclasses
 import difflib
 import inspect
+import json
 import re
 import runpy
 import typing
 from collections.abc import Iterator
 from pathlib import Path
+
+from absl import flags
 
 from jaxshift import checks, config
 from jaxshift.errors import InputError
@@ -90,6 +93,19 @@ def load(path: str) -> config.Experiment:
     return experiment
 
 
+def complete(experiment: config.Experiment, recorded: Path) -> None:
+    """Takes data and prompts that a stage run alone does not name from its workdir's experiment.json."""
+    try:
+        before = json.loads(recorded.read_text(encoding='utf-8'))['config']
+        data, prompts = before['data'], before['prompts']['source']
+        source, mixture = data['source'], tuple(data['mixture'])
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if not experiment.data.source and not experiment.data.mixture:
+        experiment.data.source, experiment.data.mixture = source, mixture
+    experiment.prompts.source = experiment.prompts.source or prompts
+
+
 def check_overrides(arguments: list[str], experiment: config.Experiment) -> None:
     """Checks `--config.key` arguments before they are parsed, because a wrong key would be a traceback.
 
@@ -108,6 +124,14 @@ def check_overrides(arguments: list[str], experiment: config.Experiment) -> None
             raise InputError(f'unknown key config.{key}; did you mean config.{near}? --help lists all keys')
         if not equals:
             raise InputError(f'config.{key} has no value; write --config.{key}=VALUE')
+
+
+def of_files(arguments: list[str]) -> list[str]:
+    """The arguments, with the lines of a `--flagfile=FILE` in its place."""
+    try:
+        return flags.FLAGS.read_flags_from_files(arguments, force_gnu=False)
+    except (flags.Error, ValueError) as error:
+        raise InputError(f'--flagfile: {str(error).removeprefix("ERROR:: ")}; it names a file of flags') from error
 
 
 def list_texts(arguments: list[str], experiment: config.Experiment) -> list[str]:

@@ -1,5 +1,8 @@
 """Keys on the command line and in the help, and config files that are wrong."""
 
+import dataclasses
+import json
+
 import pytest
 from commandline import DEMO, start
 
@@ -77,6 +80,22 @@ def test_lists_may_be_typed_with_commas():
     typed = options.list_texts(asked, TUNED)
     assert typed[0] == "--config.runs.lora.targets=('q_proj', 'k_proj', 'v_proj')"
     assert typed[1:] == asked[1:]
+
+
+def test_a_stage_alone_takes_data_and_prompts_of_its_workdir(tmp_path):
+    recorded = tmp_path / 'experiment.json'
+    options.complete(TUNED, recorded)  # nothing is there yet
+    assert config.Experiment(runs={'lora': config.Run()}) == TUNED
+    before = config.Experiment(
+        data=config.Data(source='file:a', mixture=('file:b@2',)), prompts=config.Prompts(source='file:p')
+    )
+    recorded.write_text(json.dumps({'config': dataclasses.asdict(before)}))
+    alone = config.Experiment()
+    options.complete(alone, recorded)
+    assert (alone.data, alone.prompts) == (before.data, before.prompts)
+    named = config.Experiment(data=config.Data(source='file:c'), prompts=config.Prompts(source='file:q'))
+    options.complete(named, recorded)
+    assert (named.data.source, named.data.mixture, named.prompts.source) == ('file:c', (), 'file:q')
 
 
 def test_texts_that_end_a_response_keep_their_blanks_and_newlines():
