@@ -67,10 +67,15 @@ def test_every_leaf_has_the_place_of_the_table():
 
 
 def test_an_adapters_leaves_and_moments_follow_the_table():
-    adapter = jax.eval_shape(lambda: lora.init(jax.random.key(0), model.shapes(CONFIG), LoraSpec(('o_proj',), 4, 8.0)))
+    adapter = jax.eval_shape(lambda: lora.init(jax.random.key(0), model.shapes(CONFIG), LoraSpec(('q_proj', 'o_proj'), 4, 8.0)))
     found = specs(jax.eval_shape(chain('adamw', 0.9, 0.99, 0.0, False, 1.0).init, adapter), fsdp=2, tensor=2)
-    for side, spec in (('a', P(None, 'fsdp', None)), ('b', P(None, None, 'tensor'))):
-        places = [place for name, place in found.items() if name.endswith(f'layers/o_proj/{side}')]
+    for side, spec in (
+        ('q_proj/a', P(None, 'fsdp', None)),
+        ('q_proj/b', P(None, None, 'tensor')),
+        ('o_proj/a', P(None, ('tensor', 'fsdp'), None)),
+        ('o_proj/b', P(None, None, 'fsdp')),
+    ):
+        places = [place for name, place in found.items() if name.endswith(f'layers/{side}')]
         assert places == [spec, spec]
 
 
