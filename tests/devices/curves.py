@@ -32,7 +32,8 @@ MESHES = {
     'fsdp 4, tensor 2': Mesh(data=1, fsdp=4, tensor=2),
     'fsdp 2, tensor 2, sequence 2': Mesh(data=1, fsdp=2, tensor=2, sequence=2),
 }
-SWEPT = ('one', 'fsdp 8', 'fsdp 2, tensor 2, sequence 2')
+ANSWERED = ('one', 'fsdp 2, tensor 2, sequence 2')
+SWEPT = ('fsdp 8', *ANSWERED)
 STEPS, ROWS, LENGTH = 20, 8, 32
 
 random = np.random.default_rng(0)
@@ -111,5 +112,6 @@ if __name__ == '__main__':
             curve(name, mesh, LORA)
             if name in SWEPT:
                 swept(name, mesh)
+            if name in ANSWERED:
                 answered(name, mesh)
-    np.savez(sys.argv[1], texts=json.dumps(texts), base_logits=base_logits(), **arrays)
+    np.savez(sys.argv[1], texts=json.dumps(texts), base_logits=base_logits(), emitted=WINDOWS['emitted'], **arrays)

@@ -26,7 +26,7 @@ def found(tmp_path_factory):
         'XLA_FLAGS': '--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0',
         'PYTHONPATH': str(program.parents[2]),
     }
-    ended = subprocess.run([sys.executable, program, out], env=environment, capture_output=True, text=True, timeout=300)
+    ended = subprocess.run([sys.executable, program, out], env=environment, capture_output=True, text=True, timeout=900)
     assert ended.returncode == 0, ended.stderr[-3000:]
     with np.load(out) as file:
         return {name: file[name] for name in file.files}, json.loads(str(file['texts']))
@@ -62,9 +62,8 @@ def test_records_are_those_of_one_device(found, mesh, form):
     assert (arrays[f'one {form} js'] > 1e-3).any()
 
 
-@pytest.mark.parametrize('mesh', SWEPT)
-def test_responses_are_those_of_one_device(found, mesh):
-    np.testing.assert_array_equal(found[0][f'{mesh} responses'], found[0]['one responses'])
+def test_responses_are_those_of_one_device(found):
+    np.testing.assert_array_equal(found[0][f'{CUT[-1]} responses'], found[0]['one responses'])
 
 
 @pytest.mark.parametrize('mesh', ['fsdp 4, tensor 2', 'fsdp 2, tensor 2, sequence 2'])
