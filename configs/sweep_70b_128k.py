@@ -3,7 +3,7 @@ what the model says behind a long context, and how much of the context does it t
 
 Command:   python run.py --config=configs/sweep_70b_128k.py --config.data.source=file:DATA.json \
              --config.prompts.source=file:LONG_PROMPTS.json
-Hardware:  64 TPU chips of 95 GiB (v5p:4x4x4); the sweep's step takes a sixth of their memory (141 GB of weights).
+Hardware:  64 TPU chips of 95 GiB (v5p:4x4x4); the sweep's step takes 14 GiB of each (141 GB of weights in all).
 Time:      not run here.
 Expected:  no published numbers. A run of no steps (b is zero) gives KL 0 and rank 1 at every window.
 

@@ -41,7 +41,7 @@ def causal(
 def _attend(
     q: jax.Array, k: jax.Array, v: jax.Array, segments: jax.Array | None, window: int | None, dealt: Dealt | None = None
 ) -> jax.Array:
-    """`causal` for the rows and heads of one device, or of XLA to cut; queries are at all positions or where `dealt`."""
+    """`causal` of a device's own rows and heads, or of all for XLA to cut; queries are those `dealt`, or all."""
     length = k.shape[-3]
     if dealt is None:
         kernel = kernels.choose(kernels.here(), q.dtype, length, q.shape[-1], packed=segments is not None)

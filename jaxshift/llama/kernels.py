@@ -47,8 +47,8 @@ def choose(place: Place, dtype, length: int, head_size: int, packed: bool) -> st
     """The kernel for rows of `length` positions: 'splash', 'cudnn', or None where the forms for every platform run.
 
     The splash kernel is not taken where XLA would have to cut it over devices, which it cannot (`sequence` does); nor
-    for rows shorter than a register, which would be mostly padding. cuDNN has no segments, 16-bit floats alone, and before Hopper heads
-    up to 128.
+    for rows shorter than a register, which would be mostly padding. cuDNN has no segments, 16-bit floats alone, and
+    before Hopper heads up to 128.
     """
     if place.platform == 'tpu' and place.alone and length >= LANES and head_size % 8 == 0:
         return 'splash'

@@ -2,9 +2,9 @@
 
 Along the axis `sequence` each device holds an equal run of a row's positions. For attention, keys and values are
 gathered, which grouped queries make cheap, and queries are dealt anew: each run is cut into as many pieces as there are
-runs, and each device takes one piece of every run, the last ones first in every other run. So all devices have early
-and late queries, and equally many keys to look at. The result goes back to where the queries came from: nothing
-outside knows.
+runs, and each device takes one piece of every run, in every other run from the other end. So all devices have early and
+late queries, and, where their number is even, equally many keys to look at. The result goes back to where the queries
+came from: nothing outside knows.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding
+from jax.sharding import AbstractMesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jaxshift.devices import sharding
@@ -60,9 +60,10 @@ def over_mesh(
         pad = lambda x, axis: jnp.pad(x, [(0, -length % unit * (i == axis)) for i in range(x.ndim)])  # noqa: E731
         # Padding lies after every query, so causality alone keeps it out of sight.
         q, k, v = (pad(x, x.ndim - 3) for x in (q, k, v))
-        out = _dealt(attend, q, k, v, None if segments is None else pad(segments, 1), window, rows, heads)
+        own = None if segments is None else pad(segments, 1)
+        out = _dealt(attend, mesh, q, k, v, own, window, rows, heads)
         return out[..., :length, :, :]
-    own = P(*[None] * (q.ndim - 4), rows, None, heads)
+    own = P(*[None] * (q.ndim - 4), rows, None, heads)  # the pair axis in front is whole
     by_device = sharding.each_device(
         lambda q, k, v, segments: attend(q, k, v, segments, window), (own, own, own, P(rows)), own
     )
@@ -70,11 +71,11 @@ def over_mesh(
 
 
 def _dealt(
-    attend: Callable, q: jax.Array, k: jax.Array, v: jax.Array, segments: jax.Array | None, window: int | None,
-    rows: tuple[str, ...], heads: tuple[str, ...],
+    attend: Callable, mesh: AbstractMesh, q: jax.Array, k: jax.Array, v: jax.Array, segments: jax.Array | None,
+    window: int | None, rows: tuple[str, ...], heads: tuple[str, ...],
 ) -> jax.Array:  # fmt: skip
     """`over_mesh` where positions are cut; rows and heads are those axes of the mesh that cut them."""
-    length, shards = q.shape[-3], sharding.count(('sequence',))
+    length, shards = q.shape[-3], mesh.shape['sequence']
     order = positions(length, shards)
     piece = length // shards**2
     kernel = part_of_kernel = None
@@ -84,7 +85,7 @@ def _dealt(
 
         block, heads_here = math.gcd(piece, kernels.SPLASH_BLOCK), q.shape[-2] // sharding.count(heads)
         kernel = splash.kernel(order.reshape(-1), length, heads_here, window, block, shards)
-        part_of_kernel = kernel.manual_sharding_spec(NamedSharding(sharding.current(), P(None, 'sequence')))
+        part_of_kernel = kernel.manual_sharding_spec(NamedSharding(mesh, P(None, 'sequence')))
 
     def by_device(q, k, v, segments, kernel):
         here = jax.lax.axis_index('sequence')

@@ -43,9 +43,7 @@ class Seen(library.Mask):
         return self.mask_function(q_ids[:, None], k_ids[None])
 
 
-def kernel(
-    positions: np.ndarray, keys: int, heads: int, window: int | None, block: int, shards: int = 1
-):
+def kernel(positions: np.ndarray, keys: int, heads: int, window: int | None, block: int, shards: int = 1):
     """Attention of queries at `positions` to `keys` positions from 0 on.
 
     Args:

@@ -1,12 +1,10 @@
 import functools
-import importlib.util
 import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.experimental import topologies
 from jax.experimental.pallas.ops.tpu import splash_attention
 from jax.sharding import AxisType
 from test_attention import by_loops, draw, packed_segments
@@ -97,22 +95,8 @@ def test_what_cudnn_is_asked_for_is_attention_of_a_float64_loop(monkeypatch, win
 
 
 @pytest.fixture
-def tpu_named(monkeypatch):
-    """Gives devices of an absent TPU, for which libtpu compiles."""
-    if importlib.util.find_spec('libtpu') is None:
-        pytest.skip('needs libtpu: pip install libtpu, of the version that jax[tpu] names')
-    for name, value in {
-        'TPU_SKIP_MDS_QUERY': '1',
-        'TPU_WORKER_HOSTNAMES': 'localhost',
-        'TPU_ACCELERATOR_TYPE': 'v5litepod-4',
-    }.items():
-        monkeypatch.setenv(name, value)
-    return lambda name: topologies.get_topology_desc(platform='tpu', topology_name=name).devices
-
-
-@pytest.fixture
-def tpu(tpu_named):
-    return tpu_named('v5e:2x2')
+def tpu(tpu_devices):
+    return tpu_devices('v5e:2x2')
 
 
 @pytest.mark.parametrize(('head_dim', 'window'), [(128, 512), (64, None)])
@@ -159,14 +143,12 @@ def test_over_several_tpus_each_takes_the_kernel_for_its_part(tpu, sizes, length
 
 
 @pytest.mark.parametrize('topology', ['v5e:4x4', 'v5p:4x4x4'])
-def test_a_row_of_131_072_positions_is_cut_over_tpus(tpu_named, topology):
-    devices = tpu_named(topology)
+def test_a_row_of_131_072_positions_is_cut_over_tpus(tpu_devices, topology):
+    devices = tpu_devices(topology)
     mesh = meshes.make(Mesh(data=1, tensor=len(devices) // 4, sequence=4), devices)
     place = jax.sharding.NamedSharding(mesh, jax.P(None, None, 'sequence', 'tensor'))
     heads = mesh.shape['tensor']
-    rows = [
-        jax.ShapeDtypeStruct((2, 1, 131_072, n * heads, 128), jnp.bfloat16, sharding=place) for n in (4, 1, 1)
-    ]  # fmt: skip
+    rows = [jax.ShapeDtypeStruct((2, 1, 131_072, n * heads, 128), jnp.bfloat16, sharding=place) for n in (4, 1, 1)]
     with jax.set_mesh(mesh):
         compiled = jax.jit(attention.causal).lower(*rows).compile()
     text = compiled.as_text()
