@@ -26,6 +26,9 @@ PACKAGES = ('jaxshift', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'g
 def run(experiment: Experiment, folder: Path, mode: str, only: tuple[str, ...], argv: list[str]) -> None:
     """Runs one mode of a checked experiment in a workdir."""
     os.environ.setdefault('TOKENIZERS_PARALLELISM', 'false')
+    if 'xla_force_host_platform_device_count' in os.environ.get('XLA_FLAGS', ''):
+        # Virtual devices that wait for each other hold threads; those of two cores would all be waiting, for ever.
+        os.environ.setdefault('PJRT_NPROC', '64')
     workdir = paths.Workdir(folder)
     stop = process.StopSignal().install()
     try:
