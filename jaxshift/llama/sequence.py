@@ -60,8 +60,8 @@ def over_mesh(
         pad = lambda x, axis: jnp.pad(x, [(0, -length % unit * (i == axis)) for i in range(x.ndim)])  # noqa: E731
         # Padding lies after every query, so causality alone keeps it out of sight.
         q, k, v = (pad(x, x.ndim - 3) for x in (q, k, v))
-        own = None if segments is None else pad(segments, 1)
-        out = _dealt(attend, mesh, q, k, v, own, window, rows, heads)
+        segments = None if segments is None else pad(segments, 1)
+        out = _dealt(attend, mesh, q, k, v, segments, window, rows, heads)
         return out[..., :length, :, :]
     own = P(*[None] * (q.ndim - 4), rows, None, heads)  # the pair axis in front is whole
     by_device = sharding.each_device(
