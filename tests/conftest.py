@@ -1,4 +1,5 @@
 import importlib.metadata
+import importlib.util
 import os
 import pydoc_data.topics
 import shutil
@@ -132,6 +133,23 @@ def ported(torch_llama, tokenizer, tmp_path_factory):
 def small(ported):
     """(config, params, torch model) of one small random Llama."""
     return ported()
+
+
+@pytest.fixture
+def tpu_devices(monkeypatch):
+    """Gives the devices of an absent TPU by the name of its topology; libtpu compiles for them."""
+    from jax.experimental import topologies
+
+    if importlib.util.find_spec('libtpu') is None:
+        pytest.skip('needs libtpu: pip install libtpu, of the version that jax[tpu] names')
+    for name, value in {
+        'TPU_SKIP_MDS_QUERY': '1',
+        'TPU_WORKER_HOSTNAMES': 'localhost',
+        'TPU_ACCELERATOR_TYPE': 'v5litepod-4',
+        'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',  # tests of several processes
+    }.items():
+        monkeypatch.setenv(name, value)
+    return lambda name: topologies.get_topology_desc(platform='tpu', topology_name=name).devices
 
 
 @pytest.fixture(scope='session')
