@@ -1,4 +1,4 @@
-"""The ways a run can end early; `run.py` turns each into one line and an exit code."""
+"""The ways a run can end early, and the line and exit code that `run.py` makes of each."""
 
 from __future__ import annotations
 
@@ -16,3 +16,17 @@ class RunFailed(Exception):
 
 class Stopped(Exception):
     """A signal arrived and everything is saved (exit code 75): the same command goes on from here."""
+
+
+def outcome(error: BaseException) -> tuple[int, str]:
+    """The exit code of an error, and its line for the user."""
+    match error:
+        case InputError():
+            return 2, f'error: {" ".join(str(error).splitlines())}'
+        case Stopped():
+            return 75, str(error)
+        case KeyboardInterrupt():
+            return 1, 'stopped at once; what was not saved is lost'
+        case RunFailed():
+            return 1, f'failed: {error}'
+    return 1, f'failed: {type(error).__name__}: {(str(error).splitlines() or [""])[0]} (--debug shows where)'
