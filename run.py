@@ -20,6 +20,7 @@ WORKDIR = flags.DEFINE_string('workdir', None, 'where everything is written; wor
 MODE = flags.DEFINE_enum('mode', 'run', list(helptext.MODES), 'what to do, see below')
 ONLY = flags.DEFINE_list('only', [], 'names of the runs to work on; all by default')
 TOPOLOGY = flags.DEFINE_string('topology', 'devices', 'what to plan for: v5e:4x4, or the devices that are here')
+PROFILE = flags.DEFINE_bool('profile', False, 'write a trace of a few training steps to WORKDIR/profile')
 JSON = flags.DEFINE_bool('json', False, 'print the plan as one JSON object')
 DEBUG = flags.DEFINE_bool('debug', False, 'show the traceback of an error')
 
@@ -28,7 +29,7 @@ def help_text(path: str | None) -> str:
     """What `--help` prints: the flags, and the keys of the config if one is named."""
     experiment = options.load(path) if path else config.Experiment(runs={'RUN': config.Run()}, world=config.World())
     typed = {'config=FILE': CONFIG, 'workdir=DIR': WORKDIR, 'mode=MODE': MODE, 'only=RUN,RUN': ONLY}
-    typed |= {'topology=NAME': TOPOLOGY, 'json': JSON, 'debug': DEBUG}
+    typed |= {'topology=NAME': TOPOLOGY, 'json': JSON, 'profile': PROFILE, 'debug': DEBUG}
     # absl puts the choices of an enumeration before its help.
     notes = {text: FLAGS[flag.name].help.rpartition('>: ')[2] for text, flag in typed.items()}
     return helptext.text(notes, path, experiment)
@@ -82,7 +83,7 @@ def main(argv: list[str]) -> int:
         return plan.run(experiment, TOPOLOGY.value, only, Path(workdir), JSON.value)
     from jaxshift import start
 
-    start.run(experiment, Path(workdir), MODE.value, only, argv)
+    start.run(experiment, Path(workdir), MODE.value, only, argv, PROFILE.value)
     return 0
 
 
@@ -98,7 +99,7 @@ def guarded(argv: list[str]) -> int:
     except (Exception, KeyboardInterrupt) as error:
         if any(text.lstrip('-').lower() in ('debug', 'debug=true', 'debug=t', 'debug=1') for text in ARGUMENTS):
             traceback.print_exc()
-        code, line = outcome(error)
+        code, line = outcome(error, options.config_path(ARGUMENTS[1:]))
         print(line, file=sys.stderr)
         return code
 

@@ -10,6 +10,10 @@ class InputError(Exception):
     """
 
 
+class Absent(InputError):
+    """Weights or devices that a run needs are not here; `--mode=plan` needs neither."""
+
+
 class RunFailed(Exception):
     """The program's own work failed, for example a loss that is not finite (exit code 1)."""
 
@@ -18,9 +22,12 @@ class Stopped(Exception):
     """A signal arrived and everything is saved (exit code 75): the same command goes on from here."""
 
 
-def outcome(error: BaseException) -> tuple[int, str]:
-    """The exit code of an error, and its line for the user."""
+def outcome(error: BaseException, config: str | None) -> tuple[int, str]:
+    """The exit code of an error, and its line for the user, who named a config file."""
     match error:
+        case Absent():
+            plan = f'python run.py --config={config} --mode=plan --topology=v5e:4x4'
+            return 2, f'error: {" ".join(str(error).splitlines())}; what it takes is told without them by: {plan}'
         case InputError():
             return 2, f'error: {" ".join(str(error).splitlines())}'
         case Stopped():

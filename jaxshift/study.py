@@ -40,6 +40,7 @@ class Study:
       only: names of the runs that are worked on; the others are left as they are.
       stop: the request to stop.
       say: takes lines for the user.
+      profile: training writes a trace of a few of its steps.
       ledger: what is done.
     """
 
@@ -48,6 +49,7 @@ class Study:
     only: tuple[str, ...]
     stop: process.StopSignal
     say: Callable[[str], None]
+    profile: bool = False
 
     @cached_property
     def ledger(self) -> Ledger:

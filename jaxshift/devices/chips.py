@@ -56,7 +56,7 @@ def chip(devices: Sequence) -> Chip:
     device = devices[0]
     kind = max((name for name in TABLE if device.device_kind.startswith(name)), key=len, default='')
     memory, flops, bandwidth = TABLE.get(kind, (0, None, None))
-    places = {device.coords for device in devices} if device.platform == 'tpu' else devices
+    places = {tuple(device.coords) for device in devices} if device.platform == 'tpu' else devices
     cores = len(devices) // len(places)
     rates = (flops / cores, bandwidth / cores) if flops and bandwidth else (None, None)
     if told := _told(device):

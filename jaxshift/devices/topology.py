@@ -15,6 +15,7 @@ _ENVIRONMENT = {
     'TPU_ACCELERATOR_TYPE': 'v5litepod-4',
     'JAX_PLATFORMS': 'cpu',  # what computes here
     'TPU_MIN_LOG_LEVEL': '3',
+    'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',  # nothing here needs a TPU to itself
 }
 
 

@@ -35,7 +35,7 @@ def text(
         '',
         *_aligned([HEADINGS, *rows]),
         '',
-        'GiB are of one device, FLOP of all of them. Least times are by matrix products at the peak rate, those of',
+        'Bytes are of one device, FLOP of all of them. Least times are by matrix products at the peak rate, those of',
         'rematerialisation too, and by what each device must read from its memory; communication comes on top.',
     ]
     for name, plan in plans.items():
@@ -48,8 +48,8 @@ def _row(name: str, each: Compiled) -> tuple[str, ...]:
         name,
         each.step.name,
         each.step.shape,
-        f'{each.arguments / GIB:.2f} GiB',
-        '?' if each.temporaries is None else f'{each.temporaries / GIB:.2f} GiB',
+        _size(each.arguments),
+        '?' if each.temporaries is None else _size(each.temporaries),
         'yes' if each.fits else 'NO',
         f'{each.step.flops / 1e12:,.2f}',
         '?' if each.seconds is None else _seconds(each.seconds),
@@ -72,7 +72,7 @@ def _lines(name: str, plan: Plan) -> list[str]:
                 f', at least {_seconds(training.seconds * epoch.all_steps)}, '
                 f'at most {training.step.tokens / training.seconds:,.0f} tokens/s'
             )
-        lines.append(f'{name}: trains {plan.trained:,} parameters; a checkpoint has {plan.checkpoint / GIB:.2f} GiB')
+        lines.append(f'{name}: trains {plan.trained:,} parameters; a checkpoint has {_size(plan.checkpoint)}')
     if plan.fits:
         lines.append(f'{name}: fits')
     elif plan.advice is None:
@@ -93,6 +93,10 @@ def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
         '  '.join(f'{cell:<{width}}' for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]  # fmt: skip
+
+
+def _size(size: int) -> str:
+    return f'{size / GIB:,.2f} GiB' if size >= GIB / 10 else f'{size / 2**20:,.2f} MiB'
 
 
 def _seconds(seconds: float) -> str:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jaxshift.errors import InputError
+from jaxshift.errors import Absent, InputError
 from jaxshift.llama import model
 from jaxshift.llama.config import LlamaConfig
 from jaxshift.weights import gguf, names, peft
@@ -194,7 +194,7 @@ def _folder(text: str, weights: bool = True) -> Path:
         # Folders inside a repository, and consolidated files, hold the same weights once more.
         return Path(snapshot_download(rest, allow_patterns=files, ignore_patterns=['*/*', 'consolidated*']))
     except Exception as error:  # the hub raises the errors of whichever HTTP client it is built on
-        raise InputError(
+        raise Absent(
             f'{text}: cannot be fetched ({type(error).__name__}); set HF_TOKEN to a token that may read '
             f'https://huggingface.co/{rest}, or download it and give dir:PATH'
         ) from error
