@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from jax.sharding import Mesh
 
@@ -14,27 +14,43 @@ from jaxshift.llama.config import LlamaConfig
 Settings = dict[str, object]  # key of the config below `config.`, and its value
 
 
-def of(experiment: Experiment, name: str, config: LlamaConfig, mesh: Mesh) -> Iterator[tuple[Settings, Experiment]]:
+def of(
+    experiment: Experiment, name: str, config: LlamaConfig, mesh: Mesh, refused: Sequence[str]
+) -> Iterator[tuple[Settings, Experiment]]:
     """Each alternative for a run: what is set otherwise, and the experiment that has it.
 
     First what changes no result (rematerialisation, rows computed together), then the mesh, then the optimizer or the
     form in which the base is kept.
+
+    Args:
+      experiment: what does not fit.
+      name: of the run.
+      config: shape of the base.
+      mesh: of the experiment.
+      refused: names of the steps that do not fit.
     """
     seen: list[Settings] = [{}]
-    for settings in _ordered(experiment, name, config, mesh):
-        changed = {key: value for key, value in settings.items() if _get(experiment, key) != value}
+    for settings in _ordered(experiment, name, config, mesh, refused):
+        changed = {key: value for key, value in settings.items() if _value(experiment, key, mesh) != value}
         if changed not in seen:
             seen.append(changed)
             yield changed, with_settings(experiment, changed)
 
 
-def _ordered(experiment: Experiment, name: str, config: LlamaConfig, mesh: Mesh) -> Iterator[Settings]:
-    run, key = experiment.runs[name], f'runs.{name}'
-    careful: Settings = {f'{key}.remat': 'nothing_saveable'}
+def _ordered(
+    experiment: Experiment, name: str, config: LlamaConfig, mesh: Mesh, refused: Sequence[str]
+) -> Iterator[Settings]:
+    run, key, shards = experiment.runs[name], f'runs.{name}', meshes.row_shards(mesh)
+    careful: Settings = {}
+    if 'train' in refused:
+        careful |= {f'{key}.remat': 'nothing_saveable'}
+        yield careful
+        yield careful | {f'{key}.micro_batch_size': shards}
+    if {'prefill', 'decode'} & set(refused):
+        careful |= {'respond.batch_size': min(shards, experiment.respond.batch_size)}
+    if 'sweep' in refused:
+        careful |= {'sweep.batch_size': min(shards, experiment.sweep.batch_size)}
     yield careful
-    shards = meshes.row_shards(mesh)
-    careful |= {'respond.batch_size': min(shards, experiment.respond.batch_size), 'sweep.batch_size': 1}
-    yield careful | {f'{key}.micro_batch_size': shards}
     layouts: list[Settings] = []
     for tensor in (1, 2, 4, 8):
         fsdp = mesh.size // tensor
@@ -57,9 +73,10 @@ def with_settings(experiment: Experiment, settings: Settings) -> Experiment:
     return changed
 
 
-def _get(experiment: Experiment, key: str):
+def _value(experiment: Experiment, key: str, mesh: Mesh):
+    """The value of a key; an axis of the mesh as it was laid out."""
     *sections, field = key.split('.')
-    return getattr(_section(experiment, sections), field)
+    return mesh.shape[field] if sections == ['mesh'] else getattr(_section(experiment, sections), field)
 
 
 def _section(part, names: list[str]):

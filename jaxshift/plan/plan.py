@@ -107,7 +107,7 @@ def _advice(
 ) -> dict[str, Any] | None:
     """The first alternative under which every step fits; those that were refused are tried first."""
     devices = list(mesh.devices.flat)
-    for settings, other in alternatives.of(experiment, name, config, mesh):
+    for settings, other in alternatives.of(experiment, name, config, mesh, refused):
         changed = _mesh(other, config, devices)
         tried = sorted(steps.of_run(other, name, config, changed), key=lambda step: step.name not in refused)
         if any(steps.device_bytes(step.arguments) > chip.memory for step in tried):
