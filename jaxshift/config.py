@@ -126,6 +126,7 @@ class Mesh:
     fsdp: int = 1  # parameters cut over these devices, each with its own rows
     tensor: int = 1  # parameters cut over these devices, which share rows
     sequence: int = 1  # positions of a row cut over these devices
+    dcn: int = 1  # slices of TPUs, or hosts of GPUs, with a slower network between them: the data axis alone crosses it
 
 
 @dataclass

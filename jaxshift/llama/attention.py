@@ -5,10 +5,13 @@ Shapes: queries [..., T, H, hd], keys and values [..., S, K, hd] with H = K * gr
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 
-from jaxshift.llama import kernels
+from jaxshift.llama import kernels, sequence
+from jaxshift.llama.sequence import Dealt
 
 BLOCK = 512  # positions of queries and of keys whose scores exist at the same time
 SHORT = 128  # queries of a row up to BLOCK that look at the keys up to their own, and at no later ones
@@ -30,17 +33,29 @@ def causal(
     Returns:
       [..., B, T, H, hd] in q's dtype. Temporaries grow with T, never with T * T.
     """
-    length = q.shape[-3]
-    if window is not None and window >= length:
+    if window is not None and window >= q.shape[-3]:
         window = None
-    kernel = kernels.choose(kernels.here(), q.dtype, length, q.shape[-1], packed=segments is not None)
-    if kernel:
-        return kernels.KERNELS[kernel](q, k, v, segments, window)
+    return sequence.over_mesh(_attend, q, k, v, segments, window)
+
+
+def _attend(
+    q: jax.Array, k: jax.Array, v: jax.Array, segments: jax.Array | None, window: int | None, dealt: Dealt | None = None
+) -> jax.Array:
+    """`causal` for the rows and heads of one device, or of XLA to cut; queries are at all positions or where `dealt`."""
+    length = k.shape[-3]
+    if dealt is None:
+        kernel = kernels.choose(kernels.here(), q.dtype, length, q.shape[-1], packed=segments is not None)
+        if kernel:
+            return kernels.KERNELS[kernel](q, k, v, segments, window)
     if segments is None:
-        segments = jnp.zeros((q.shape[-4], length), jnp.int32)
+        segments = jnp.zeros((k.shape[-4], length), jnp.int32)
     q = _grouped(q, k.shape[-2])
-    form = _short if length <= BLOCK else _chunked
-    out = form(q, k, v, segments, window)
+    if dealt:
+        out = _chunked(q, k, v, dealt.index, math.gcd(dealt.piece, BLOCK), segments, window)
+    elif length <= BLOCK:
+        out = _short(q, k, v, segments, window)
+    else:
+        out = _chunked(q, k, v, jnp.arange(length), BLOCK, segments, window)
     return out.reshape(*out.shape[:-3], -1, out.shape[-1])
 
 
@@ -119,28 +134,39 @@ def _short(q: jax.Array, k: jax.Array, v: jax.Array, segments: jax.Array, window
     return jnp.moveaxis(jnp.concatenate(parts, axis=-3), -3, -4)
 
 
-def _chunked(q: jax.Array, k: jax.Array, v: jax.Array, segments: jax.Array, window: int | None) -> jax.Array:
+def _chunked(
+    q: jax.Array, k: jax.Array, v: jax.Array, index: jax.Array, block: int, segments: jax.Array, window: int | None
+) -> jax.Array:
     """Online softmax over blocks of keys (Rabe & Staats 2021), one block of queries after the other.
 
     Recomputes inside the backward pass, so that its temporaries too are those of one block of queries.
+
+    Args:
+      q: [..., B, T, K, G, hd].
+      k: [..., B, S, K, hd].
+      v: [..., B, S, K, hd].
+      index: [T] positions of the queries, ascending inside every block.
+      block: queries in a block.
+      segments: [B, S].
+      window: as in `causal`.
     """
     length = q.shape[-4]
-    blocks = -(-length // BLOCK)
-    pad = blocks * BLOCK - length
-    q, k, v = _split(q, 4, blocks, pad), _split(k, 3, blocks, pad), _split(v, 3, blocks, pad)
+    own = segments[:, index]
+    q, k, v = _split(q, -4, block), _split(k, -3, BLOCK), _split(v, -3, BLOCK)
+    index = jnp.pad(index, (0, -length % block), mode='edge').reshape(-1, block)
     # Padding lies after every query, so causality alone keeps it out of sight.
-    segments = jnp.pad(segments, ((0, 0), (0, pad))).reshape(-1, blocks, BLOCK).swapaxes(0, 1)
-    within = jnp.arange(BLOCK)
+    own, segments = _split(own, -1, block), _split(segments, -1, BLOCK)
+    starts = jnp.arange(len(k)) * BLOCK
 
-    def one_query_block(i_q_segments):
-        i, q_block, q_segments = i_q_segments
+    def one_query_block(part):
+        q_block, q_index, q_segments, seen = part
 
-        def add_key_block(carry, j_k_v_segments):
-            j, k_block, v_block, k_segments = j_k_v_segments
+        def add_key_block(carry, part):
+            k_block, v_block, k_segments, start, is_seen = part
 
             def update(carry):
                 total, peak, weight = carry
-                mask = _mask(i * BLOCK + within, j * BLOCK + within, q_segments, k_segments, window)
+                mask = _mask(q_index, start + jnp.arange(BLOCK), q_segments, k_segments, window)
                 scores = _scores(q_block, k_block, mask)
                 new_peak = jnp.maximum(peak, scores.max(-1))
                 weights = jnp.exp(scores - new_peak[..., None])
@@ -148,26 +174,32 @@ def _chunked(q: jax.Array, k: jax.Array, v: jax.Array, segments: jax.Array, wind
                 total = total * fade.swapaxes(-3, -2)[..., None] + _mix(weights, v_block)
                 return total, new_peak, weight * fade + weights.sum(-1)
 
-            seen = j <= i
-            if window is not None:  # the first query of a block and the last key of another are nearest
-                seen &= (i - j) * BLOCK - (BLOCK - 1) < window
-            return jax.lax.cond(seen, update, lambda carry: carry, carry), None
+            return jax.lax.cond(is_seen, update, lambda carry: carry, carry), None
 
-        heads = q_block.shape[:-4] + (q_block.shape[-3], BLOCK, q_block.shape[-2])
+        heads = q_block.shape[:-4] + (q_block.shape[-3], block, q_block.shape[-2])
         start = (jnp.zeros(q_block.shape, jnp.float32), jnp.full(heads, NEVER), jnp.zeros(heads))
-        steps = (jnp.arange(blocks), k, v, segments)
+        steps = (k, v, segments, starts, seen)
         (total, _, weight), _ = jax.lax.scan(jax.checkpoint(add_key_block), start, steps)
         return (total / weight.swapaxes(-3, -2)[..., None]).astype(q_block.dtype)
 
-    out = jax.lax.map(jax.checkpoint(one_query_block), (jnp.arange(blocks), q, segments))
+    out = jax.lax.map(jax.checkpoint(one_query_block), (q, index, own, seen_blocks(index, len(k), window)))
     out = jnp.moveaxis(out, 0, -5)
-    out = out.reshape(*out.shape[:-5], blocks * BLOCK, *out.shape[-3:])
+    out = out.reshape(*out.shape[:-5], -1, *out.shape[-3:])
     return out[..., :length, :, :, :]
 
 
-def _split(x: jax.Array, trailing: int, blocks: int, pad: int) -> jax.Array:
-    """Cuts the axis of positions, `trailing` from the end, into blocks, and moves the blocks to the front."""
-    axis = x.ndim - trailing
-    x = jnp.pad(x, [(0, pad if i == axis else 0) for i in range(x.ndim)])
-    x = x.reshape(*x.shape[:axis], blocks, BLOCK, *x.shape[axis + 1 :])
+def seen_blocks(index: jax.Array, blocks: int, window: int | None) -> jax.Array:
+    """Which blocks of keys some query of a block sees: positions [Q, n], ascending in a block, to [Q, blocks] bool."""
+    first_key = jnp.arange(blocks) * BLOCK
+    seen = first_key <= index[:, -1:]
+    if window is not None:
+        seen &= index[:, :1] - (first_key + BLOCK - 1) < window
+    return seen
+
+
+def _split(x: jax.Array, axis: int, block: int) -> jax.Array:
+    """Cuts an axis of positions, padded behind, into blocks, and moves the blocks to the front."""
+    axis += x.ndim
+    x = jnp.pad(x, [(0, -x.shape[axis] % block if i == axis else 0) for i in range(x.ndim)])
+    x = x.reshape(*x.shape[:axis], -1, block, *x.shape[axis + 1 :])
     return jnp.moveaxis(x, axis, 0)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.extend.backend import get_backend
 
 SPLASH_BLOCK = 1024  # positions; the kernel's default of 128 runs out of scalar memory at 131k positions
@@ -45,8 +46,8 @@ def here() -> Place:
 def choose(place: Place, dtype, length: int, head_size: int, packed: bool) -> str | None:
     """The kernel for rows of `length` positions: 'splash', 'cudnn', or None where the forms for every platform run.
 
-    The splash kernel is not taken where XLA would have to cut it over devices, which it cannot; nor for rows shorter
-    than a register, which would be mostly padding. cuDNN has no segments, 16-bit floats alone, and before Hopper heads
+    The splash kernel is not taken where XLA would have to cut it over devices, which it cannot (`sequence` does); nor
+    for rows shorter than a register, which would be mostly padding. cuDNN has no segments, 16-bit floats alone, and before Hopper heads
     up to 128.
     """
     if place.platform == 'tpu' and place.alone and length >= LANES and head_size % 8 == 0:
@@ -59,47 +60,34 @@ def choose(place: Place, dtype, length: int, head_size: int, packed: bool) -> st
 
 def splash(q: jax.Array, k: jax.Array, v: jax.Array, segments: jax.Array | None, window: int | None) -> jax.Array:
     """JAX's splash attention for TPUs, with the blocks of a window or of the future left out."""
-    # Imported where it runs: Pallas for TPUs takes longer to import than the rest of this room.
-    from jax.experimental.pallas.ops.tpu import splash_attention as kernel
+    from jaxshift.llama import splash as tpu  # see there
 
-    length, heads = q.shape[-3], q.shape[-2]
+    length = q.shape[-3]
     block = min(SPLASH_BLOCK, length + -length % LANES)
     # Padding lies after every query, so causality alone keeps it out of sight.
     pad = -length % block
-    size = (length + pad, length + pad)
-    mask = kernel.CausalMask(size) if window is None else kernel.LocalMask(size, (window - 1, 0), offset=0)
-    attend = kernel.make_splash_mha_single_device(
-        mask=kernel.MultiHeadMask([mask] * heads),
-        block_sizes=kernel.BlockSizes(
-            block_q=block, block_kv=block, block_q_dkv=block, block_kv_dkv=block, block_q_dq=block, block_kv_dq=block
-        ),
-    )
-    heads_first = lambda x: jnp.pad(_rows(x), ((0, 0), (0, pad), (0, 0), (0, 0))).swapaxes(1, 2)  # noqa: E731
-    q, k, v, shape = heads_first(q * q.shape[-1] ** -0.5), heads_first(k), heads_first(v), q.shape
-    if segments is None:
-        out = jax.vmap(attend)(q, k, v)
-    else:
-        own = jnp.pad(jnp.repeat(segments, len(q) // len(segments), axis=0), ((0, 0), (0, pad)))
-        out = jax.vmap(lambda q, k, v, own: attend(q, k, v, kernel.SegmentIds(own, own)))(q, k, v, own)
-    return _unrows(out.swapaxes(1, 2)[:, :length], shape)
+    q, k, v = (jnp.pad(x, [*[(0, 0)] * (x.ndim - 3), (0, pad), (0, 0), (0, 0)]) for x in (q, k, v))
+    own = None if segments is None else jnp.pad(segments, ((0, 0), (0, pad)))
+    kernel = tpu.kernel(np.arange(length + pad, dtype=np.int32), length + pad, q.shape[-2], window, block)
+    return tpu.attend(kernel, q, k, v, None if own is None else (own, own))[..., :length, :, :]
 
 
 def cudnn(q: jax.Array, k: jax.Array, v: jax.Array, segments: None, window: int | None) -> jax.Array:
     """cuDNN's flash attention; rows are not packed."""
     local = None if window is None else (window - 1, 0)
     out = jax.nn.dot_product_attention(
-        _rows(q), _rows(k), _rows(v), is_causal=True, local_window_size=local, implementation='cudnn'
+        rows(q), rows(k), rows(v), is_causal=True, local_window_size=local, implementation='cudnn'
     )
-    return _unrows(out, q.shape)
+    return unrows(out, q.shape)
 
 
-def _rows(x: jax.Array) -> jax.Array:
+def rows(x: jax.Array) -> jax.Array:
     """[..., B, T, heads, hd] to [B * ..., T, heads, hd]; rows stay on the devices that they are dealt to."""
     return jnp.moveaxis(x, -4, 0).reshape(-1, *x.shape[-3:])
 
 
-def _unrows(x: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """The inverse of `_rows`: back to `shape`."""
+def unrows(x: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """The inverse of `rows`: back to `shape`."""
     *lead, rows = shape[:-3]
     return jnp.moveaxis(x.reshape(rows, *lead, *shape[-3:]), 0, -4)
 

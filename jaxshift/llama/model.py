@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxshift.devices.sharding import RESIDUAL, constrain
 from jaxshift.llama import attention, rope
 from jaxshift.llama.cache import Cache
 from jaxshift.llama.config import LlamaConfig
@@ -34,7 +35,7 @@ class Block(nn.Module):
         attended, cache = self._attend(self._norm('input_layernorm', x), cache, layer, cos, sin, segments)
         x = x + attended
         x = x + self._feed_forward(self._norm('post_attention_layernorm', x))
-        return (x, cache), None
+        return (constrain(x, RESIDUAL), cache), None
 
     def _attend(self, x, cache, layer, cos, sin, segments):
         config = self.config
@@ -100,6 +101,7 @@ class Llama(nn.Module):
         x = embedding[tokens].astype(self.dtype)
         if noise is not None:
             x = x + noise.astype(self.dtype)
+        x = constrain(x, RESIDUAL)
         if self.paired:
             x = jnp.broadcast_to(x, (2, *x.shape))
         cos, sin = rope.angles(config, positions, segments)
@@ -116,7 +118,7 @@ class Llama(nn.Module):
         apart = segments if self.packed else None
         (x, cache), _ = layers((x, cache), jnp.arange(config.num_hidden_layers), cos, sin, apart)
         norm = self.param('norm', nn.initializers.ones, (config.hidden_size,))
-        return rms_norm(x, norm, config.rms_norm_eps), cache
+        return constrain(rms_norm(x, norm, config.rms_norm_eps), RESIDUAL), cache
 
 
 def rms_norm(x: jax.Array, weight: jax.Array, epsilon: float) -> jax.Array:

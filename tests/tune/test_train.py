@@ -241,5 +241,5 @@ def test_rows_that_cannot_be_dealt_are_refused(monkeypatch, batch, micro, shards
     monkeypatch.setattr(meshes, 'row_shards', lambda mesh: shards)
     run = dataclasses.replace(RUN, batch_size=batch, micro_batch_size=micro)
     with pytest.raises(InputError, match=rf'runs.a: batch_size {batch} .* micro_batch_size {micro}, .* {shards} row'):
-        check(run, meshes.make(config.Mesh()), 'runs.a')
-    check(dataclasses.replace(RUN, batch_size=8, micro_batch_size=4), meshes.make(config.Mesh()), 'runs.a')
+        check(run, meshes.make(config.Mesh()), 'runs.a', 96)
+    check(dataclasses.replace(RUN, batch_size=8, micro_batch_size=4), meshes.make(config.Mesh()), 'runs.a', 96)

@@ -1,0 +1,120 @@
+"""Attention over a mesh: every device attends with its own rows, its own heads and its own queries.
+
+Along the axis `sequence` each device holds an equal run of a row's positions. For attention, keys and values are
+gathered, which grouped queries make cheap, and queries are dealt anew: each run is cut into as many pieces as there are
+runs, and each device takes one piece of every run, the last ones first in every other run. So all devices have early
+and late queries, and equally many keys to look at. The result goes back to where the queries came from: nothing
+outside knows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from jaxshift.devices.mesh import ROWS
+from jaxshift.llama import kernels
+
+PIECE = 128  # positions: pieces come in multiples of them, as blocks of queries do; rows of shorter ones are not cut
+
+
+@dataclass(frozen=True)
+class Dealt:
+    """The queries of one device.
+
+    Attributes:
+      index: [T] int32, their positions.
+      piece: so many follow each other without a gap.
+    """
+
+    index: jax.Array
+    piece: int
+
+
+def over_mesh(
+    attend: Callable, q: jax.Array, k: jax.Array, v: jax.Array, segments: jax.Array | None, window: int | None
+) -> jax.Array:
+    """Attention of each device's part, where a mesh of several devices is current; else of the whole.
+
+    Args:
+      attend: takes q, k, v, segments, window and `Dealt`, which is left out where the queries are at all positions.
+      q: as the other arguments, see `attention.causal`.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty or mesh.size == 1 or mesh.manual_axes:
+        return attend(q, k, v, segments, window)
+    # What does not divide is left whole, and computed on every device.
+    rows = ROWS[0] if q.shape[-4] % math.prod(mesh.shape[axis] for axis in ROWS[0]) == 0 else None
+    heads = 'tensor' if k.shape[-2] % mesh.shape['tensor'] == 0 else None
+    length, shards = q.shape[-3], mesh.shape['sequence']
+    unit = shards * shards * PIECE
+    if shards > 1 and length >= unit:
+        return _dealt(attend, mesh, rows, heads, q, k, v, segments, window, pad=-length % unit)
+    own = P(*[None] * (q.ndim - 4), rows, None, heads)
+    by_device = jax.shard_map(
+        lambda q, k, v, segments: attend(q, k, v, segments, window),
+        in_specs=(own, own, own, P(rows)), out_specs=own, check_vma=False,
+    )  # fmt: skip
+    return by_device(q, k, v, segments)
+
+
+def _dealt(attend: Callable, mesh, rows, heads, q, k, v, segments, window: int | None, pad: int) -> jax.Array:
+    length, shards = q.shape[-3], mesh.shape['sequence']
+    # Padding lies after every query, so causality alone keeps it out of sight.
+    q, k, v = (jnp.pad(x, [*[(0, 0)] * (x.ndim - 3), (0, pad), (0, 0), (0, 0)]) for x in (q, k, v))
+    segments = None if segments is None else jnp.pad(segments, ((0, 0), (0, pad)))
+    order = positions(length + pad, shards)
+    piece = order.shape[1] // shards
+    own = P(*[None] * (q.ndim - 4), rows, 'sequence', heads)
+    kernel = part_of_kernel = None
+    place = dataclasses.replace(kernels.here(), alone=True)
+    if kernels.choose(place, q.dtype, length, q.shape[-1], packed=True) == 'splash':
+        from jaxshift.llama import splash  # see there
+
+        heads_here = q.shape[-2] // (mesh.shape['tensor'] if heads else 1)
+        block = math.gcd(piece, kernels.SPLASH_BLOCK)
+        kernel = splash.kernel(order.reshape(-1), length + pad, heads_here, window, block, shards)
+        part_of_kernel = kernel.manual_sharding_spec(NamedSharding(mesh, P(None, 'sequence')))
+
+    @partial(jax.shard_map, in_specs=(own, own, own, P(rows), part_of_kernel), out_specs=own, check_vma=False)
+    def by_device(q, k, v, segments, kernel):
+        odd = jax.lax.axis_index('sequence') % 2 == 1
+        k, v = (jax.lax.all_gather(x, 'sequence', axis=x.ndim - 3, tiled=True) for x in (k, v))
+        index = jnp.asarray(order)[jax.lax.axis_index('sequence')]
+        q = _deal(_turn(q, shards, odd), shards)
+        if kernel is None:
+            out = attend(q, k, v, segments, window, Dealt(index, piece))
+        else:
+            out = splash.attend(kernel, q, k, v, None if segments is None else (segments[:, index], segments))
+        return _turn(_deal(out, shards), shards, odd)
+
+    return by_device(q, k, v, segments, kernel)[..., :length, :, :]
+
+
+def positions(length: int, shards: int) -> np.ndarray:
+    """Positions of the queries that each shard is dealt: [shards, length / shards] int32."""
+    pieces = np.arange(length, dtype=np.int32).reshape(shards, shards, -1)
+    pieces[1::2] = pieces[1::2, ::-1]
+    return pieces.swapaxes(0, 1).reshape(shards, -1)
+
+
+def _turn(x: jax.Array, shards: int, turned: jax.Array) -> jax.Array:
+    """[..., T, H, hd] with its pieces in reverse order where `turned`; its own inverse."""
+    pieces = x.reshape(*x.shape[:-3], shards, -1, *x.shape[-2:])
+    return jnp.where(turned, jnp.flip(pieces, axis=-4), pieces).reshape(x.shape)
+
+
+def _deal(x: jax.Array, shards: int) -> jax.Array:
+    """[..., T, H, hd]: piece s goes to shard s, in the order of the shards that they come from; its own inverse."""
+    pieces = x.reshape(*x.shape[:-3], shards, -1, *x.shape[-2:])
+    axis = pieces.ndim - 4
+    return jax.lax.all_to_all(pieces, 'sequence', axis, axis, tiled=True).reshape(x.shape)
