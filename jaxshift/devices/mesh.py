@@ -82,13 +82,3 @@ def put_rows(mesh: Mesh, batch: dict) -> dict:
 def row_shards(mesh: Mesh) -> int:
     """Number of slices that the rows of a batch are cut into."""
     return mesh.shape['data'] * mesh.shape['fsdp']
-
-
-def check_heads(mesh: Mesh, heads: int, kv_heads: int) -> None:
-    """Raises InputError when the attention heads of a model cannot be dealt to the tensor axis."""
-    size = mesh.shape['tensor']
-    if heads % size or kv_heads % size:
-        raise InputError(
-            f'config.mesh.tensor is {size}, which does not divide the {heads} attention heads and {kv_heads} key and '
-            f'value heads of the base; take {math.gcd(heads, kv_heads)} or a divisor of it'
-        )

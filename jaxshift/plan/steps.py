@@ -63,7 +63,7 @@ def of_run(experiment: Experiment, name: str, config: LlamaConfig, mesh: Mesh) -
     """The steps of one run, in the order in which it takes them."""
     run = experiment.runs[name]
     if run.method != 'given':
-        train.check(run, mesh, f'runs.{name}')
+        train.check(run, mesh, f'runs.{name}', experiment.data.max_length)
         yield training(experiment, run, config, mesh)
     yield from _decoding(experiment, run, config, mesh)
     yield _sweep(experiment, run, config, mesh)
@@ -170,7 +170,7 @@ def _shape(leaf, mesh: Mesh) -> jax.ShapeDtypeStruct:
 
 def _rows(mesh: Mesh, rows: int, length: int, dtype: Any = np.int32) -> jax.ShapeDtypeStruct:
     """Rows as `devices.mesh.put_rows` deals them."""
-    place = NamedSharding(mesh, PartitionSpec(('data', 'fsdp'), 'sequence'))
+    place = NamedSharding(mesh, PartitionSpec(sharding.ROWS, 'sequence'))
     return jax.ShapeDtypeStruct((rows, length), dtype, sharding=place)
 
 
