@@ -6,6 +6,7 @@ import math
 from collections import Counter
 
 import jax
+import numpy as np
 from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
@@ -37,11 +38,15 @@ def make(layout: config.Mesh, devices: list | None = None) -> Mesh:
     types = (AxisType.Auto,) * len(AXES)
     if layout.dcn == 1:
         return jax.make_mesh(tuple(sizes), AXES, axis_types=types, devices=devices)
-    return Mesh(_over_slices(layout.dcn, sizes, devices), AXES, axis_types=types)
+    return Mesh(over_slices(layout.dcn, sizes, devices), AXES, axis_types=types)
 
 
-def _over_slices(slices: int, sizes: list[int], devices: list):
-    """Devices [data, fsdp, tensor, sequence]: the data axis alone goes from one slice to another."""
+def over_slices(slices: int, sizes: list[int], devices: list) -> np.ndarray:
+    """Devices [data, fsdp, tensor, sequence]; the data axis alone goes from one slice to another.
+
+    Raises:
+      InputError: see `make`.
+    """
     # Where the runtime tells no slices, a slice is what one process has: a host of GPUs.
     by_process = not hasattr(devices[0], 'slice_index')
     found = Counter(device.process_index if by_process else device.slice_index for device in devices)
@@ -51,9 +56,7 @@ def _over_slices(slices: int, sizes: list[int], devices: list):
             f'be a multiple; the devices are of {len(found)} {"processes" if by_process else "slices"}'
         )
     within = (sizes[0] // slices, *sizes[1:])
-    return mesh_utils.create_hybrid_device_mesh(
-        within, (slices, 1, 1, 1), devices, process_is_granule=by_process
-    )  # fmt: skip
+    return mesh_utils.create_hybrid_device_mesh(within, (slices, 1, 1, 1), devices, process_is_granule=by_process)
 
 
 def _asked(sizes: list[int]) -> str:

@@ -151,7 +151,7 @@ def _chunked(
       window: as in `causal`.
     """
     length = q.shape[-4]
-    own = segments[:, index]
+    own = jnp.asarray(segments)[:, index]
     q, k, v = _split(q, -4, block), _split(k, -3, BLOCK), _split(v, -3, BLOCK)
     index = jnp.pad(index, (0, -length % block), mode='edge').reshape(-1, block)
     # Padding lies after every query, so causality alone keeps it out of sight.

@@ -16,6 +16,7 @@ from jaxshift.devices.sharding import RESIDUAL, constrain
 from jaxshift.llama import attention, rope
 from jaxshift.llama.cache import Cache
 from jaxshift.llama.config import LlamaConfig
+from jaxshift.llama.embedding import look_up
 from jaxshift.llama.linear import dot
 
 REMAT = {
@@ -33,7 +34,7 @@ class Block(nn.Module):
     def __call__(self, carry, layer, cos, sin, segments):
         x, cache = carry
         attended, cache = self._attend(self._norm('input_layernorm', x), cache, layer, cos, sin, segments)
-        x = x + attended
+        x = constrain(x + attended, RESIDUAL)
         x = x + self._feed_forward(self._norm('post_attention_layernorm', x))
         return (constrain(x, RESIDUAL), cache), None
 
@@ -98,10 +99,9 @@ class Llama(nn.Module):
         embedding = self.param('embed_tokens', nn.initializers.normal(0.02), (config.vocab_size, config.hidden_size))
         if not config.tie_word_embeddings:
             self.param('lm_head', nn.initializers.lecun_normal(), (config.hidden_size, config.vocab_size))
-        x = embedding[tokens].astype(self.dtype)
+        x = look_up(embedding, tokens).astype(self.dtype)
         if noise is not None:
             x = x + noise.astype(self.dtype)
-        x = constrain(x, RESIDUAL)
         if self.paired:
             x = jnp.broadcast_to(x, (2, *x.shape))
         cos, sin = rope.angles(config, positions, segments)

@@ -13,7 +13,6 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +20,7 @@ import numpy as np
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from jaxshift.devices.mesh import ROWS
+from jaxshift.devices import sharding
 from jaxshift.llama import kernels
 
 PIECE = 128  # positions: pieces come in multiples of them, as blocks of queries do; rows of shorter ones are not cut
@@ -49,55 +48,56 @@ def over_mesh(
       attend: takes q, k, v, segments, window and `Dealt`, which is left out where the queries are at all positions.
       q: as the other arguments, see `attention.causal`.
     """
-    mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty or mesh.size == 1 or mesh.manual_axes:
+    mesh = sharding.current()
+    if mesh is None:
         return attend(q, k, v, segments, window)
     # What does not divide is left whole, and computed on every device.
-    rows = ROWS[0] if q.shape[-4] % math.prod(mesh.shape[axis] for axis in ROWS[0]) == 0 else None
-    heads = 'tensor' if k.shape[-2] % mesh.shape['tensor'] == 0 else None
+    rows = sharding.dividing(sharding.ROWS, q.shape[-4])
+    heads = sharding.dividing('tensor', k.shape[-2])
     length, shards = q.shape[-3], mesh.shape['sequence']
     unit = shards * shards * PIECE
     if shards > 1 and length >= unit:
-        return _dealt(attend, mesh, rows, heads, q, k, v, segments, window, pad=-length % unit)
+        pad = lambda x, axis: jnp.pad(x, [(0, -length % unit * (i == axis)) for i in range(x.ndim)])  # noqa: E731
+        # Padding lies after every query, so causality alone keeps it out of sight.
+        q, k, v = (pad(x, x.ndim - 3) for x in (q, k, v))
+        out = _dealt(attend, q, k, v, None if segments is None else pad(segments, 1), window, rows, heads)
+        return out[..., :length, :, :]
     own = P(*[None] * (q.ndim - 4), rows, None, heads)
-    by_device = jax.shard_map(
-        lambda q, k, v, segments: attend(q, k, v, segments, window),
-        in_specs=(own, own, own, P(rows)), out_specs=own, check_vma=False,
-    )  # fmt: skip
+    by_device = sharding.each_device(
+        lambda q, k, v, segments: attend(q, k, v, segments, window), (own, own, own, P(rows)), own
+    )
     return by_device(q, k, v, segments)
 
 
-def _dealt(attend: Callable, mesh, rows, heads, q, k, v, segments, window: int | None, pad: int) -> jax.Array:
-    length, shards = q.shape[-3], mesh.shape['sequence']
-    # Padding lies after every query, so causality alone keeps it out of sight.
-    q, k, v = (jnp.pad(x, [*[(0, 0)] * (x.ndim - 3), (0, pad), (0, 0), (0, 0)]) for x in (q, k, v))
-    segments = None if segments is None else jnp.pad(segments, ((0, 0), (0, pad)))
-    order = positions(length + pad, shards)
-    piece = order.shape[1] // shards
-    own = P(*[None] * (q.ndim - 4), rows, 'sequence', heads)
+def _dealt(
+    attend: Callable, q: jax.Array, k: jax.Array, v: jax.Array, segments: jax.Array | None, window: int | None,
+    rows: tuple[str, ...], heads: tuple[str, ...],
+) -> jax.Array:  # fmt: skip
+    """`over_mesh` where positions are cut; rows and heads are those axes of the mesh that cut them."""
+    length, shards = q.shape[-3], sharding.count(('sequence',))
+    order = positions(length, shards)
+    piece = length // shards**2
     kernel = part_of_kernel = None
     place = dataclasses.replace(kernels.here(), alone=True)
     if kernels.choose(place, q.dtype, length, q.shape[-1], packed=True) == 'splash':
         from jaxshift.llama import splash  # see there
 
-        heads_here = q.shape[-2] // (mesh.shape['tensor'] if heads else 1)
-        block = math.gcd(piece, kernels.SPLASH_BLOCK)
-        kernel = splash.kernel(order.reshape(-1), length + pad, heads_here, window, block, shards)
-        part_of_kernel = kernel.manual_sharding_spec(NamedSharding(mesh, P(None, 'sequence')))
+        block, heads_here = math.gcd(piece, kernels.SPLASH_BLOCK), q.shape[-2] // sharding.count(heads)
+        kernel = splash.kernel(order.reshape(-1), length, heads_here, window, block, shards)
+        part_of_kernel = kernel.manual_sharding_spec(NamedSharding(sharding.current(), P(None, 'sequence')))
 
-    @partial(jax.shard_map, in_specs=(own, own, own, P(rows), part_of_kernel), out_specs=own, check_vma=False)
     def by_device(q, k, v, segments, kernel):
-        odd = jax.lax.axis_index('sequence') % 2 == 1
+        here = jax.lax.axis_index('sequence')
         k, v = (jax.lax.all_gather(x, 'sequence', axis=x.ndim - 3, tiled=True) for x in (k, v))
-        index = jnp.asarray(order)[jax.lax.axis_index('sequence')]
-        q = _deal(_turn(q, shards, odd), shards)
+        q, index = _deal(_turn(q, shards, here), shards), jnp.asarray(order)[here]
         if kernel is None:
             out = attend(q, k, v, segments, window, Dealt(index, piece))
         else:
             out = splash.attend(kernel, q, k, v, None if segments is None else (segments[:, index], segments))
-        return _turn(_deal(out, shards), shards, odd)
+        return _turn(_deal(out, shards), shards, here)
 
-    return by_device(q, k, v, segments, kernel)[..., :length, :, :]
+    own = P(*[None] * (q.ndim - 4), rows, 'sequence', heads)
+    return sharding.each_device(by_device, (own, own, own, P(rows), part_of_kernel), own)(q, k, v, segments, kernel)
 
 
 def positions(length: int, shards: int) -> np.ndarray:
@@ -107,10 +107,10 @@ def positions(length: int, shards: int) -> np.ndarray:
     return pieces.swapaxes(0, 1).reshape(shards, -1)
 
 
-def _turn(x: jax.Array, shards: int, turned: jax.Array) -> jax.Array:
-    """[..., T, H, hd] with its pieces in reverse order where `turned`; its own inverse."""
+def _turn(x: jax.Array, shards: int, shard: jax.Array) -> jax.Array:
+    """[..., T, H, hd] of a shard with its pieces in the order in which they are dealt; its own inverse."""
     pieces = x.reshape(*x.shape[:-3], shards, -1, *x.shape[-2:])
-    return jnp.where(turned, jnp.flip(pieces, axis=-4), pieces).reshape(x.shape)
+    return jnp.where(shard % 2, jnp.flip(pieces, axis=-4), pieces).reshape(x.shape)
 
 
 def _deal(x: jax.Array, shards: int) -> jax.Array:

@@ -4,6 +4,8 @@ XLA_FLAGS=--xla_force_host_platform_device_count=8 python sequence_devices.py OU
 """
 
 import functools
+import math
+import re
 import sys
 
 import jax
@@ -16,14 +18,8 @@ from jaxshift.devices import mesh as meshes
 from jaxshift.llama import attention, kernels, sequence
 from jaxshift.llama.kernels import Place
 
-LAYOUTS = {
-    'one': Mesh(data=1),
-    'sequence 2': Mesh(data=1, sequence=2),
-    'sequence 4': Mesh(data=1, sequence=4),
-    'sequence 8': Mesh(data=1, sequence=8),
-    'fsdp 2, tensor 2, sequence 2': Mesh(data=1, fsdp=2, tensor=2, sequence=2),
-    'data 4, tensor 2, which divide nothing': Mesh(data=4, tensor=2),
-}
+CUT = ('sequence 2', 'sequence 4', 'sequence 8', 'fsdp 2, tensor 2, sequence 2')
+WHOLE = ('data 4, tensor 2', 'sequence 8')  # do not divide two rows and a head; would have pieces that are too short
 arrays: dict[str, np.ndarray] = {}
 
 
@@ -34,8 +30,8 @@ def draw(length, heads=(4, 2, 2), size=8):
     return q, k, v, jnp.asarray(np.sort(random.integers(1, 4, (2, length)), axis=1), jnp.int32)
 
 
-def attend(name, layout, inputs, window, packed):
-    """Result and gradients on a mesh, by name."""
+def attend(name, inputs, window, packed):
+    """Keeps result and gradients of attention on the mesh that a name begins with."""
     *qkv, segments = inputs
     mix = np.random.default_rng(1).normal(size=qkv[0].shape).astype(np.float32)
 
@@ -43,26 +39,26 @@ def attend(name, layout, inputs, window, packed):
         out = attention.causal(*qkv, segments if packed else None, window)
         return (out * mix).sum(), out
 
-    sizes = [getattr(layout, axis) for axis in meshes.AXES]
-    with jax.set_mesh(meshes.make(layout, jax.devices()[: np.prod(sizes)])):
+    sizes = {axis: int(size) for axis, size in re.findall(r'(\w+) (\d)', name.partition(':')[0])}
+    mesh = meshes.make(Mesh(**{'data': 1} | sizes), jax.devices()[: math.prod(sizes.values())])
+    with jax.set_mesh(mesh):
         gradient, out = jax.jit(jax.grad(score, has_aux=True))(tuple(qkv))
-    arrays[f'{name} result'] = np.asarray(out)
-    arrays.update({f'{name} gradient of {of}': np.asarray(x) for of, x in zip('qkv', gradient, strict=True)})
+    arrays[f'{name}, result'] = np.asarray(out)
+    arrays.update({f'{name}, gradient of {of}': np.asarray(x) for of, x in zip('qkv', gradient, strict=True)})
 
 
 if __name__ == '__main__':
-    attention.BLOCK, sequence.PIECE = 8, 4
-    inputs = draw(300)  # padded to 304, 320 and 512
-    odd = draw(20, heads=(3, 1, 1))
-    for name, layout in LAYOUTS.items():
+    attention.BLOCK, sequence.PIECE = 16, 2
+    inputs = draw(150)  # padded to 152, 160 and 256
+    for name in ('one', *CUT):
         for window, packed in ((None, False), (70, True)):
-            attend(f'{name}: {window} {packed}', layout, inputs, window, packed)
-        attend(f'{name}: short', layout, odd, 7, True)
+            attend(f'{name}: window {window}, segments {packed}', inputs, window, packed)
+    for name in ('one', *WHOLE):
+        attend(f'{name}: short', draw(20, heads=(3, 1, 1)), 7, True)
     kernels.here = lambda: Place('tpu', alone=bool(jax.sharding.get_abstract_mesh().manual_axes))
     library = splash_attention.make_splash_mha
     splash_attention.make_splash_mha = functools.partial(library, interpret=True)
     kernels.SPLASH_BLOCK = sequence.PIECE = 128
-    inputs = draw(1500)
     for name in ('one', 'sequence 2'):
-        attend(f'{name}: splash', LAYOUTS[name], inputs, 200, True)
+        attend(f'{name}: splash', draw(1000), 200, True)
     np.savez(sys.argv[1], **arrays)

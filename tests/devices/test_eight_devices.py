@@ -79,16 +79,6 @@ def test_parameters_are_cut_over_both_axes_where_they_divide(found):
     assert params["['lm_head']"] == ['fsdp', 'tensor']
 
 
-@pytest.mark.parametrize('form', ['paired', 'two'])
-def test_the_sweep_on_a_mesh_is_that_of_one_device(found, form):
-    for name, one, eight in matched(found[0], f'one {form}', f'eight {form}'):
-        if any(part in name for part in EXACT):
-            np.testing.assert_array_equal(eight, one, err_msg=name)
-        else:
-            np.testing.assert_allclose(eight, one, atol=1e-5, rtol=1e-4, err_msg=name)
-    assert (found[0][f"one {form}['js']"] > 1e-3).any()
-
-
 @pytest.mark.parametrize('logits', ['drawn', 'equal'])
 def test_a_cut_vocabulary_has_the_measures_of_the_whole(found, logits):
     for name, whole, cut in matched(found[0], f'whole {logits}', f'cut {logits}'):

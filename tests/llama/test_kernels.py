@@ -1,5 +1,6 @@
 import functools
 import importlib.util
+import re
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,8 @@ from jax.experimental.pallas.ops.tpu import splash_attention
 from jax.sharding import AxisType
 from test_attention import by_loops, draw, packed_segments
 
+from jaxshift.config import Mesh
+from jaxshift.devices import mesh as meshes
 from jaxshift.llama import attention, kernels, model
 from jaxshift.llama.config import LlamaConfig
 from jaxshift.llama.kernels import Place
@@ -53,8 +56,8 @@ def test_the_place_is_that_of_the_current_mesh_or_of_this_process():
 @pytest.mark.parametrize('pair', [False, True], ids=['rows', 'pairs of rows'])
 @pytest.mark.parametrize(('packed', 'window'), [(False, None), (True, 70)])
 def test_splash_attention_is_that_of_a_float64_loop(monkeypatch, packed, window, pair):
-    interpreted = functools.partial(splash_attention.make_splash_mha_single_device, interpret=True)
-    monkeypatch.setattr(splash_attention, 'make_splash_mha_single_device', interpreted)
+    interpreted = functools.partial(splash_attention.make_splash_mha, interpret=True)
+    monkeypatch.setattr(splash_attention, 'make_splash_mha', interpreted)
     monkeypatch.setattr(kernels, 'SPLASH_BLOCK', 128)
     q, k, v = draw(150, pair)  # two blocks
     segments = packed_segments(150) if packed else None
@@ -64,8 +67,8 @@ def test_splash_attention_is_that_of_a_float64_loop(monkeypatch, packed, window,
 
 
 def test_the_gradient_of_splash_attention_is_that_of_the_other_forms(monkeypatch):
-    interpreted = functools.partial(splash_attention.make_splash_mha_single_device, interpret=True)
-    monkeypatch.setattr(splash_attention, 'make_splash_mha_single_device', interpreted)
+    interpreted = functools.partial(splash_attention.make_splash_mha, interpret=True)
+    monkeypatch.setattr(splash_attention, 'make_splash_mha', interpreted)
     monkeypatch.setattr(kernels, 'SPLASH_BLOCK', 128)
     segments, mix = packed_segments(150), np.random.default_rng(2).normal(size=(2, 150, 4, 8))
 
@@ -94,8 +97,8 @@ def test_what_cudnn_is_asked_for_is_attention_of_a_float64_loop(monkeypatch, win
 
 
 @pytest.fixture
-def tpu(monkeypatch):
-    """Devices of an absent TPU v5e, for which libtpu compiles."""
+def tpu_named(monkeypatch):
+    """Gives devices of an absent TPU, for which libtpu compiles."""
     if importlib.util.find_spec('libtpu') is None:
         pytest.skip('needs libtpu: pip install libtpu, of the version that jax[tpu] names')
     for name, value in {
@@ -104,7 +107,12 @@ def tpu(monkeypatch):
         'TPU_ACCELERATOR_TYPE': 'v5litepod-4',
     }.items():
         monkeypatch.setenv(name, value)
-    return topologies.get_topology_desc(platform='tpu', topology_name='v5e:2x2').devices
+    return lambda name: topologies.get_topology_desc(platform='tpu', topology_name=name).devices
+
+
+@pytest.fixture
+def tpu(tpu_named):
+    return tpu_named('v5e:2x2')
 
 
 @pytest.mark.parametrize(('head_dim', 'window'), [(128, 512), (64, None)])
@@ -131,14 +139,38 @@ def test_training_compiles_for_a_tpu_with_splash_attention_in_both_directions(tp
     assert text.count('custom_call_target="tpu_custom_call"') == 4
 
 
-def test_over_several_tpus_the_kernel_is_taken_where_each_has_its_part(tpu):
-    mesh = mesh_of(tpu)
-    place = jax.sharding.NamedSharding(mesh, jax.P('data'))
-    rows = [jax.ShapeDtypeStruct((4, 256, heads, 128), jnp.bfloat16, sharding=place) for heads in (4, 2, 2)]
-    by_device = jax.shard_map(
-        attention.causal, mesh=mesh, in_specs=jax.P('data'), out_specs=jax.P('data'), check_vma=False
-    )
+@pytest.mark.parametrize(
+    ('sizes', 'length'),
+    [
+        ({'data': 2, 'tensor': 2}, 256),
+        ({'data': 1, 'fsdp': 2, 'sequence': 2}, 2048),
+        ({'data': 1, 'tensor': 2, 'sequence': 2}, 256),  # too short for pieces
+    ],
+)
+def test_over_several_tpus_each_takes_the_kernel_for_its_part(tpu, sizes, length):
+    mesh = meshes.make(Mesh(**sizes), tpu)
+    place = jax.sharding.NamedSharding(mesh, jax.P(('data', 'fsdp'), 'sequence'))
+    rows = [jax.ShapeDtypeStruct((4, length, heads, 128), jnp.bfloat16, sharding=place) for heads in (4, 2, 2)]
     with jax.set_mesh(mesh):
-        for function, kernels_inside in ((attention.causal, 0), (by_device, 1)):
-            text = jax.jit(function).lower(*rows).compile().as_text()
-            assert text.count('custom_call_target="tpu_custom_call"') == kernels_inside
+        compiled = jax.jit(attention.causal).lower(*rows).compile()
+    text = compiled.as_text()
+    assert text.count('custom_call_target="tpu_custom_call"') == 1
+    assert f'{length},{length}' not in text
+
+
+@pytest.mark.parametrize('topology', ['v5e:4x4', 'v5p:4x4x4'])
+def test_a_row_of_131_072_positions_is_cut_over_tpus(tpu_named, topology):
+    devices = tpu_named(topology)
+    mesh = meshes.make(Mesh(data=1, tensor=len(devices) // 4, sequence=4), devices)
+    place = jax.sharding.NamedSharding(mesh, jax.P(None, None, 'sequence', 'tensor'))
+    heads = mesh.shape['tensor']
+    rows = [
+        jax.ShapeDtypeStruct((2, 1, 131_072, n * heads, 128), jnp.bfloat16, sharding=place) for n in (4, 1, 1)
+    ]  # fmt: skip
+    with jax.set_mesh(mesh):
+        compiled = jax.jit(attention.causal).lower(*rows).compile()
+    text = compiled.as_text()
+    assert text.count('custom_call_target="tpu_custom_call"') == 1
+    assert not re.search(r'(131072|32768),(131072|32768)\b', text)
+    # A device has its queries [2, 1, 32768, 4, 128] and all keys and values [2, 1, 131072, 1, 128] of 64 MiB each.
+    assert compiled.memory_analysis().temp_size_in_bytes < 16 * 2**26
