@@ -111,7 +111,7 @@ class Sweep:
     steps: tuple[int, ...] = ()  # checkpoints that are compared too, beside the last; of runs that are trained here
     compat: str = ''  # aligntds: adds the truncated measures of AlignTDS, in columns of their own
     batch_size: int = 8  # responses in one forward pass
-    chunk: int = 128  # positions whose full distributions exist at the same time
+    chunk: int = 128  # positions whose full distributions exist at the same time, on each device
     top_k: int = 10  # likeliest tokens of both models kept with each position
     marginal_above: int = 1  # base ranks above this are not unshifted any more
     shifted_above: int = 3  # base ranks above this are shifted

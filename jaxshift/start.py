@@ -29,6 +29,9 @@ def run(
 ) -> None:
     """Runs one mode of a checked experiment in a workdir; `profile` traces a few steps of every training."""
     os.environ.setdefault('TOKENIZERS_PARALLELISM', 'false')
+    if 'xla_force_host_platform_device_count' in os.environ.get('XLA_FLAGS', ''):
+        # Virtual devices that wait for each other hold threads; those of two cores would all be waiting, for ever.
+        os.environ.setdefault('PJRT_NPROC', '64')
     workdir = paths.Workdir(folder)
     stop = process.StopSignal().install()
     try:

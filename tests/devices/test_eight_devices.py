@@ -21,9 +21,10 @@ def found(tmp_path_factory):
     environment = os.environ | {
         'JAX_PLATFORMS': 'cpu',
         'XLA_FLAGS': '--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0',  # compiles sooner
+        'PJRT_NPROC': '64',  # threads: with those of two cores, devices that wait for each other's may stand still
         'PYTHONPATH': str(program.parents[2]),
     }
-    ended = subprocess.run([sys.executable, program, out], env=environment, capture_output=True, text=True, timeout=300)
+    ended = subprocess.run([sys.executable, program, out], env=environment, capture_output=True, text=True, timeout=900)
     assert ended.returncode == 0, ended.stderr[-3000:]
     with np.load(out) as file:
         arrays = {name: file[name] for name in file.files if name != 'facts'}
