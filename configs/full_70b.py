@@ -18,4 +18,4 @@ from jaxshift.paper import experiment
 
 
 def get_config() -> Experiment:
-    return experiment('Llama-2-70B', 'full', micro_batch_size=32, tensor=2)
+    return experiment('Llama-2-70B', 'full', micro_batch_size=32, tensor=4)

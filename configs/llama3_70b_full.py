@@ -17,4 +17,4 @@ from jaxshift.paper import experiment
 
 
 def get_config() -> Experiment:
-    return experiment('Llama-3-70B', 'full', micro_batch_size=32, tensor=2)
+    return experiment('Llama-3-70B', 'full', micro_batch_size=32, tensor=4)

@@ -16,6 +16,7 @@ from jaxshift.data import dataset, held_out
 from jaxshift.devices import chips, topology
 from jaxshift.devices import mesh as meshes
 from jaxshift.devices.chips import Chip
+from jaxshift.errors import InputError
 from jaxshift.llama.config import LlamaConfig
 from jaxshift.plan import alternatives, compiling, shape, steps, table
 from jaxshift.plan.compiling import Compiled
@@ -108,8 +109,12 @@ def _advice(
     """The first alternative under which every step fits; those that were refused are tried first."""
     devices = list(mesh.devices.flat)
     for settings, other in alternatives.of(experiment, name, config, mesh, refused):
-        changed = _mesh(other, config, devices)
-        tried = sorted(steps.of_run(other, name, config, changed), key=lambda step: step.name not in refused)
+        try:
+            changed = _mesh(other, config, devices)
+            found = list(steps.of_run(other, name, config, changed))
+        except InputError:  # such a mesh cannot be laid out here
+            continue
+        tried = sorted(found, key=lambda step: step.name not in refused)
         if any(steps.device_bytes(step.arguments) > chip.memory for step in tried):
             continue
         print(f'trying {table.flags(settings)}', file=sys.stderr, flush=True)

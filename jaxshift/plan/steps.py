@@ -108,7 +108,7 @@ def _decoding(experiment: Experiment, run: Run, config: LlamaConfig, mesh: Mesh)
     """Reading the prompts, and all new tokens after them; greedy."""
     asked, adapter = experiment.respond, adapter_size(run, config) or 0
     rows, new = asked.batch_size, asked.max_new_tokens
-    prompt = min(bucket(experiment.data.max_length), config.context)
+    prompt = bucket(_longest_prompt(experiment, config))
     decoder = decode.Decoder(config, experiment.base.dtype, config.eos_token_id or (0,), new)
     params = tuned(experiment, run, config, mesh)
     tokens = jax.ShapeDtypeStruct((rows, prompt), np.int32)
@@ -130,9 +130,10 @@ def _sweep(experiment: Experiment, run: Run, config: LlamaConfig, mesh: Mesh) ->
     """Both models over prompts and responses of the greatest length."""
     asked, new = experiment.sweep, experiment.respond.max_new_tokens
     rows = asked.batch_size + -asked.batch_size % meshes.row_shards(mesh)
-    length = min(experiment.data.max_length + new, config.context)
-    length = max(length, min(bucket(length), config.context))
-    windows, paired = bucket(new), run.method == 'lora' and set(asked.templates) == {'matched'}
+    length = _longest_prompt(experiment, config) + new
+    length, windows = max(length, min(bucket(length), config.context)), bucket(new)
+    length, windows = (each + -each % mesh.shape['sequence'] for each in (length, windows))
+    paired = run.method == 'lora' and set(asked.templates) == {'matched'}
     params = tuned(experiment, run, config, mesh, paired)
     arguments = (
         sweep.Pair(config, experiment.base.dtype, paired),
@@ -148,6 +149,12 @@ def _sweep(experiment: Experiment, run: Run, config: LlamaConfig, mesh: Mesh) ->
         'sweep', f'{rows} x {length:,} tokens, {windows:,} windows', sweep.compare, arguments,
         {'chunk': asked.chunk, 'top_k': asked.top_k}, work, 0.0, _gathered(arguments[1], mesh), rows * length,
     )  # fmt: skip
+
+
+def _longest_prompt(experiment: Experiment, config: LlamaConfig) -> int:
+    """Tokens of the longest prompt that leaves room for a response; those of a file of their own may be so long."""
+    room = config.context - experiment.respond.max_new_tokens
+    return max(1, room if experiment.prompts.source else min(experiment.data.max_length, room))
 
 
 def tuned(experiment: Experiment, run: Run, config: LlamaConfig, mesh: Mesh, paired: bool = False) -> dict:
