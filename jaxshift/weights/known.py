@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jaxshift.llama.config import LlamaConfig, Llama3Scaling
+from jaxshift.llama.config import Llama3Scaling, LlamaConfig
 
 
 def _llama2(width: int, inner: int, layers: int, heads: int, kv_heads: int) -> LlamaConfig:

@@ -9,7 +9,7 @@ from jaxshift.config import Run
 from jaxshift.llama import flops, model
 from jaxshift.llama.config import LlamaConfig
 from jaxshift.tune import lora, train
-from jaxshift.tune.step import loss, lora_spec, recipe
+from jaxshift.tune.step import lora_spec, loss, recipe
 
 CONFIG = LlamaConfig(
     vocab_size=512, hidden_size=256, intermediate_size=640, num_hidden_layers=1, num_attention_heads=4,
@@ -24,7 +24,7 @@ def counted(function, *arguments):
 
 def rows():
     ids = jax.ShapeDtypeStruct((ROWS, LENGTH), jnp.int32)
-    return {name: ids for name in ('tokens', 'positions', 'segments')} | {
+    return dict.fromkeys(('tokens', 'positions', 'segments'), ids) | {
         'trained': jax.ShapeDtypeStruct((ROWS, LENGTH), bool)
     }
 

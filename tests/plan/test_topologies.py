@@ -50,7 +50,9 @@ def test_the_table_has_the_memory_that_the_compiler_allots(name):
 
 @needs_libtpu
 def test_a_plan_for_an_absent_topology_is_one_object(tmp_path):
-    ended = planned(*TINY, '--only=full', '--config.mesh.data=1', '--config.mesh.fsdp=4', '--topology=v5e:2x2', '--json')
+    ended = planned(
+        *TINY, '--only=full', '--config.mesh.data=1', '--config.mesh.fsdp=4', '--topology=v5e:2x2', '--json'
+    )
     assert ended.returncode == 0, ended.stderr
     found = json.loads(ended.stdout)
     assert found['devices'] == {
