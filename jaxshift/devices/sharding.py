@@ -13,8 +13,8 @@ TABLE = (
     (r'v_(row|col)/', P()),  # Adafactor's factors: a number for each row or column of a matrix
     (r'layers/\w+_proj/a$', P(None, 'fsdp', None)),
     (r'layers/\w+_proj/b$', P(None, None, 'tensor')),
-    (r'layers/(o|down)_proj$', P(None, 'tensor', 'fsdp')),
-    (r'layers/\w+_proj$', P(None, 'fsdp', 'tensor')),
+    (r'layers/(o|down)_proj(/codes|/scale(/\w+)*)?$', P(None, 'tensor', 'fsdp')),
+    (r'layers/\w+_proj(/codes|/scale(/\w+)*)?$', P(None, 'fsdp', 'tensor')),
     (r'layers/(o|down)_proj_bias$', P()),
     (r'layers/\w+_proj_bias$', P(None, 'tensor')),
     (r'embed_tokens$', P('tensor', 'fsdp')),

@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 
 INDEX = 'model.safetensors.index.json'
 SINGLE = 'model.safetensors'
+_DTYPES = {
+    'BF16': np.dtype(ml_dtypes.bfloat16),
+    'F16': np.dtype(np.float16),
+    'F32': np.dtype(np.float32),
+    'F64': np.dtype(np.float64),
+}
 
 
 class Folder:
@@ -56,11 +62,17 @@ class Folder:
     @functools.cached_property
     def tensors(self) -> dict[str, names.Tensor]:
         """Every tensor by name, from the files' headers alone."""
-        return {
-            name: names.Tensor(file, tuple(handle.get_slice(name).get_shape()))
-            for file, handle in self._open.items()
-            for name in handle.keys()  # noqa: SIM118 (not a dict)
-        }
+        found = {}
+        for file, handle in self._open.items():
+            for name in handle.keys():  # noqa: SIM118 (not a dict)
+                part = handle.get_slice(name)
+                if part.get_dtype() not in _DTYPES:
+                    raise InputError(
+                        f'{file}: tensor {name!r} is stored as {part.get_dtype()}; {", ".join(_DTYPES)} are read: '
+                        'take the weights before they were quantised, and set config.base.quantize'
+                    )
+                found[name] = names.Tensor(file, tuple(part.get_shape()), _DTYPES[part.get_dtype()])
+        return found
 
     def read(self, name: str, index: tuple[slice, ...]) -> np.ndarray:
         """A part of a tensor in the file's dtype; no other bytes of a leading range are touched."""
