@@ -46,14 +46,12 @@ class Layout:
     Attributes:
       stacked: the leaf has a layer axis.
       transposed: its last two axes are those of the file, turned.
-      shards: how many parts the rows are cut into.
       quantize, double: see `quantised.leaf`; '' keeps the numbers.
       places: of the leaf's arrays, or None.
     """
 
     stacked: bool
     transposed: bool
-    shards: int
     quantize: str
     double: bool
     places: tuple[NamedSharding, ...] | None
@@ -94,10 +92,8 @@ def _filled(weights: Weights, row: names.Row, shape: tuple[int, ...], leaf, plac
     """A leaf with the numbers of its tensors; the one that is given is used up."""
     shape, filed = _as_filed(row, shape, None if place is None else jax.tree.leaves(place)[0])
     part = shape if filed is None else filed.shard_shape(shape)
-    shards = shape[1] // part[1]
-    layout = Layout(
-        row.stacked, row.transposed, shards, quantize, double, None if place is None else tuple(jax.tree.leaves(place))
-    )
+    places = None if place is None else tuple(jax.tree.leaves(place))
+    layout = Layout(row.stacked, row.transposed, quantize, double, places)
     dtype = functools.reduce(jnp.promote_types, (weights.tensors[name].dtype for name in _names(weights, row, shape)))
     row_bytes = _parts(filed, shape) * math.prod(part[2:]) * dtype.itemsize
     for piece in pieces(shape[0], part[1], row_bytes, IN_FLIGHT // 2):
@@ -182,19 +178,20 @@ def _write(leaf, piece, layer, row, layout: Layout):
         piece = jnp.swapaxes(piece, -1, -2)
     if layout.quantize:
         piece = quantised.leaf(piece, layout.quantize, layout.double)
-    axis = 2 if layout.transposed else 1
+    if not layout.stacked:
+        piece = jax.tree.map(lambda x: x[0], piece)
 
-    def write(array, new):
-        stack = array if layout.stacked else array[None]
-        cut = lambda x: x.reshape(*x.shape[:axis], layout.shards, -1, *x.shape[axis + 1 :])  # noqa: E731
-        whole, new = cut(stack), cut(new.astype(array.dtype))
-        at = [0] * whole.ndim
-        at[0], at[axis + 1] = layer, row
-        whole = jax.lax.dynamic_update_slice(whole, new, at).reshape(stack.shape)
-        return whole if layout.stacked else whole[0]
+    def write(leaf, piece, layer, row):
+        return jax.tree.map(lambda x, new: jax.lax.dynamic_update_slice(x, new.astype(x.dtype), at(x)), leaf, piece)
 
-    written = jax.tree.map(write, leaf, piece)
-    if layout.places is None:
-        return written
-    placed = jax.tree.unflatten(jax.tree.structure(written), layout.places)
-    return jax.lax.with_sharding_constraint(written, placed)
+    def at(x):
+        start = [0] * x.ndim
+        start[0] = layer if layout.stacked else 0
+        start[-1 if layout.transposed else int(layout.stacked)] = row
+        return start
+
+    if layout.places is not None:  # each device writes into its own part
+        specs = jax.tree.unflatten(jax.tree.structure(leaf), [place.spec for place in layout.places])
+        mesh = layout.places[0].mesh
+        write = jax.shard_map(write, mesh=mesh, in_specs=(specs, specs, PartitionSpec(), PartitionSpec()), out_specs=specs)
+    return write(leaf, piece, layer, row)
