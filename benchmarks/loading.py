@@ -33,10 +33,10 @@ GIB = 2**30
 
 def write(folder: Path, size: float) -> LlamaConfig:
     """A bfloat16 model of about `size` GiB, a file a layer."""
-    draw, files = np.random.default_rng(0), {}
-    sizes = {'vocab_size': 8192, 'hidden_size': 2048, 'intermediate_size': 5632}
+    draw = np.random.default_rng(0)
+    files: dict[str, str] = {}
     layers = round((size * GIB - 67e6) / 103e6)
-    config = LlamaConfig(*sizes.values(), layers, 16, 16, 128, 4096, 1e-5, 1e4)
+    config = LlamaConfig(8192, 2048, 5632, layers, 16, 16, 128, 4096, 1e-5, 1e4)
     rows = names.rows(model.shapes(config), str(folder))
 
     def random(row: names.Row, shape: tuple[int, ...]) -> np.ndarray:
@@ -83,7 +83,7 @@ def main(folder: str, size: str, quantize: str = '') -> None:
     config = write(path, float(size))
     shapes = model.shapes(config, jax.numpy.bfloat16)
     mesh = meshes.make(Mesh(data=1, fsdp=-1))
-    places = sharding.shardings(mesh, jax.eval_shape(lambda: quantised.quantise(shapes, quantize)))
+    places = sharding.shardings(mesh, quantised.shapes(shapes, quantize))
     jax.block_until_ready(jax.device_put(np.zeros(8)))
     peak, start = Peak(), time.monotonic()
     peak.start()

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 
 import jax
 import jax.numpy as jnp
@@ -112,7 +112,7 @@ def leaf(w: jax.Array, kind: str, double: bool = False) -> Int8 | NF4:
 def quantise(params: dict, kind: str, double: bool = False) -> dict:
     """Parameters with every projection quantised; embeddings, head, norms and biases stay as they are.
 
-    Under `jax.eval_shape` it describes the quantised tree. `kind` '' changes nothing.
+    `kind` '' changes nothing.
     """
     if not kind:
         return params
@@ -120,10 +120,19 @@ def quantise(params: dict, kind: str, double: bool = False) -> dict:
     return params | {'layers': layers}
 
 
+def shapes(tree: dict, kind: str, double: bool = False) -> dict:
+    """What `quantise` makes of a tree of that description, as a tree of `jax.ShapeDtypeStruct`."""
+    return jax.eval_shape(partial(quantise, kind=kind, double=double), tree)
+
+
+def is_leaf(w) -> bool:
+    """Whether a weight is quantised."""
+    return isinstance(w, Int8 | NF4)
+
+
 def refuse(params: dict, where: str) -> None:
     """Raises InputError if any weight is quantised: what is written would pass for the original."""
-    quantised = (Int8, NF4)
-    if any(isinstance(w, quantised) for w in jax.tree.leaves(params, is_leaf=lambda w: isinstance(w, quantised))):
+    if any(map(is_leaf, jax.tree.leaves(params, is_leaf=is_leaf))):
         raise InputError(
             f'{where}: the base is quantised, and its rounded weights would pass for the original; export the adapter, '
             'which fits the original, or fold it with config.base.quantize empty'
@@ -142,7 +151,7 @@ def _divisor(scale: jax.Array) -> jax.Array:
 def _nearest(x: jax.Array) -> jax.Array:
     """Index of the nearest level for x in [-1, 1]; of two that are as near, the lower."""
     middles = [(low + high) / 2 for low, high in zip(LEVELS, LEVELS[1:], strict=False)]
-    return sum((x > middle).astype(jnp.uint8) for middle in middles).astype(jnp.uint4)
+    return reduce(jnp.add, [(x > middle).astype(jnp.uint8) for middle in middles]).astype(jnp.uint4)
 
 
 def _levels(codes: jax.Array) -> jax.Array:

@@ -40,8 +40,76 @@ class Weights(Protocol):
 
 
 @dataclass(frozen=True)
+class Piece:
+    """Of `layers` tensors from `layer` on, `rows` rows from `row` on of every part that the rows are cut into."""
+
+    layer: int
+    layers: int
+    row: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The tensors of one leaf as files have them, stacked.
+
+    Attributes:
+      weights: the files.
+      names: of the tensors, layer by layer; one where the leaf belongs to no layer.
+      shape: [L, rows, ...], L the number of names.
+      place: of an array of that shape; None: the default device.
+    """
+
+    weights: Weights
+    names: list[str]
+    shape: tuple[int, ...]
+    place: NamedSharding | None
+
+    @functools.cached_property
+    def part(self) -> tuple[int, ...]:
+        """The shape that a device has of it."""
+        return self.shape if self.place is None else self.place.shard_shape(self.shape)
+
+    @functools.cached_property
+    def dtype(self) -> np.dtype:
+        """The narrowest that holds the numbers of all tensors."""
+        return functools.reduce(jnp.promote_types, (self.weights.tensors[name].dtype for name in self.names))
+
+    @property
+    def row_bytes(self) -> int:
+        """What a process reads for one row of every part, where its devices hold most."""
+        held = defaultdict(set)
+        if self.place is not None:
+            placed: Mapping[Any, Any] = self.place.devices_indices_map(self.shape)
+            for device, index in placed.items():
+                held[device.process_index].add(repr(index))
+        parts = max(map(len, held.values()), default=1)
+        return parts * math.prod(self.part[2:]) * self.dtype.itemsize
+
+    def put(self, piece: Piece) -> jax.Array:
+        """Reads a piece onto the devices: [layers, parts * rows, ...]."""
+        found: dict[str, np.ndarray] = {}
+
+        def read(index: Any) -> np.ndarray:
+            # JAX asks once for each device, also where several hold the same part.
+            if repr(index) not in found:
+                first = (index[1].start or 0) // piece.rows * self.part[1] + piece.row
+                found[repr(index)] = self._read(piece, (slice(first, first + piece.rows), *index[2:]))
+            return found[repr(index)]
+
+        shape = (piece.layers, self.shape[1] // self.part[1] * piece.rows, *self.shape[2:])
+        if self.place is None:
+            return jax.device_put(read((slice(None),) * len(shape)))
+        return jax.make_array_from_callback(shape, self.place, read)
+
+    def _read(self, piece: Piece, inside: tuple[slice, ...]) -> np.ndarray:
+        parts = [self.weights.read(name, inside) for name in self.names[piece.layer : piece.layer + piece.layers]]
+        return np.stack(parts, dtype=self.dtype, casting='unsafe') if len(parts) > 1 else parts[0][None]
+
+
+@dataclass(frozen=True)
 class Layout:
-    """How tensors of files become a leaf; below, [L, rows, ...] are a leaf's tensors stacked, L 1 without layers.
+    """How a stack of tensors becomes a leaf.
 
     Attributes:
       stacked: the leaf has a layer axis.
@@ -57,16 +125,6 @@ class Layout:
     places: tuple[NamedSharding, ...] | None
 
 
-@dataclass(frozen=True)
-class Piece:
-    """Of `layers` tensors from `layer` on, `rows` rows from `row` on of every part that the rows are cut into."""
-
-    layer: int
-    layers: int
-    row: int
-    rows: int
-
-
 def load(weights: Weights, shapes: dict, shardings: dict | None, quantize: str = '', double: bool = False) -> dict:
     """The parameters; the files hold what `shapes` describes (see `names.check`).
 
@@ -76,28 +134,38 @@ def load(weights: Weights, shapes: dict, shardings: dict | None, quantize: str =
       shardings: tree of `NamedSharding` like the parameters, quantised; None: everything on the default device.
       quantize, double: see `quantised.quantise`.
     """
-    like = jax.eval_shape(functools.partial(quantised.quantise, kind=quantize, double=double), shapes)
+    like = quantised.shapes(shapes, quantize, double)
     # All of the parameters at once, for the sake of one compilation.
     zeros = jax.jit(lambda: jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like), out_shardings=shardings)()
-    structure = jax.tree.structure(shapes)
+    structure: Any = jax.tree.structure(shapes)
     leaves = structure.flatten_up_to(zeros)
     places = [None] * len(leaves) if shardings is None else structure.flatten_up_to(shardings)
-    for at, (row, leaf) in enumerate(names.rows(shapes, weights.scheme)):
-        kind = quantize if leaves[at] is not jax.tree.leaves(leaves[at])[0] else ''
-        leaves[at] = _filled(weights, row, leaf.shape, leaves[at], places[at], kind, double)
+    for at, (row, shape) in enumerate(names.rows(shapes, weights.scheme)):
+        kind = quantize if quantised.is_leaf(leaves[at]) else ''
+        flat = None if places[at] is None else tuple(jax.tree.leaves(places[at]))
+        stack = _stack(weights, row, shape.shape, flat[0] if flat else None)
+        leaves[at] = _filled(leaves[at], stack, Layout(row.stacked, row.transposed, kind, double, flat))
     return jax.tree.unflatten(structure, leaves)
 
 
-def _filled(weights: Weights, row: names.Row, shape: tuple[int, ...], leaf, place, quantize: str, double: bool) -> Any:
+def _stack(weights: Weights, row: names.Row, shape: tuple[int, ...], place: NamedSharding | None) -> Stack:
+    """What a leaf of that shape and place is read from."""
+
+    def filed(axes: tuple, none) -> tuple:
+        axes = axes if row.stacked else (none, *axes)
+        return (*axes[:-2], axes[-1], axes[-2]) if row.transposed else axes
+
+    if place is not None:
+        spec = (*place.spec, *(None for _ in shape))[: len(shape)]
+        place = NamedSharding(place.mesh, PartitionSpec(*filed(spec, None)))
+    tensors = [row.name(weights.scheme, layer) for layer in range(shape[0] if row.stacked else 1)]
+    return Stack(weights, tensors, filed(shape, 1), place)
+
+
+def _filled(leaf: Any, stack: Stack, layout: Layout) -> Any:
     """A leaf with the numbers of its tensors; the one that is given is used up."""
-    shape, filed = _as_filed(row, shape, None if place is None else jax.tree.leaves(place)[0])
-    part = shape if filed is None else filed.shard_shape(shape)
-    places = None if place is None else tuple(jax.tree.leaves(place))
-    layout = Layout(row.stacked, row.transposed, quantize, double, places)
-    dtype = functools.reduce(jnp.promote_types, (weights.tensors[name].dtype for name in _names(weights, row, shape)))
-    row_bytes = _parts(filed, shape) * math.prod(part[2:]) * dtype.itemsize
-    for piece in pieces(shape[0], part[1], row_bytes, IN_FLIGHT // 2):
-        array = _put(weights, row, piece, shape, filed, dtype)
+    for piece in pieces(stack.shape[0], stack.part[1], stack.row_bytes, IN_FLIGHT // 2):
+        array = stack.put(piece)
         jax.block_until_ready(leaf)  # of the piece before nothing is left on the host
         leaf = _write(leaf, array, piece.layer, piece.row, layout)
     return jax.block_until_ready(leaf)
@@ -117,58 +185,11 @@ def pieces(layers: int, rows: int, row_bytes: int, limit: int) -> list[Piece]:
     """
     deep = min(layers, max(1, limit // (rows * row_bytes)))
     high = min(rows, max(1, limit // row_bytes))
-    return [Piece(layer, deep, row, high) for layer, row in itertools.product(_starts(layers, deep), _starts(rows, high))]
+    return [Piece(at, deep, row, high) for at, row in itertools.product(_starts(layers, deep), _starts(rows, high))]
 
 
 def _starts(count: int, size: int) -> list[int]:
     return [min(start, count - size) for start in range(0, count, size)]
-
-
-def _as_filed(row: names.Row, shape: tuple[int, ...], place) -> tuple[tuple[int, ...], NamedSharding | None]:
-    """Shape and place of a leaf's tensors as the file has them, stacked."""
-
-    def turned(axes: tuple) -> tuple:
-        axes = axes if row.stacked else (None, *axes)
-        return (*axes[:-2], axes[-1], axes[-2]) if row.transposed else axes
-
-    filed = tuple(size or 1 for size in turned(shape))
-    if place is None:
-        return filed, None
-    return filed, NamedSharding(place.mesh, PartitionSpec(*turned((*place.spec, *(None for _ in shape))[: len(shape)])))
-
-
-def _names(weights: Weights, row: names.Row, shape: tuple[int, ...]) -> list[str]:
-    return [row.name(weights.scheme, layer) for layer in range(shape[0])]
-
-
-def _parts(place: NamedSharding | None, shape: tuple[int, ...]) -> int:
-    """How many different parts the devices of one process hold, of the process that holds most."""
-    if place is None:
-        return 1
-    held = defaultdict(set)
-    for device, index in place.devices_indices_map(shape).items():
-        held[device.process_index].add(repr(index))
-    return max(map(len, held.values()))
-
-
-def _put(weights: Weights, row: names.Row, piece: Piece, shape: tuple[int, ...], place, dtype: np.dtype) -> jax.Array:
-    """Reads a piece onto the devices: [layers, shards * rows, ...], as the file has it."""
-    part = shape[1] if place is None else place.shard_shape(shape)[1]
-    found: dict[str, np.ndarray] = {}
-
-    def read(index: tuple[slice, ...]) -> np.ndarray:
-        # JAX asks once for each device, also where several hold the same part.
-        if repr(index) not in found:
-            first = (index[1].start or 0) // piece.rows * part + piece.row
-            inside = (slice(first, first + piece.rows), *index[2:])
-            names_of = _names(weights, row, shape)[piece.layer : piece.layer + piece.layers]
-            parts = [weights.read(name, inside) for name in names_of]
-            found[repr(index)] = np.stack(parts, dtype=dtype, casting='unsafe') if len(parts) > 1 else parts[0][None]
-        return found[repr(index)]
-
-    if place is None:
-        return jax.device_put(read((slice(None),) * len(shape)))
-    return jax.make_array_from_callback((piece.layers, shape[1] // part * piece.rows, *shape[2:]), place, read)
 
 
 @functools.partial(jax.jit, donate_argnums=0, static_argnums=4)
@@ -182,16 +203,16 @@ def _write(leaf, piece, layer, row, layout: Layout):
         piece = jax.tree.map(lambda x: x[0], piece)
 
     def write(leaf, piece, layer, row):
-        return jax.tree.map(lambda x, new: jax.lax.dynamic_update_slice(x, new.astype(x.dtype), at(x)), leaf, piece)
+        def one(array, new):
+            start = [0] * array.ndim
+            start[0] = layer if layout.stacked else 0
+            start[-1 if layout.transposed else int(layout.stacked)] = row
+            return jax.lax.dynamic_update_slice(array, new.astype(array.dtype), start)
 
-    def at(x):
-        start = [0] * x.ndim
-        start[0] = layer if layout.stacked else 0
-        start[-1 if layout.transposed else int(layout.stacked)] = row
-        return start
+        return jax.tree.map(one, leaf, piece)
 
     if layout.places is not None:  # each device writes into its own part
         specs = jax.tree.unflatten(jax.tree.structure(leaf), [place.spec for place in layout.places])
-        mesh = layout.places[0].mesh
-        write = jax.shard_map(write, mesh=mesh, in_specs=(specs, specs, PartitionSpec(), PartitionSpec()), out_specs=specs)
+        given = (specs, specs, PartitionSpec(), PartitionSpec())
+        write = jax.shard_map(write, mesh=layout.places[0].mesh, in_specs=given, out_specs=specs)
     return write(leaf, piece, layer, row)

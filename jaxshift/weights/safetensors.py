@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import functools
 import json
+import math
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import ml_dtypes
 import numpy as np
 from jax.experimental import multihost_utils
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from jaxshift.errors import InputError
-from jaxshift.llama import model
+from jaxshift.llama import model, quantised
 from jaxshift.llama.config import LlamaConfig, from_hf, to_hf
 from jaxshift.store import paths
 from jaxshift.weights import names
@@ -133,7 +134,7 @@ def save(
     """Writes a folder that transformers, and `dir:` here, read back.
 
     Every process must call it, since parameters may be spread over all of them; process 0 alone writes. The host
-    holds one shard and one leaf at a time.
+    holds one tensor at a time: one layer of one leaf.
 
     Args:
       folder: made where missing; older weights in it are replaced.
@@ -144,9 +145,10 @@ def save(
       max_shard_bytes: greatest size of one file, unless a single tensor is larger.
 
     Raises:
-      InputError: the tree is not the one that config describes.
+      InputError: the tree is not the one that config describes, or is quantised.
     """
     folder, item = Path(folder), _dtype(dtype).itemsize
+    quantised.refuse(params, str(folder))
     writes = jax.process_index() == 0
     leaves = names.rows(params, str(folder))
     _check_whole(leaves, config, folder)
@@ -165,14 +167,36 @@ def save(
     for number, shard in enumerate(shards, start=1):
         file = SINGLE if len(shards) == 1 else f'model-{number:05d}-of-{len(shards):05d}.safetensors'
         weight_map |= {row.hf.format(layer): file for row, layer in shard}
-        tensors = {row.hf.format(layer): _host(by_path[row.path], row, layer, dtype) for row, layer in shard}
+        # In the order of the safetensors package: by name, where all have one dtype.
+        shard = sorted(shard, key=lambda place: place[0].hf.format(place[1]))
+        shapes = {row.hf.format(layer): _filed(by_path[row.path].shape, row) for row, layer in shard}
+        tensors = (_host(by_path[row.path], row, layer, dtype) for row, layer in shard)
         if writes:
-            save_file(tensors, folder / file, metadata={'format': 'pt'})
+            _write(folder / file, shapes, tensors, dtype)
+        else:
+            for _ in tensors:  # every process takes part in gathering
+                pass
     if writes and len(shards) > 1:
         size = item * sum(leaf.size for _, leaf in leaves)
         paths.write_json(
             folder / INDEX, {'metadata': {'total_size': size}, 'weight_map': dict(sorted(weight_map.items()))}
         )
+
+
+def _write(path: Path, shapes: dict[str, tuple[int, ...]], tensors: Iterable[np.ndarray], dtype: str) -> None:
+    """Writes a safetensors file tensor by tensor; the package's own function needs all of them, and copies them."""
+    kind = next(kind for kind, known in _DTYPES.items() if known == _dtype(dtype))
+    header: dict[str, Any] = {'__metadata__': {'format': 'pt'}}
+    end = 0
+    for name, shape in shapes.items():
+        start, end = end, end + _dtype(dtype).itemsize * math.prod(shape)
+        header[name] = {'dtype': kind, 'shape': shape, 'data_offsets': [start, end]}
+    text = json.dumps(header, separators=(',', ':')).encode()
+    text += b' ' * (-len(text) % 8)
+    with path.open('wb') as file:
+        file.write(len(text).to_bytes(8, 'little') + text)
+        for tensor in tensors:
+            file.write(tensor.reshape(-1).view(np.uint8).data)
 
 
 def _check_whole(leaves, config: LlamaConfig, folder: Path) -> None:
@@ -199,6 +223,11 @@ def _plan(leaves, item: int, limit: int) -> list[list[tuple[names.Row, int | Non
             shards[-1].append((row, layer))
             filled += size
     return shards
+
+
+def _filed(shape: tuple[int, ...], row: names.Row) -> tuple[int, ...]:
+    shape = shape[1:] if row.stacked else shape
+    return shape[::-1] if row.transposed else shape
 
 
 def _host(leaf, row: names.Row, layer: int | None, dtype: str) -> np.ndarray:
