@@ -60,7 +60,7 @@ def _ordered(
     yield from layouts
     if run.method in ('full', 'pretrain'):
         yield from (layout | {f'{key}.optimizer': 'adafactor'} for layout in layouts)
-    elif hasattr(experiment.base, 'quantize'):
+    else:
         yield from (layout | {'base.quantize': form} for form in ('int8', 'nf4') for layout in layouts)
 
 

@@ -15,7 +15,7 @@ from jaxshift.config import Experiment, Run
 from jaxshift.data.batches import bucket
 from jaxshift.devices import mesh as meshes
 from jaxshift.devices import sharding
-from jaxshift.llama import flops, model
+from jaxshift.llama import flops, model, quantised
 from jaxshift.llama.config import LlamaConfig
 from jaxshift.respond import decode
 from jaxshift.shift import sweep
@@ -56,7 +56,9 @@ class Step:
 
 def base(experiment: Experiment, config: LlamaConfig, mesh: Mesh) -> dict:
     """The frozen base as it lies on the mesh; the one place that knows in which form it is kept."""
-    return sharding.abstract(mesh, model.shapes(config, jnp.dtype(experiment.base.dtype)))
+    asked = experiment.base
+    whole = model.shapes(config, jnp.dtype(asked.dtype))
+    return sharding.abstract(mesh, quantised.shapes(whole, asked.quantize, asked.double_quantization))
 
 
 def of_run(experiment: Experiment, name: str, config: LlamaConfig, mesh: Mesh) -> Iterator[Step]:
@@ -158,10 +160,10 @@ def _longest_prompt(experiment: Experiment, config: LlamaConfig) -> int:
 
 
 def tuned(experiment: Experiment, run: Run, config: LlamaConfig, mesh: Mesh, paired: bool = False) -> dict:
-    """The tuned parameters; those of a run that is given are taken for whole ones."""
+    """The tuned parameters; those of a run that is given are taken for whole ones, kept as the base is."""
     whole = base(experiment, config, mesh)
     if run.method != 'lora':
-        return sharding.abstract(mesh, model.shapes(config, jnp.dtype(experiment.base.dtype)))
+        return whole
     spec = lora_spec(run)
     adapter = trained(recipe(run, config, experiment.base.dtype), mesh)[0]
     merged = lora.merge(whole, adapter, spec, paired=paired)
