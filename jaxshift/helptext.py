@@ -16,7 +16,7 @@ MODES = {
     'sweep': 'compare base and tuned distributions at every position of the responses',
     'causes': 'hold the runs to the truth of the controlled world',
     'report': 'write the page, its figures and tables',
-    'plan': 'compile what runs do of every run for --topology, without weights or data: does it fit, how long does it take',
+    'plan': 'compile every step for --topology, without weights or data: does it fit, how long does it take',
     'list': 'show the configs, and which stages of the workdir are done',
 }
 EXIT_CODES = {

@@ -88,3 +88,12 @@ def test_a_trace_of_a_short_training_is_ended(tmp_path, monkeypatch):
         trace.after(None)
     trace.close()
     assert calls == ['start', 'stop']
+
+
+def test_a_trace_is_a_file_that_profilers_read(tmp_path):
+    trace = throughput.Trace(tmp_path)
+    for _ in range(5):
+        trace.before()
+        trace.after(jnp.ones(3) + 1)
+    trace.close()
+    assert len(list(tmp_path.rglob('*.xplane.pb'))) == 1
