@@ -11,7 +11,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from jaxshift import config, helptext, options
-from jaxshift.errors import InputError, RunFailed, Stopped
+from jaxshift.errors import InputError, outcome
 
 FLAGS = flags.FLAGS
 ARGUMENTS: list[str] = []  # filled by `guarded`; config_flags would read sys.argv when it is imported
@@ -19,13 +19,17 @@ CONFIG = config_flags.DEFINE_config_file('config', None, 'the experiment, as con
 WORKDIR = flags.DEFINE_string('workdir', None, 'where everything is written; workdirs/NAME by default')
 MODE = flags.DEFINE_enum('mode', 'run', list(helptext.MODES), 'what to do, see below')
 ONLY = flags.DEFINE_list('only', [], 'names of the runs to work on; all by default')
+TOPOLOGY = flags.DEFINE_string('topology', 'devices', 'what to plan for: v5e:4x4, or the devices that are here')
+PROFILE = flags.DEFINE_bool('profile', False, 'write a trace of a few training steps to WORKDIR/profile')
+JSON = flags.DEFINE_bool('json', False, 'print the plan as one JSON object')
 DEBUG = flags.DEFINE_bool('debug', False, 'show the traceback of an error')
 
 
 def help_text(path: str | None) -> str:
     """What `--help` prints: the flags, and the keys of the config if one is named."""
     experiment = options.load(path) if path else config.Experiment(runs={'RUN': config.Run()}, world=config.World())
-    typed = {'config=FILE': CONFIG, 'workdir=DIR': WORKDIR, 'mode=MODE': MODE, 'only=RUN,RUN': ONLY, 'debug': DEBUG}
+    typed = {'config=FILE': CONFIG, 'workdir=DIR': WORKDIR, 'mode=MODE': MODE, 'only=RUN,RUN': ONLY}
+    typed |= {'topology=NAME': TOPOLOGY, 'json': JSON, 'profile': PROFILE, 'debug': DEBUG}
     # absl puts the choices of an enumeration before its help.
     notes = {text: FLAGS[flag.name].help.rpartition('>: ')[2] for text, flag in typed.items()}
     return helptext.text(notes, path, experiment)
@@ -73,13 +77,19 @@ def main(argv: list[str]) -> int:
 
         print(listing.text(Path(__file__).parent / 'configs', Path(workdir) if workdir else None), flush=True)
         return 0
-    from jaxshift.devices import host_memory
+    from jaxshift.devices import host_memory, topology
 
     host_memory.keep()  # takes effect only before JAX is imported
     os.environ.setdefault('TRANSFORMERS_VERBOSITY', 'error')  # else it tells that PyTorch was not found
+    only = tuple(ONLY.value) or tuple(experiment.runs)
+    if MODE.value == 'plan':
+        topology.prepare(TOPOLOGY.value)
+        from jaxshift.plan import plan
+
+        return plan.run(experiment, TOPOLOGY.value, only, Path(workdir), JSON.value)
     from jaxshift import start
 
-    start.run(experiment, Path(workdir), MODE.value, tuple(ONLY.value) or tuple(experiment.runs), argv)
+    start.run(experiment, Path(workdir), MODE.value, only, argv, PROFILE.value)
     return 0
 
 
@@ -95,23 +105,9 @@ def guarded(argv: list[str]) -> int:
     except (Exception, KeyboardInterrupt) as error:
         if any(text.lstrip('-').lower() in ('debug', 'debug=true', 'debug=t', 'debug=1') for text in ARGUMENTS):
             traceback.print_exc()
-        code, line = outcome(error)
+        code, line = outcome(error, options.config_path(ARGUMENTS[1:]))
         print(line, file=sys.stderr)
         return code
-
-
-def outcome(error: BaseException) -> tuple[int, str]:
-    """The exit code of an error, and its line for the user."""
-    match error:
-        case InputError():
-            return 2, f'error: {" ".join(str(error).splitlines())}'
-        case Stopped():
-            return 75, str(error)
-        case KeyboardInterrupt():
-            return 1, 'stopped at once; what was not saved is lost'
-        case RunFailed():
-            return 1, f'failed: {error}'
-    return 1, f'failed: {type(error).__name__}: {(str(error).splitlines() or [""])[0]} (--debug shows where)'
 
 
 if __name__ == '__main__':

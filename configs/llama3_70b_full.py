@@ -2,8 +2,8 @@
 
 Command:   python run.py --config=configs/llama3_70b_full.py --config.data.source=file:DATA.json \
              --config.prompts.source=file:PROMPTS.json
-Hardware:  32 GPUs of 80 GiB: weights, gradient and AdamW's moments in float32 are 1.1 TB, cut over the
-           devices.
+Hardware:  32 GPUs of 80 GiB, or 64 TPU v5p chips: weights, gradient and AdamW's moments in float32 are 1.1 TB, cut
+           over the devices. --mode=plan --topology=v5p:4x4x4 tells what each of them takes.
 Time:      not run here.
 Expected:  no published numbers: the paper is older than this base.
 
@@ -17,4 +17,4 @@ from jaxshift.paper import experiment
 
 
 def get_config() -> Experiment:
-    return experiment('Llama-3-70B', 'full', micro_batch_size=32)
+    return experiment('Llama-3-70B', 'full', micro_batch_size=32, tensor=4)

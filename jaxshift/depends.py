@@ -56,7 +56,7 @@ def of_training(study: Study, run: Run) -> Settings:
     return asked | {
         'run': of_run(run),
         'base': study.base.fingerprint,
-        'dtype': study.experiment.base.dtype,
+        **study.precision,
         'data_files': study.ledger.finished('data', '', asked),
     }
 

@@ -1,4 +1,4 @@
-"""The ways a run can end early; `run.py` turns each into one line and an exit code."""
+"""The ways a run can end early, and the line and exit code that `run.py` makes of each."""
 
 from __future__ import annotations
 
@@ -10,9 +10,30 @@ class InputError(Exception):
     """
 
 
+class Absent(InputError):
+    """Weights or devices that a run needs are not here; `--mode=plan` needs neither."""
+
+
 class RunFailed(Exception):
     """The program's own work failed, for example a loss that is not finite (exit code 1)."""
 
 
 class Stopped(Exception):
     """A signal arrived and everything is saved (exit code 75): the same command goes on from here."""
+
+
+def outcome(error: BaseException, config: str | None) -> tuple[int, str]:
+    """The exit code of an error, and its line for the user, who named a config file."""
+    match error:
+        case Absent():
+            plan = f'python run.py --config={config} --mode=plan --topology=v5e:4x4'
+            return 2, f'error: {" ".join(str(error).splitlines())}; what it takes is told without them by: {plan}'
+        case InputError():
+            return 2, f'error: {" ".join(str(error).splitlines())}'
+        case Stopped():
+            return 75, str(error)
+        case KeyboardInterrupt():
+            return 1, 'stopped at once; what was not saved is lost'
+        case RunFailed():
+            return 1, f'failed: {error}'
+    return 1, f'failed: {type(error).__name__}: {(str(error).splitlines() or [""])[0]} (--debug shows where)'

@@ -16,12 +16,14 @@ MODES = {
     'sweep': 'compare base and tuned distributions at every position of the responses',
     'causes': 'hold the runs to the truth of the controlled world',
     'report': 'write the page, its figures and tables',
+    'plan': 'compile every step for --topology, without weights or data: does it fit, how long does it take',
     'list': 'show the configs, and which stages of the workdir are done',
 }
 EXIT_CODES = {
     0: 'done',
     1: 'failed',
     2: 'usage, config or input at fault',
+    3: 'plan: it does not fit',
     75: 'stopped on a signal with everything saved: the same command goes on from there',
 }
 

@@ -18,13 +18,14 @@ WHOLE_ON_ONE = ('Llama-2-7B', 'Mistral-7B-v0.1', 'Llama-3-8B')  # a device holds
 METHODS = {'lora': 'LoRA', 'full': 'full tuning'}
 
 
-def experiment(base: str, *methods: str, micro_batch_size: int) -> Experiment:
+def experiment(base: str, *methods: str, micro_batch_size: int, tensor: int = 1) -> Experiment:
     """Runs on one base, with the hyper-parameters that both methods share.
 
     Args:
       base: a name in `BASES`.
       methods: of the runs, lora or full; they name the runs too.
       micro_batch_size: rows computed at once, which the hardware sets; it changes no result.
+      tensor: devices that share rows, so that more devices than rows can work; likewise.
     """
     whole_on_one = base in WHOLE_ON_ONE and methods == ('lora',)
     return Experiment(
@@ -38,7 +39,7 @@ def experiment(base: str, *methods: str, micro_batch_size: int) -> Experiment:
         prompts=Prompts(limit=800),
         runs={method: _run(method, micro_batch_size) for method in methods},
         respond=Respond(max_new_tokens=512),  # inferred
-        mesh=Mesh() if whole_on_one else Mesh(data=1, fsdp=-1),
+        mesh=Mesh() if whole_on_one else Mesh(data=1, fsdp=-1, tensor=tensor),
     )
 
 

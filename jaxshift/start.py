@@ -16,6 +16,7 @@ from jaxshift import stages
 from jaxshift.config import Experiment
 from jaxshift.devices import process
 from jaxshift.errors import InputError
+from jaxshift.plan import capacity
 from jaxshift.store import paths
 from jaxshift.study import Study
 from jaxshift.terminal import say
@@ -23,8 +24,10 @@ from jaxshift.terminal import say
 PACKAGES = ('jaxshift', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain', 'transformers', 'numpy')
 
 
-def run(experiment: Experiment, folder: Path, mode: str, only: tuple[str, ...], argv: list[str]) -> None:
-    """Runs one mode of a checked experiment in a workdir."""
+def run(
+    experiment: Experiment, folder: Path, mode: str, only: tuple[str, ...], argv: list[str], profile: bool = False
+) -> None:
+    """Runs one mode of a checked experiment in a workdir; `profile` traces a few steps of every training."""
     os.environ.setdefault('TOKENIZERS_PARALLELISM', 'false')
     if 'xla_force_host_platform_device_count' in os.environ.get('XLA_FLAGS', ''):
         # Virtual devices that wait for each other hold threads; those of two cores would all be waiting, for ever.
@@ -43,7 +46,8 @@ def run(experiment: Experiment, folder: Path, mode: str, only: tuple[str, ...], 
     devices = record['devices']
     say(f'{experiment.name}: {devices["count"]} {devices["kind"]}, runs {", ".join(only)}, workdir {folder}')
     try:
-        stages.run(Study(experiment, workdir, only, stop, say), mode)
+        capacity.check(experiment, only, mode)
+        stages.run(Study(experiment, workdir, only, stop, say, profile), mode)
     except InputError:
         # A refused config must not be taken for the one that made what lies here.
         if before and process.leads():

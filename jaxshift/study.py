@@ -9,7 +9,6 @@ from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
-import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from jaxshift.config import Experiment, World
@@ -17,7 +16,7 @@ from jaxshift.data import formats, mixture, sources, template
 from jaxshift.devices import mesh as meshes
 from jaxshift.devices import process, sharding
 from jaxshift.errors import InputError
-from jaxshift.llama import model
+from jaxshift.llama import model, quantised
 from jaxshift.respond import responses
 from jaxshift.store.ledger import Ledger
 from jaxshift.store.paths import Workdir
@@ -40,6 +39,7 @@ class Study:
       only: names of the runs that are worked on; the others are left as they are.
       stop: the request to stop.
       say: takes lines for the user.
+      profile: training writes a trace of a few of its steps.
       ledger: what is done.
     """
 
@@ -48,6 +48,7 @@ class Study:
     only: tuple[str, ...]
     stop: process.StopSignal
     say: Callable[[str], None]
+    profile: bool = False
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -99,8 +100,13 @@ class Study:
     @property
     def reading(self) -> dict:
         """How tokens are read and numbers kept: settings that responses and measures depend on beside the weights."""
-        stops = list(self.template.stop_ids)
-        return {'tokenizer': self.tokenizer_hash, 'stop_ids': stops, 'dtype': self.experiment.base.dtype}
+        return {'tokenizer': self.tokenizer_hash, 'stop_ids': list(self.template.stop_ids), **self.precision}
+
+    @property
+    def precision(self) -> dict:
+        """How the numbers of the base are kept."""
+        asked, keys = vars(self.experiment.base), ('dtype', 'quantize', 'double_quantization')
+        return {key: asked[key] for key in keys if asked[key]}
 
     @cached_property
     def given(self) -> dict[str, source.Source | peft.Adapter]:
@@ -137,8 +143,10 @@ class Study:
         return self.load(self.base, self.experiment.base.dtype)
 
     def load(self, model_source: source.Source, dtype: str) -> dict:
-        shapes = model.shapes(model_source.config, jnp.dtype(dtype))
-        return model_source.load(jnp.dtype(dtype), sharding.shardings(self.mesh, shapes))
+        """The parameters of a model on the mesh, quantised as the base is, so that two models are rounded alike."""
+        asked = self.experiment.base.quantize, self.experiment.base.double_quantization
+        shapes = quantised.shapes(model.shapes(model_source.config), *asked)
+        return model_source.load(dtype, sharding.shardings(self.mesh, shapes), *asked)
 
     @cached_property
     def data_sources(self) -> dict[str, float]:

@@ -172,7 +172,7 @@ def _tune(study: Study, name: str, run: Run, settings: dict[str, Any]) -> list[P
     with Bar(f'train {name}') as bar:
         values = train(
             run, _recipe(study, run), settings, trainable, frozen, data, apart, study.mesh, folder, study.stop,
-            study.say, bar.step,
+            study.say, bar.step, study.workdir.root / 'profile' / name if study.profile else None,
         )  # fmt: skip
     kept = {*run.keep_steps, schedule(run, data).steps}
     written = [path for step in kept for path in (folder / 'checkpoints' / str(step)).rglob('*') if path.is_file()]

@@ -84,6 +84,6 @@ def _forget_flags() -> None:
     for name in list(flags.FLAGS):
         if name.startswith('config.'):
             delattr(flags.FLAGS, name)
-    for name in ('config', 'workdir', 'mode', 'only', 'debug'):
+    for name in ('config', 'workdir', 'mode', 'only', 'topology', 'profile', 'json', 'debug'):
         flags.FLAGS[name].unparse()
     flags.FLAGS.unparse_flags()

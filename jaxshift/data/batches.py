@@ -130,6 +130,10 @@ class Schedule:
             at, epoch = stop, epoch + 1
         return tuple(rows) + ((),) * (self.batch_size - len(rows))
 
+    def lengths(self, step: int) -> np.ndarray:
+        """Tokens of each example of a step: int [N]."""
+        return self._lengths[[example for row in self.rows(step) for example in row]]
+
     def row_length(self, step: int) -> int:
         """Tokens of a step's rows: max_length if packed, else the longest row's, rounded up to one of few values.
 

@@ -22,7 +22,7 @@ def make(layout: config.Mesh, devices: list | None = None) -> Mesh:
 
     Raises:
       InputError: the sizes do not multiply to the number of devices, or leave more than one axis free; or `dcn` is not
-        the number of slices, or does not divide data.
+        the number of slices, or does not divide data; or an axis has no links of its own in the topology.
     """
     devices = jax.devices() if devices is None else devices
     sizes = [getattr(layout, axis) for axis in AXES]
@@ -37,7 +37,13 @@ def make(layout: config.Mesh, devices: list | None = None) -> Mesh:
         )
     types = (AxisType.Auto,) * len(AXES)
     if layout.dcn == 1:
-        return jax.make_mesh(tuple(sizes), AXES, axis_types=types, devices=devices)
+        try:
+            return jax.make_mesh(tuple(sizes), AXES, axis_types=types, devices=devices)
+        except NotImplementedError as error:  # of a TPU topology such as 4x4x4
+            raise InputError(
+                f'config.mesh: {_asked(sizes)} cannot be laid on the links between these {len(devices)} devices; '
+                'every size must be a product of the sizes of their topology'
+            ) from error
     return Mesh(over_slices(layout.dcn, sizes, devices), AXES, axis_types=types)
 
 

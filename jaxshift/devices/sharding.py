@@ -24,8 +24,8 @@ TABLE = (
     (r'layers/(o|down)_proj/b$', P(None, None, 'fsdp')),  # as its weight gives activations: none is cut over tensor
     (r'layers/\w+_proj/a$', P(None, 'fsdp', None)),
     (r'layers/\w+_proj/b$', P(None, None, 'tensor')),
-    (r'layers/(o|down)_proj$', P(None, 'tensor', 'fsdp')),
-    (r'layers/\w+_proj$', P(None, 'fsdp', 'tensor')),
+    (r'layers/(o|down)_proj(/codes|/scale(/\w+)*)?$', P(None, 'tensor', 'fsdp')),
+    (r'layers/\w+_proj(/codes|/scale(/\w+)*)?$', P(None, 'fsdp', 'tensor')),
     (r'layers/(o|down)_proj_bias$', P()),
     (r'layers/\w+_proj_bias$', P(None, 'tensor')),
     (r'embed_tokens$', P('tensor', 'fsdp')),

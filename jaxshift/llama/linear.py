@@ -1,8 +1,9 @@
 """The one seam through which every projection goes: `dot(x, w)`.
 
 A weight leaf is an array or a registered dataclass whose first field has the weight's own shape (Linen checks that
-field alone) and whose array fields all keep the layer axis first, so that `nn.scan` slices it like an array. Nothing
-else in the model knows that such leaves exist.
+field alone) and whose array fields all keep the layer axis first, so that `nn.scan` slices it like an array: `LoRA`,
+here, and `Int8` and `NF4` of `llama/quantised.py`, which a `LoRA` may hold. Nothing else in the model knows that such
+leaves exist.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+
+from jaxshift.llama.quantised import NF4, Int8
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class LoRA:
     `x @ w + scale * (x @ a) @ b` it does not.
 
     Attributes:
-      w: [L, in, out] frozen weight.
+      w: [L, in, out] frozen weight, an array or quantised.
       a: [L, in, r] and b: [L, r, out], float32.
       scale: [L] float32.
       key: [L] keys for dropout on the input of `a`, or None outside training.
@@ -85,7 +88,7 @@ class LoRA:
       paired: activations are [2, ...]; the first of the pair sees `w` alone (the base), the second the adapter too.
     """
 
-    w: jax.Array
+    w: jax.Array | Int8 | NF4
     a: jax.Array
     b: jax.Array
     scale: jax.Array
@@ -94,7 +97,7 @@ class LoRA:
     paired: bool = field(default=False)
 
 
-def dot(x: jax.Array, w: jax.Array | LoRA) -> jax.Array:
+def dot(x: jax.Array, w: jax.Array | Int8 | NF4 | LoRA) -> jax.Array:
     """`x @ w` in x's dtype: [..., in] by [in, out] to [..., out]."""
     if not isinstance(w, LoRA):
         return x @ w.astype(x.dtype)

@@ -89,11 +89,11 @@ def generate(
     context = decoder.config.context
     room = np.array([min(decoder.max_new_tokens, context - len(prompt)) for prompt in prompts], np.int32)
     keys = sampling.keys(decoder.sampling, names or [''] * len(prompts)) if decoder.sampling else None
-    state = _prefill(decoder, params, tokens, valid, room, keys)
+    state = prefill(decoder, params, tokens, valid, room, keys)
     responses: list[list[int]] = [[] for _ in prompts]
     rows = np.arange(len(prompts))  # which prompt each row of the state belongs to
     while True:
-        state = _decode(decoder, params, state)
+        state = decode(decoder, params, state)
         count, room = np.asarray(state.count), np.asarray(state.room)
         for index, ids, number in zip(rows, np.asarray(state.out), count, strict=True):
             responses[index] = ids[:number].tolist()
@@ -107,7 +107,7 @@ def generate(
 
 
 @functools.partial(jax.jit, static_argnames='decoder')
-def _prefill(
+def prefill(
     decoder: Decoder, params: dict, tokens: jax.Array, valid: jax.Array, room: jax.Array, keys: jax.Array | None
 ) -> _State:
     """Reads the prompts, which end at the same slot, and decodes the first token."""
@@ -127,7 +127,7 @@ def _prefill(
 
 
 @functools.partial(jax.jit, static_argnames='decoder', donate_argnames='state')
-def _decode(decoder: Decoder, params: dict, state: _State) -> _State:
+def decode(decoder: Decoder, params: dict, state: _State) -> _State:
     """Decodes until no more than half of the rows go on."""
     rows = len(state.last)
     every = jnp.ones((rows, 1), bool)

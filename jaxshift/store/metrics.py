@@ -9,7 +9,7 @@ from jaxshift.devices import process
 from jaxshift.store import jsonl
 
 # TensorBoard's names are those of Hugging Face's trainers: train/NAME, but for these.
-TAGS = {'tokens': 'train/num_tokens', 'eval_loss': 'eval/loss'}
+TAGS = {'eval_loss': 'eval/loss'}
 
 
 class Metrics:
@@ -31,14 +31,16 @@ class Metrics:
         jsonl.write(self._path, self.rows)
         self._writer = SummaryWriter(str(folder / 'tensorboard'), purge_step=start + 1)
 
-    def write(self, step: int, values: dict[str, float]) -> None:
+    def write(self, step: int, values: dict[str, float | None]) -> None:
+        """Writes a row; None is null there, and left out of TensorBoard."""
         if self._writer is None:
             return
         self.rows.append({'step': step, **values})
         with self._path.open('a', encoding='utf-8') as file:
             file.write(jsonl.line(self.rows[-1]))
         for name, value in values.items():
-            self._writer.add_scalar(TAGS.get(name, f'train/{name}'), value, step)
+            if value is not None:
+                self._writer.add_scalar(TAGS.get(name, f'train/{name}'), value, step)
 
     def close(self) -> None:
         if self._writer is not None:

@@ -13,11 +13,14 @@ The gradient is taken with respect to the adapter alone, so a frozen weight has 
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxshift.errors import InputError
+from jaxshift.llama import quantised
 from jaxshift.llama.linear import LoRA, LoraSpec, matches
 from jaxshift.weights import names
 
@@ -69,7 +72,7 @@ def merge(base: dict, adapter: dict, spec: LoraSpec, key: jax.Array | None = Non
     """The tuned parameters, with lazy `LoRA` leaves where the adapter has one.
 
     Args:
-      base: frozen parameter tree.
+      base: frozen parameter tree, quantised or not (QLoRA, Dettmers et al. 2023).
       adapter: tree from `init`.
       spec: gives the scale and the dropout.
       key: turns dropout on, for training.
@@ -100,7 +103,12 @@ def replace(params: dict, whole: dict) -> dict:
 
 
 def fold(params: dict) -> dict:
-    """Plain arrays again: `w + scale * a @ b`, summed in float32 and cast back to w's dtype. For export."""
+    """Plain arrays again: `w + scale * a @ b`, summed in float32 and cast back to w's dtype. For export.
+
+    Raises:
+      InputError: the base is quantised.
+    """
+    quantised.refuse(params, 'fold')
     return jax.tree.map(_fold_leaf, params, is_leaf=lambda leaf: isinstance(leaf, LoRA))
 
 
@@ -108,4 +116,5 @@ def _fold_leaf(leaf):
     if not isinstance(leaf, LoRA):
         return leaf
     low_rank = jnp.einsum('lir,lro->lio', leaf.a, leaf.b * leaf.scale[:, None, None])
-    return (leaf.w.astype(jnp.float32) + low_rank).astype(leaf.w.dtype)
+    w: Any = leaf.w  # an array, or `fold` would have refused
+    return (w.astype(jnp.float32) + low_rank).astype(w.dtype)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,9 @@ from jaxshift.config import Run
 from jaxshift.data import batches
 from jaxshift.data.dataset import Dataset
 from jaxshift.devices import mesh as meshes
-from jaxshift.devices import process, sharding
+from jaxshift.devices import process, sharding, throughput
 from jaxshift.errors import InputError, RunFailed
-from jaxshift.llama import model
+from jaxshift.llama import flops, model
 from jaxshift.store import checkpoint, ledger
 from jaxshift.store.metrics import Metrics
 from jaxshift.tune import evaluate, lora, optimizer
@@ -82,6 +81,7 @@ def train(
     stop: process.StopSignal,
     say: Callable[[str], None],
     progress: Callable[[int, int, dict], None],
+    profile: Path | None = None,
 ) -> dict:
     """Trains to the last step and returns the trained tree.
 
@@ -98,6 +98,7 @@ def train(
       stop: is asked after every step; a request saves and raises `Stopped`.
       say: takes lines for the user.
       progress: takes (steps done, steps in all, metrics) at every logged step.
+      profile: a folder that takes a trace of a few steps, or None.
 
     Raises:
       InputError: the folder has checkpoints of other settings.
@@ -111,12 +112,16 @@ def train(
     log = Metrics(folder, start, rows)
     step_function = train_step(recipe, mesh)
     pending: list[tuple[int, dict]] = []
-    clock, tokens_seen, tokens_then = time.perf_counter(), 0.0, 0.0
+    meter, trace = throughput.Meter(list(mesh.devices.flat)), throughput.Trace(profile)
+    adapter = None if recipe.spec is None else parameters(recipe)
+    num_tokens = sum(int(plan.lengths(index).sum()) for index in range(start))
     loader = batches.loader(dataset, plan, start, jax.process_index(), jax.process_count())
     for index, batch in loader:
+        trace.before()
         values, state, metrics = step_function(
             values, state, frozen, meshes.put_rows(mesh, batch), rates[index], jax.random.fold_in(key, index)
         )
+        trace.after(values)
         step = index + 1
         pending.append((step, metrics))
         last = step == plan.steps
@@ -130,15 +135,15 @@ def train(
         while len(pending) > (0 if logged or saved else 1):
             done, numbers = pending.pop(0)
             numbers = _finite(numbers, done, checkpoints)
-            tokens_seen += numbers['tokens']
+            lengths = plan.lengths(done - 1)
+            num_tokens += int(lengths.sum())
+            meter.add(numbers['tokens'], flops.train(recipe.config, lengths, numbers['tokens'], adapter))
         if logged:
-            now = time.perf_counter()
-            rate = (tokens_seen - tokens_then) / (now - clock)
-            row = {**numbers, 'learning_rate': float(rates[index]), 'tokens_per_second': rate}
+            row = {**numbers, 'num_tokens': num_tokens, 'learning_rate': float(rates[index]), **meter.read()}
             if evaluated:
                 held = evaluate.mean_loss(run, recipe, values, frozen, held_out, mesh)
                 row |= _finite({'eval_loss': held}, step, checkpoints)
-            clock, tokens_then = time.perf_counter(), tokens_seen
+            meter.restart()
             log.write(step, row)
             progress(step, plan.steps, row)
         if saved:
@@ -146,6 +151,7 @@ def train(
             _forget_older(checkpoints, step, run.keep_steps)
         if stopping and not last:
             stop.check()
+    trace.close(values)
     log.close()
     return values
 

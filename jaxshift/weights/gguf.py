@@ -38,7 +38,7 @@ class File:
         self._refuse()
         # The file's shapes are innermost first; ours are [out, in].
         self.tensors = {
-            name: names.Tensor(str(path), tuple(int(n) for n in tensor.shape[::-1]))
+            name: names.Tensor(str(path), tuple(int(n) for n in tensor.shape[::-1]), np.dtype(np.float32))
             for name, tensor in self._data.items()
         }
         self.config = self._config()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import numpy as np
 
 from jaxshift.errors import InputError
 
@@ -89,10 +90,11 @@ def rows(tree: dict, where: str) -> list[tuple[Row, Any]]:
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor that a file holds, in the file's own orientation."""
+    """A tensor that a file holds, in the file's own orientation and the dtype that it is read in."""
 
     file: str
     shape: tuple[int, ...]
+    dtype: np.dtype
 
 
 def check(found: Mapping[str, Tensor], shapes: dict, scheme: str, where: str) -> None:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import functools
 import json
+import math
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import ml_dtypes
 import numpy as np
 from jax.experimental import multihost_utils
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from jaxshift.errors import InputError
-from jaxshift.llama import model
+from jaxshift.llama import model, quantised
 from jaxshift.llama.config import LlamaConfig, from_hf, to_hf
 from jaxshift.store import paths
 from jaxshift.weights import names
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
 
 INDEX = 'model.safetensors.index.json'
 SINGLE = 'model.safetensors'
+_DTYPES = {
+    'BF16': np.dtype(ml_dtypes.bfloat16),
+    'F16': np.dtype(np.float16),
+    'F32': np.dtype(np.float32),
+    'F64': np.dtype(np.float64),
+}
 
 
 class Folder:
@@ -56,11 +63,17 @@ class Folder:
     @functools.cached_property
     def tensors(self) -> dict[str, names.Tensor]:
         """Every tensor by name, from the files' headers alone."""
-        return {
-            name: names.Tensor(file, tuple(handle.get_slice(name).get_shape()))
-            for file, handle in self._open.items()
-            for name in handle.keys()  # noqa: SIM118 (not a dict)
-        }
+        found = {}
+        for file, handle in self._open.items():
+            for name in handle.keys():  # noqa: SIM118 (not a dict)
+                part = handle.get_slice(name)
+                if part.get_dtype() not in _DTYPES:
+                    raise InputError(
+                        f'{file}: tensor {name!r} is stored as {part.get_dtype()}; {", ".join(_DTYPES)} are read: '
+                        'take the weights before they were quantised, and set config.base.quantize'
+                    )
+                found[name] = names.Tensor(file, tuple(part.get_shape()), _DTYPES[part.get_dtype()])
+        return found
 
     def read(self, name: str, index: tuple[slice, ...]) -> np.ndarray:
         """A part of a tensor in the file's dtype; no other bytes of a leading range are touched."""
@@ -121,7 +134,7 @@ def save(
     """Writes a folder that transformers, and `dir:` here, read back.
 
     Every process must call it, since parameters may be spread over all of them; process 0 alone writes. The host
-    holds one shard and one leaf at a time.
+    holds one tensor at a time: one layer of one leaf.
 
     Args:
       folder: made where missing; older weights in it are replaced.
@@ -132,9 +145,10 @@ def save(
       max_shard_bytes: greatest size of one file, unless a single tensor is larger.
 
     Raises:
-      InputError: the tree is not the one that config describes.
+      InputError: the tree is not the one that config describes, or is quantised.
     """
     folder, item = Path(folder), _dtype(dtype).itemsize
+    quantised.refuse(params, str(folder))
     writes = jax.process_index() == 0
     leaves = names.rows(params, str(folder))
     _check_whole(leaves, config, folder)
@@ -153,14 +167,36 @@ def save(
     for number, shard in enumerate(shards, start=1):
         file = SINGLE if len(shards) == 1 else f'model-{number:05d}-of-{len(shards):05d}.safetensors'
         weight_map |= {row.hf.format(layer): file for row, layer in shard}
-        tensors = {row.hf.format(layer): _host(by_path[row.path], row, layer, dtype) for row, layer in shard}
+        # In the order of the safetensors package: by name, where all have one dtype.
+        shard = sorted(shard, key=lambda place: place[0].hf.format(place[1]))
+        shapes = {row.hf.format(layer): _filed(by_path[row.path].shape, row) for row, layer in shard}
+        tensors = (_host(by_path[row.path], row, layer, dtype) for row, layer in shard)
         if writes:
-            save_file(tensors, folder / file, metadata={'format': 'pt'})
+            _write(folder / file, shapes, tensors, dtype)
+        else:
+            for _ in tensors:  # every process takes part in gathering
+                pass
     if writes and len(shards) > 1:
         size = item * sum(leaf.size for _, leaf in leaves)
         paths.write_json(
             folder / INDEX, {'metadata': {'total_size': size}, 'weight_map': dict(sorted(weight_map.items()))}
         )
+
+
+def _write(path: Path, shapes: dict[str, tuple[int, ...]], tensors: Iterable[np.ndarray], dtype: str) -> None:
+    """Writes a safetensors file tensor by tensor; the package's own function needs all of them, and copies them."""
+    kind = next(kind for kind, known in _DTYPES.items() if known == _dtype(dtype))
+    header: dict[str, Any] = {'__metadata__': {'format': 'pt'}}
+    end = 0
+    for name, shape in shapes.items():
+        start, end = end, end + _dtype(dtype).itemsize * math.prod(shape)
+        header[name] = {'dtype': kind, 'shape': shape, 'data_offsets': [start, end]}
+    text = json.dumps(header, separators=(',', ':')).encode()
+    text += b' ' * (-len(text) % 8)
+    with path.open('wb') as file:
+        file.write(len(text).to_bytes(8, 'little') + text)
+        for tensor in tensors:
+            file.write(tensor.reshape(-1).view(np.uint8).data)
 
 
 def _check_whole(leaves, config: LlamaConfig, folder: Path) -> None:
@@ -187,6 +223,11 @@ def _plan(leaves, item: int, limit: int) -> list[list[tuple[names.Row, int | Non
             shards[-1].append((row, layer))
             filled += size
     return shards
+
+
+def _filed(shape: tuple[int, ...], row: names.Row) -> tuple[int, ...]:
+    shape = shape[1:] if row.stacked else shape
+    return shape[::-1] if row.transposed else shape
 
 
 def _host(leaf, row: names.Row, layer: int | None, dtype: str) -> np.ndarray:

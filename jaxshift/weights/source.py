@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
 
-from jaxshift.errors import InputError
+from jaxshift.errors import Absent, InputError
 from jaxshift.llama import model
 from jaxshift.llama.config import LlamaConfig
-from jaxshift.weights import gguf, names, peft
+from jaxshift.weights import gguf, loading, names, peft
 from jaxshift.weights.safetensors import Folder
 from jaxshift.weights.tokenizer import check_vocabulary, from_folder, from_gguf
 
@@ -27,18 +23,6 @@ if TYPE_CHECKING:
 
 KINDS = 'dir:PATH, hf:OWNER/NAME, gguf:FILE or package:NAME'
 _HUB_FILES = ['*.safetensors', '*.json', '*.jinja', 'tokenizer*', '*.model']
-
-
-class Weights(Protocol):
-    """Files that hold tensors, each [out, in] as Hugging Face has them, read in parts."""
-
-    scheme: str
-    config: LlamaConfig
-
-    @property
-    def tensors(self) -> Mapping[str, names.Tensor]: ...
-
-    def read(self, name: str, index: tuple[slice, ...]) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -57,7 +41,7 @@ class Source:
     model_id: str
     config: LlamaConfig
     tokenizer: PreTrainedTokenizerBase
-    weights: Weights
+    weights: loading.Weights
 
     @cached_property
     def fingerprint(self) -> str:
@@ -73,70 +57,25 @@ class Source:
                 digest.update(self.weights.read(name, part if len(part) > 1 else (slice(None),)).tobytes())
         return digest.hexdigest()[:32]
 
-    def load(self, dtype, shardings: dict | None = None) -> dict:
-        """Reads the parameters, one leaf (all layers of one projection) at a time.
+    def load(self, dtype, shardings: dict | None = None, quantize: str = '', double: bool = False) -> dict:
+        """Reads the parameters, piece by piece (see `loading`).
 
         Args:
           dtype: of the parameters.
           shardings: tree of `NamedSharding` like the parameters; each process then reads only the ranges of its own
             devices. None: everything on the default device.
+          quantize: '', or how projections are quantised, 'int8' or 'nf4'.
+          double: nf4 quantises the scales of its blocks too.
 
         Returns:
-          Tree of jax arrays as `llama.model.shapes` describes it.
+          Tree of jax arrays as `llama.model.shapes` describes it, or as `llama.quantised.quantise` makes it of that.
 
         Raises:
           InputError: a tensor is missing, unknown or of another shape.
         """
         shapes = model.shapes(self.config, jnp.dtype(dtype))
         names.check(self.weights.tensors, shapes, self.weights.scheme, self.text)
-        leaves = names.rows(shapes, self.text)
-        places = [None] * len(leaves)
-        if shardings is not None:
-            places = jax.tree.leaves(jax.tree.map(lambda leaf, place: place, shapes, shardings))
-        # Waiting for each leaf keeps one of them, not the model, in host memory.
-        arrays = [
-            jax.block_until_ready(_leaf(self.weights, row, leaf, place))
-            for (row, leaf), place in zip(leaves, places, strict=True)
-        ]
-        return jax.tree.unflatten(jax.tree.structure(shapes), arrays)
-
-
-def _leaf(weights: Weights, row: names.Row, leaf: jax.ShapeDtypeStruct, place: NamedSharding | None) -> jax.Array:
-    """One leaf: read as the file has it, put on the devices, and there turned to [in, out]."""
-    shape = _turned(leaf.shape) if row.transposed else leaf.shape
-    parts: dict[str, np.ndarray] = {}
-
-    def read(index) -> np.ndarray:
-        # JAX asks once for each device, also where several hold the same part.
-        if repr(index) not in parts:
-            parts[repr(index)] = _read(weights, row, shape, index, leaf.dtype)
-        return parts[repr(index)]
-
-    if place is None:
-        array = jax.device_put(read((slice(None),) * len(shape)))
-        return jnp.swapaxes(array, -1, -2) if row.transposed else array
-    if not row.transposed:
-        return jax.make_array_from_callback(shape, place, read)
-    spec = (*place.spec, *(None for _ in shape))[: len(shape)]
-    filed = NamedSharding(place.mesh, PartitionSpec(*_turned(spec)))
-    array = jax.make_array_from_callback(shape, filed, read)
-    return jax.jit(lambda x: jnp.swapaxes(x, -1, -2), out_shardings=place)(array)
-
-
-def _turned(axes: tuple) -> tuple:
-    return (*axes[:-2], axes[-1], axes[-2])
-
-
-def _read(weights: Weights, row: names.Row, shape: tuple[int, ...], index: tuple[slice, ...], dtype) -> np.ndarray:
-    """The part `index` of a leaf's tensors, the layers stacked."""
-    if not row.stacked:
-        return weights.read(row.name(weights.scheme), index).astype(dtype)
-    layers = range(shape[0])[index[0]]
-    sizes = (len(range(n)[part]) for n, part in zip(shape[1:], index[1:], strict=True))
-    out = np.empty((len(layers), *sizes), dtype)
-    for at, layer in enumerate(layers):
-        out[at] = weights.read(row.name(weights.scheme, layer), index[1:])
-    return out
+        return loading.load(self.weights, shapes, shardings, quantize, double)
 
 
 def open_source(text: str, tokenizer: str = '', key: str = 'base.source') -> Source:
@@ -194,7 +133,7 @@ def _folder(text: str, weights: bool = True) -> Path:
         # Folders inside a repository, and consolidated files, hold the same weights once more.
         return Path(snapshot_download(rest, allow_patterns=files, ignore_patterns=['*/*', 'consolidated*']))
     except Exception as error:  # the hub raises the errors of whichever HTTP client it is built on
-        raise InputError(
+        raise Absent(
             f'{text}: cannot be fetched ({type(error).__name__}); set HF_TOKEN to a token that may read '
             f'https://huggingface.co/{rest}, or download it and give dir:PATH'
         ) from error

@@ -81,7 +81,7 @@ def assert_equal_bits(a, b):
 
 def rows_without_speed(folder):
     return [
-        {key: value for key, value in row.items() if key != 'tokens_per_second'}
+        {key: value for key, value in row.items() if key not in ('tokens_per_second', 'mfu', 'peak_memory_bytes')}
         for row in jsonl.read(folder / 'metrics.jsonl')
     ]
 
@@ -97,8 +97,19 @@ def test_the_last_step_is_saved_and_the_two_newest_and_those_asked_for_are_kept(
 def test_metrics_are_written_at_the_first_the_logged_and_the_last_step(whole):
     rows = jsonl.read(whole[0] / 'metrics.jsonl')
     assert [row['step'] for row in rows] == [1, 2, 3, 4, 6, 7]
-    assert set(rows[0]) == {'step', 'loss', 'grad_norm', 'tokens', 'learning_rate', 'tokens_per_second'}
+    assert set(rows[0]) == {
+        'step', 'loss', 'grad_norm', 'tokens', 'num_tokens', 'learning_rate', 'tokens_per_second', 'mfu',
+        'peak_memory_bytes',
+    }  # fmt: skip
     assert [row['step'] for row in rows if 'eval_loss' in row] == [3, 6, 7]
+
+
+def test_num_tokens_is_the_running_total_of_all_tokens_and_goes_on_after_a_restart(whole, data):
+    rows = jsonl.read(whole[0] / 'metrics.jsonl')
+    epoch = len(data.lengths) // RUN.batch_size  # steps
+    total = {row['step']: row['num_tokens'] for row in rows}
+    assert total[epoch] == data.lengths.sum()
+    assert total[2 * epoch] == 2 * data.lengths.sum()
 
 
 def test_tensorboard_has_the_names_of_hugging_faces_trainers(whole):

@@ -1,0 +1,85 @@
+"""Settings that may fit where those of the config do not, the nearest first."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+
+from jax.sharding import Mesh
+
+from jaxshift.config import Experiment
+from jaxshift.devices import mesh as meshes
+from jaxshift.llama.config import LlamaConfig
+
+Settings = dict[str, object]  # key of the config below `config.`, and its value
+
+
+def of(
+    experiment: Experiment, name: str, config: LlamaConfig, mesh: Mesh, refused: Sequence[str]
+) -> Iterator[tuple[Settings, Experiment]]:
+    """Each alternative for a run: what is set otherwise, and the experiment that has it.
+
+    First what changes no result (rematerialisation, rows computed together), then the mesh, then the optimizer or the
+    form in which the base is kept.
+
+    Args:
+      experiment: what does not fit.
+      name: of the run.
+      config: shape of the base.
+      mesh: of the experiment.
+      refused: names of the steps that do not fit.
+    """
+    seen: list[Settings] = [{}]
+    for settings in _ordered(experiment, name, config, mesh, refused):
+        changed = {key: value for key, value in settings.items() if _value(experiment, key, mesh) != value}
+        if changed not in seen:
+            seen.append(changed)
+            yield changed, with_settings(experiment, changed)
+
+
+def _ordered(
+    experiment: Experiment, name: str, config: LlamaConfig, mesh: Mesh, refused: Sequence[str]
+) -> Iterator[Settings]:
+    run, key, shards = experiment.runs[name], f'runs.{name}', meshes.row_shards(mesh)
+    careful: Settings = {}
+    if 'train' in refused:
+        careful |= {f'{key}.remat': 'nothing_saveable'}
+        yield careful
+        yield careful | {f'{key}.micro_batch_size': shards}
+    if {'prefill', 'decode'} & set(refused):
+        careful |= {'respond.batch_size': min(shards, experiment.respond.batch_size)}
+    if 'sweep' in refused:
+        careful |= {'sweep.batch_size': min(shards, experiment.sweep.batch_size)}
+    yield careful
+    layouts: list[Settings] = []
+    for tensor in (1, 2, 4, 8):
+        fsdp = mesh.size // tensor
+        if not (mesh.size % tensor or config.num_key_value_heads % tensor or run.batch_size % fsdp):
+            layout: Settings = {'mesh.data': 1, 'mesh.fsdp': fsdp, 'mesh.tensor': tensor, 'mesh.sequence': 1}
+            layouts.append(careful | layout | {f'{key}.micro_batch_size': fsdp})
+    yield from layouts
+    if run.method in ('full', 'pretrain'):
+        yield from (layout | {f'{key}.optimizer': 'adafactor'} for layout in layouts)
+    else:
+        yield from (layout | {'base.quantize': form} for form in ('int8', 'nf4') for layout in layouts)
+
+
+def with_settings(experiment: Experiment, settings: Settings) -> Experiment:
+    """A copy with other values of some keys."""
+    changed = copy.deepcopy(experiment)
+    for key, value in settings.items():
+        *sections, field = key.split('.')
+        setattr(_section(changed, sections), field, value)
+    return changed
+
+
+def _value(experiment: Experiment, key: str, mesh: Mesh):
+    """The value of a key; an axis of the mesh as it was laid out."""
+    *sections, field = key.split('.')
+    return mesh.shape[field] if sections == ['mesh'] else getattr(_section(experiment, sections), field)
+
+
+def _section(part, names: list[str]):
+    for name in names:
+        part = part[name] if isinstance(part, dict) else getattr(part, name)
+    return part

@@ -1,0 +1,138 @@
+"""`--mode=plan`: compiles the steps of every run from shapes alone and says what they take, and whether they fit."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jax.sharding import Mesh
+
+from jaxshift.config import Experiment
+from jaxshift.data import dataset, held_out
+from jaxshift.devices import chips, topology
+from jaxshift.devices import mesh as meshes
+from jaxshift.devices.chips import Chip
+from jaxshift.errors import InputError
+from jaxshift.llama.config import LlamaConfig
+from jaxshift.plan import alternatives, compiling, shape, steps, table
+from jaxshift.plan.compiling import Compiled
+from jaxshift.store import paths
+from jaxshift.tune import train
+from jaxshift.tune.step import recipe
+
+EXAMPLES = 52_000  # of the paper's instruction data
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one pass over the data is.
+
+    Attributes:
+      source: where the numbers come from.
+      examples, steps, tokens: of one pass; tokens are the most that there can be where the data is not there.
+      all_steps: of the whole run.
+    """
+
+    source: str
+    examples: int
+    steps: int
+    tokens: int
+    all_steps: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one run takes.
+
+    Attributes:
+      compiled: its steps.
+      trained: numbers it trains; None where it is given.
+      checkpoint: bytes of one of its checkpoints.
+      epoch: None where it is given.
+      advice: settings under which it would fit, where it does not; None where nothing was found.
+    """
+
+    compiled: tuple[Compiled, ...]
+    trained: int | None
+    checkpoint: int
+    epoch: Epoch | None
+    advice: dict[str, Any] | None
+
+    @property
+    def fits(self) -> bool:
+        return all(each.fits for each in self.compiled)
+
+
+def run(experiment: Experiment, name: str, only: Sequence[str], workdir: Path, as_json: bool) -> int:
+    """Prints the plan of some runs for a topology; the exit code: 0 where all fit, else 3."""
+    config = shape.of_base(experiment)
+    devices = topology.devices(name)
+    mesh, chip = _mesh(experiment, config, devices), chips.chip(devices)
+    plans = {each: _plan(experiment, each, config, mesh, chip, workdir) for each in only}
+    if as_json:
+        print(json.dumps(table.as_json(experiment, name, config, mesh, chip, plans), indent=2), flush=True)
+    else:
+        print(table.text(experiment, name, config, mesh, chip, plans), flush=True)
+    return 0 if all(plan.fits for plan in plans.values()) else 3
+
+
+def _mesh(experiment: Experiment, config: LlamaConfig, devices: list) -> Mesh:
+    mesh = meshes.make(experiment.mesh, devices)
+    meshes.check_heads(mesh, config.num_attention_heads, config.num_key_value_heads)
+    return mesh
+
+
+def _plan(experiment: Experiment, name: str, config: LlamaConfig, mesh: Mesh, chip: Chip, workdir: Path) -> Plan:
+    run = experiment.runs[name]
+    found = tuple(_compile(name, step, mesh, chip) for step in steps.of_run(experiment, name, config, mesh))
+    refused = [each.step.name for each in found if not each.fits]
+    advice = _advice(experiment, name, config, mesh, chip, refused) if refused else None
+    if run.method == 'given':
+        return Plan(found, None, 0, None, advice)
+    asked = recipe(run, config, experiment.base.dtype)
+    checkpoint = steps.whole_bytes(steps.trained(asked, mesh))
+    return Plan(found, train.parameters(asked), checkpoint, _epoch(experiment, name, workdir), advice)
+
+
+def _compile(name: str, step: steps.Step, mesh: Mesh, chip: Chip) -> Compiled:
+    print(f'compiling {step.name} of {name}: {step.shape}', file=sys.stderr, flush=True)
+    return compiling.compiled(step, mesh, chip)
+
+
+def _advice(
+    experiment: Experiment, name: str, config: LlamaConfig, mesh: Mesh, chip: Chip, refused: list[str]
+) -> dict[str, Any] | None:
+    """The first alternative under which every step fits; those that were refused are tried first."""
+    devices = list(mesh.devices.flat)
+    for settings, other in alternatives.of(experiment, name, config, mesh, refused):
+        try:
+            changed = _mesh(other, config, devices)
+            found = list(steps.of_run(other, name, config, changed))
+        except InputError:  # such a mesh cannot be laid out here
+            continue
+        tried = sorted(found, key=lambda step: step.name not in refused)
+        if any(steps.device_bytes(step.arguments) > chip.memory for step in tried):
+            continue
+        print(f'trying {table.flags(settings)}', file=sys.stderr, flush=True)
+        if all(_compile(name, step, changed, chip).fits for step in tried):
+            return settings
+    return None
+
+
+def _epoch(experiment: Experiment, name: str, workdir: Path) -> Epoch:
+    """From the data where the workdir has it, else for the paper's."""
+    run, longest = experiment.runs[name], experiment.data.max_length
+    folder = paths.Workdir(workdir).data
+    if (folder / 'counts.json').is_file():
+        data = held_out.split(dataset.open_dataset(folder))[0]
+        whole = train.schedule(run, data)
+        examples, tokens = len(data), int(data.lengths.sum())
+        return Epoch(str(folder), examples, max(1, round(whole.steps / run.epochs)), tokens, whole.steps)
+    each = -(-EXAMPLES // run.batch_size)
+    last = max(-(-int(EXAMPLES * run.epochs) // run.batch_size), run.min_steps)
+    steps_in_all = min(last, run.max_steps) if run.max_steps else last
+    return Epoch("52,000 examples, as the paper's", EXAMPLES, each, EXAMPLES * longest, steps_in_all)

@@ -1,0 +1,45 @@
+"""What weights or devices are missing is said in one line, with the plan that needs neither."""
+
+import pytest
+from commandline import DEMO, ROOT, start
+
+from jaxshift.devices.chips import GIB, Chip
+
+LORA_70B = f'--config={ROOT / "configs/lora_70b.py"}'
+PLAN = f'python run.py {LORA_70B} --mode=plan --topology=v5e:4x4'
+
+
+def memory(monkeypatch, size):
+    monkeypatch.setattr('jaxshift.plan.capacity.chip', lambda devices: Chip(size, 'a test'))
+
+
+@pytest.mark.parametrize('mode', ['run', 'train', 'sweep'])
+def test_devices_that_cannot_hold_the_weights_are_told_before_these_are_fetched(monkeypatch, tmp_path, mode):
+    memory(monkeypatch, 80 * GIB)
+    ended = start(LORA_70B, f'--workdir={tmp_path}', f'--mode={mode}')
+    assert ended.code == 2
+    line = ended.error()
+    # 68,976,648,192 parameters of two bytes are 128.5 GiB.
+    for part in ('Llama-2-70b-hf needs 128.', 'GiB a device', '80.0 GiB each', 'config.mesh.fsdp=-1', PLAN):
+        assert part in line
+
+
+def test_gated_weights_that_are_not_here_name_the_token_and_the_plan(monkeypatch, tmp_path):
+    import huggingface_hub
+
+    def refused(*arguments, **settings):
+        raise ConnectionError('no network')
+
+    monkeypatch.setattr(huggingface_hub, 'snapshot_download', refused)
+    memory(monkeypatch, 2000 * GIB)
+    ended = start(LORA_70B, f'--workdir={tmp_path}')
+    assert ended.code == 2
+    line = ended.error()
+    for part in ('Llama-2-70b-hf: cannot be fetched', 'HF_TOKEN', 'dir:PATH', PLAN):
+        assert part in line
+
+
+def test_what_is_made_here_is_not_held_to_it(monkeypatch, tmp_path):
+    memory(monkeypatch, 1)
+    ended = start(DEMO, f'--workdir={tmp_path}', '--mode=sweep', '--config.mesh.data=2')
+    assert 'GiB' not in ended.error()

@@ -1,0 +1,126 @@
+"""Plans for TPU topologies that are not here: compiled by libtpu, in processes of their own, as a user starts them."""
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from commandline import DEMO, ROOT, TINY
+
+from jaxshift.devices.chips import GIB, TABLE
+from jaxshift.llama.config import LlamaConfig, to_hf
+
+WITHOUT = importlib.util.find_spec('libtpu') is None
+needs_libtpu = pytest.mark.skipif(WITHOUT, reason="needs libtpu: pip install -e '.[plan]'")
+# The compiler refuses what it has no room for, and says how much there would have been.
+ASK = """
+import sys
+from jaxshift.devices import topology
+topology.prepare(sys.argv[1])
+import jax
+device = topology.devices(sys.argv[1])[0]
+too_much = jax.ShapeDtypeStruct((60 * 2**30,), 'float32', sharding=jax.sharding.SingleDeviceSharding(device))
+try:
+    jax.jit(lambda x: x + 1).lower(too_much).compile()
+except jax.errors.JaxRuntimeError as error:
+    print(device.device_kind, len({tuple(each.coords) for each in topology.devices(sys.argv[1])}), error, sep='|')
+print(len(topology.devices(sys.argv[1])))
+"""
+
+
+def python(*arguments):
+    return subprocess.run([sys.executable, *arguments], cwd=ROOT, text=True, capture_output=True, env=os.environ)
+
+
+def planned(*arguments):
+    return python('run.py', '--mode=plan', *arguments)
+
+
+@needs_libtpu
+@pytest.mark.parametrize('name', ['v4:2x2x1', 'v5e:2x2', 'v5p:2x2x1', 'v6e:2x2'])
+def test_the_table_has_the_memory_that_the_compiler_allots(name):
+    ended = python('-c', ASK, name)
+    said, count = ended.stdout.strip().splitlines()
+    kind, chips, error = said.split('|')
+    allotted = float(re.search(r'available HBM \(([\d.]+)G\)', error)[1])
+    assert TABLE[kind][0] * int(chips) / int(count) == pytest.approx(allotted, abs=0.01), GIB
+
+
+@needs_libtpu
+def test_a_plan_for_an_absent_topology_is_one_object(tmp_path):
+    ended = planned(
+        *TINY, '--only=full', '--config.mesh.data=1', '--config.mesh.fsdp=4', '--topology=v5e:2x2', '--json'
+    )
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(ended.stdout)
+    assert found['devices'] == {
+        'count': 4, 'kind': 'TPU v5 lite', 'memory_bytes': int(15.75 * GIB), 'peak_flops': 197e12,
+        'memory_source': "as libtpu's compiler allots", 'peak_bytes_per_second': 819e9,
+    }  # fmt: skip
+    assert found['mesh'] == {'data': 1, 'fsdp': 4, 'tensor': 1, 'sequence': 1}
+    step = found['runs']['full']['steps']['train']
+    assert step['least_seconds'] == pytest.approx(
+        max((step['flops'] + step['recomputed_flops']) / (4 * 197e12), step['bytes_read'] / 819e9)
+    )
+
+
+@needs_libtpu
+@pytest.mark.parametrize(
+    ('arguments', 'said'),
+    [
+        (['--topology=v9:2x2'], '--topology=v9:2x2: libtpu knows no such topology (Invalid TPU external name: TPU v9)'),
+        (['--topology=tpu'], '--topology=tpu: libtpu knows no such topology'),
+        (['--topology=v5e:3x5'], '--topology=v5e:3x5: libtpu knows no such topology'),
+        (
+            ['--topology=v5e:2x4', '--config.mesh.tensor=8'],
+            'config.mesh.tensor is 8, which does not divide the 4 attention heads and 2 key and value heads',
+        ),
+        (['--topology=v5e:2x4', '--config.mesh.tensor=3'], 'does not fit 8 devices; the sizes must multiply to 8'),
+    ],
+)
+def test_what_cannot_be_planned_is_one_line(arguments, said):
+    ended = planned(DEMO, *arguments)
+    assert ended.returncode == 2
+    (line,) = ended.stderr.splitlines()
+    assert said in line
+
+
+def test_without_libtpu_it_says_what_to_install(monkeypatch):
+    from jaxshift.devices import topology
+    from jaxshift.errors import InputError
+
+    monkeypatch.setattr(topology.importlib.util, 'find_spec', lambda name: None)
+    with pytest.raises(InputError, match=r"needs libtpu.*pip install -e '\.\[plan\]'; or take --topology=devices"):
+        topology.devices('v5e:4x4')
+
+
+@pytest.mark.skipif(not WITHOUT, reason='libtpu is here')
+def test_without_libtpu_a_start_is_one_line_and_exit_code_2():
+    ended = planned(DEMO, '--topology=v5e:4x4')
+    assert ended.returncode == 2
+    assert ended.stderr.startswith('error: --topology=v5e:4x4 needs libtpu')
+    assert len(ended.stderr.splitlines()) == 1
+
+
+@needs_libtpu
+def test_eighty_layers_compile_hardly_longer_than_eight(tmp_path):
+    seconds = {}
+    for layers in (8, 80):
+        folder = tmp_path / str(layers)
+        folder.mkdir()
+        config = LlamaConfig(
+            vocab_size=32_000, hidden_size=1024, intermediate_size=2048, num_hidden_layers=layers,
+            num_attention_heads=8, num_key_value_heads=8, head_dim=128, max_position_embeddings=4096,
+            rms_norm_eps=1e-5, rope_theta=1e4,
+        )  # fmt: skip
+        (folder / 'config.json').write_text(json.dumps(to_hf(config)))
+        ended = planned(
+            '--config=configs/lora_70b.py', f'--config.base.source=dir:{folder}', '--topology=v5e:4x4', '--json'
+        )
+        assert ended.returncode == 0, ended.stderr
+        steps = json.loads(ended.stdout)['runs']['lora']['steps']
+        seconds[layers] = steps['train']['compile_seconds']
+    assert seconds[80] < 1.3 * seconds[8], seconds
