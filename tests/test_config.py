@@ -91,6 +91,15 @@ def test_an_experiment_with_a_base_data_and_a_run_is_sound():
                 ('alpha_pattern', 'q_proj=nan'),
             )
         ),
+        ({'base': config.Base('dir:x', quantize='int4')}, "config.base.quantize is 'int4'; it can be empty, int8, nf4"),
+        ({'base': config.Base('dir:x', quantize='int8', double_quantization=True)}, 'only nf4 has scales of blocks'),
+        *(
+            (
+                {'base': config.Base('dir:x', quantize='nf4'), 'runs': {'whole': config.Run(method=method)}},
+                f"config.base.quantize is 'nf4', but run whole (method {method}) trains all weights",
+            )
+            for method in ('full', 'pretrain')
+        ),
         ({'runs': {'lora': config.Run(rank_pattern=('q=1', 'q=2'))}}, 'rank_pattern names one pattern twice: q=1, q=2'),
     ],
 )

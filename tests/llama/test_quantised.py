@@ -9,6 +9,7 @@ import pytest
 from jaxshift.errors import InputError
 from jaxshift.llama import model, quantised
 from jaxshift.llama.linear import LoraSpec
+from jaxshift.shift.sweep import Pair, compare
 from jaxshift.tune import lora
 
 KINDS = [('int8', False), ('nf4', False), ('nf4', True)]
@@ -140,6 +141,27 @@ def test_an_adapter_over_a_quantised_base_has_the_gradient_of_one_over_its_numbe
         *map(jax.tree.leaves, (gradient(adapter, base), gradient(adapter, multiplied))), strict=True
     ):
         np.testing.assert_allclose(found, exact, atol=1e-5 * abs(exact).max())
+
+
+@pytest.mark.parametrize(('kind', 'double'), KINDS)
+def test_the_paired_sweep_over_a_quantised_base_is_that_of_two_trees(small, kind, double):
+    config, base, _ = small
+    base = quantised.quantise(base, kind, double)
+    multiplied = jax.tree.map(lambda w: w.astype(jnp.float32), base, is_leaf=quantised.is_leaf)
+    fresh = lora.init(jax.random.key(0), small[1], SPEC)
+    adapter = jax.tree.map(lambda x: x + 0.05, fresh)
+    rows = {name: np.arange(24, dtype=np.int32).reshape(2, 12) for name in ('tokens', 'windows', 'emitted')}
+    rows['windows'] = np.tile(np.arange(12, dtype=np.int32), (2, 1))
+
+    def swept(params, paired):
+        return compare(Pair(config, 'float32', paired), params, **rows, chunk=12, top_k=5)
+
+    tuned = lora.fold(lora.merge(multiplied, adapter, SPEC))
+    found, exact = swept(lora.merge(base, adapter, SPEC, paired=True), True), swept((multiplied, tuned), False)
+    np.testing.assert_allclose(found.kl_tuned_base, exact.kl_tuned_base, rtol=1e-3, atol=1e-6)
+    assert (found.kl_tuned_base > 1e-4).all()
+    same = swept(lora.merge(base, fresh, SPEC, paired=True), True)
+    np.testing.assert_array_equal(same.kl_tuned_base, 0)
 
 
 def test_a_quantised_base_is_not_folded(small):

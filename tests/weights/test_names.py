@@ -12,6 +12,7 @@ from jaxshift.llama.config import LlamaConfig, from_hf
 from jaxshift.llama.linear import LoRA
 from jaxshift.weights import names
 
+FLOAT = np.dtype('float32')
 CONFIG = LlamaConfig(
     vocab_size=40,
     hidden_size=64,
@@ -32,7 +33,7 @@ def found_for(config, scheme='hf', file='model.safetensors'):
     for row, leaf in names.rows(model.shapes(config), 'x'):
         shape = leaf.shape[1:] if row.stacked else leaf.shape
         for layer in range(config.num_hidden_layers) if row.stacked else (None,):
-            out[row.name(scheme, layer)] = names.Tensor(file, shape[::-1] if row.transposed else shape)
+            out[row.name(scheme, layer)] = names.Tensor(file, shape[::-1] if row.transposed else shape, FLOAT)
     return out
 
 
@@ -71,7 +72,7 @@ def test_a_missing_tensor_is_named_with_its_source():
 
 
 def test_an_unknown_tensor_is_named_with_its_file():
-    found = found_for(CONFIG) | {'model.layers.0.self_attn.q_norm.weight': names.Tensor('a.safetensors', (16,))}
+    found = found_for(CONFIG) | {'model.layers.0.self_attn.q_norm.weight': names.Tensor('a.safetensors', (16,), FLOAT)}
     with pytest.raises(
         InputError, match=r"a.safetensors: tensor 'model.layers.0.self_attn.q_norm.weight' has no place"
     ):
@@ -84,7 +85,7 @@ def test_a_bias_that_the_config_does_not_announce_is_refused():
 
 
 def test_a_wrong_shape_is_named_with_both_shapes():
-    found = found_for(CONFIG) | {'model.norm.weight': names.Tensor('b.safetensors', (63,))}
+    found = found_for(CONFIG) | {'model.norm.weight': names.Tensor('b.safetensors', (63,), FLOAT)}
     with pytest.raises(
         InputError, match=r"b.safetensors: tensor 'model.norm.weight' is \[63\], its config says \[64\]"
     ):
@@ -94,7 +95,7 @@ def test_a_wrong_shape_is_named_with_both_shapes():
 def test_old_rotary_buffers_and_a_tied_head_stored_once_more_are_harmless():
     tied = dataclasses.replace(CONFIG, tie_word_embeddings=True)
     found = found_for(CONFIG)  # with lm_head
-    found |= {f'model.layers.{i}.self_attn.rotary_emb.inv_freq': names.Tensor('c', (8,)) for i in range(3)}
+    found |= {f'model.layers.{i}.self_attn.rotary_emb.inv_freq': names.Tensor('c', (8,), FLOAT) for i in range(3)}
     names.check(found, model.shapes(tied), 'hf', 'dir:x')
 
 
