@@ -16,7 +16,7 @@ from jaxshift import stages
 from jaxshift.config import Experiment
 from jaxshift.devices import process
 from jaxshift.errors import InputError
-from jaxshift.store import paths
+from jaxshift.store import ledger, paths
 from jaxshift.study import Study
 from jaxshift.terminal import say
 
@@ -26,24 +26,42 @@ PACKAGES = ('jaxshift', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'g
 def run(experiment: Experiment, folder: Path, mode: str, only: tuple[str, ...], argv: list[str]) -> None:
     """Runs one mode of a checked experiment in a workdir."""
     os.environ.setdefault('TOKENIZERS_PARALLELISM', 'false')
-    workdir = paths.Workdir(folder)
+    process.start(experiment.process)
     stop = process.StopSignal().install()
+    try:
+        _run(experiment, folder, mode, only, argv, stop)
+    except BaseException as error:
+        process.failed(error)
+        raise
+
+
+def _run(
+    experiment: Experiment, folder: Path, mode: str, only: tuple[str, ...], argv: list[str], stop: process.StopSignal
+) -> None:
+    workdir = paths.Workdir(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f'--workdir={folder}: cannot be made ({error.strerror}); name another folder') from error
     jax.config.update('jax_compilation_cache_dir', str(folder.resolve() / 'compiled'))
     record = describe(experiment, argv)
-    before = workdir.experiment.read_text(encoding='utf-8') if workdir.experiment.is_file() else ''
-    if process.leads():
-        paths.write_json(workdir.experiment, record)
+    told = {'config': record['config'] | {'process': None}, 'versions': record['versions'], 'mode': mode, 'only': only}
+    ledger.check_same('start', told)
+    # The leader alone looks before it writes: a shared file system may remember for a while that a file was not there.
+    before = workdir.experiment.read_text(encoding='utf-8') if process.leads() and workdir.experiment.is_file() else ''
+    process.by_leader('experiment', lambda: paths.write_json(workdir.experiment, record))
+    if not workdir.experiment.is_file():
+        raise InputError(f'--workdir={folder}: process 0 writes to another; name a folder that all processes share')
     devices = record['devices']
-    say(f'{experiment.name}: {devices["count"]} {devices["kind"]}, runs {", ".join(only)}, workdir {folder}')
+    among = f' in {devices["processes"]} processes' if devices['processes'] > 1 else ''
+    say(f'{experiment.name}: {devices["count"]} {devices["kind"]}{among}, runs {", ".join(only)}, workdir {folder}')
+    study = Study(experiment, workdir, only, stop, say)
     try:
-        stages.run(Study(experiment, workdir, only, stop, say), mode)
+        with jax.set_mesh(study.mesh):
+            stages.run(study, mode)
     except InputError:
         # A refused config must not be taken for the one that made what lies here.
-        if before and process.leads():
+        if before:
             paths.write_text(workdir.experiment, before)
         raise
 
@@ -58,5 +76,7 @@ def describe(experiment: Experiment, argv: list[str]) -> dict:
         'config_hash': hashlib.sha256(text.encode()).hexdigest()[:16],
         'command': shlex.join(argv),
         'versions': {name: metadata.version(name) for name in PACKAGES},
-        'devices': {'count': jax.device_count(), 'kind': kind, 'platform': platform},
+        'devices': {
+            'count': jax.device_count(), 'kind': kind, 'platform': platform, 'processes': jax.process_count(),
+        },
     }

@@ -99,17 +99,17 @@ def train(
     step_function = train_step(recipe, mesh)
     pending: list[tuple[int, dict]] = []
     clock, tokens_seen, tokens_then = time.perf_counter(), 0.0, 0.0
-    loader = batches.loader(dataset, plan, start, jax.process_index(), jax.process_count())
-    for index, batch in loader:
+    share = meshes.row_share(mesh)
+    for index, batch in batches.loader(dataset, plan, start, *share):
         values, state, metrics = step_function(
-            values, state, frozen, meshes.put_rows(mesh, batch), rates[index], jax.random.fold_in(key, index)
+            values, state, frozen, meshes.put_rows(mesh, batch, share), rates[index], jax.random.fold_in(key, index)
         )
         step = index + 1
         pending.append((step, metrics))
         last = step == plan.steps
         evaluated = run.eval_every and (step % run.eval_every == 0 or last)
         logged = step % run.log_every == 0 or step == 1 or last or evaluated
-        stopping = stop.requested  # asked once: a signal that comes while a step is waited for is heeded after the next
+        stopping = stop.agreed()  # asked once: a signal that comes while a step is waited for is heeded after the next
         saved = step % run.checkpoint_every == 0 or step in run.keep_steps or last or stopping
         if not (logged or saved or len(pending) > 1):
             continue
@@ -146,9 +146,12 @@ def _begin(
     say: Callable[[str], None],
 ):
     """Values, optimizer state, number of steps done and their metrics: from the newest sound checkpoint if any."""
-    if process.leads():
+
+    def newest() -> tuple[int | None, list[str]]:
         checkpoint.remove_unfinished(checkpoints)
-    step, passed = checkpoint.newest(checkpoints)
+        return checkpoint.newest(checkpoints)
+
+    step, passed = process.by_leader('newest checkpoint', newest)
     for line in passed:
         say(line)
     if step is None:
