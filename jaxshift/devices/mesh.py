@@ -36,7 +36,7 @@ def make(layout: config.Mesh, devices: list | None = None) -> Mesh:
 
 
 def put_rows(mesh: Mesh, batch: dict, share: tuple[int, int] = (0, 1)) -> dict:
-    """Puts numpy arrays [rows, ...] onto the mesh, as global arrays.
+    """Puts a tree of numpy arrays [rows, ...] onto the mesh, as global arrays.
 
     Args:
       mesh: the devices.
@@ -54,7 +54,7 @@ def put_rows(mesh: Mesh, batch: dict, share: tuple[int, int] = (0, 1)) -> dict:
 
         return jax.make_array_from_callback((rows * count, *array.shape[1:]), NamedSharding(mesh, ROWS), part)
 
-    return {name: one(array) for name, array in batch.items()}
+    return jax.tree.map(one, batch)
 
 
 def row_share(mesh: Mesh) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from jax.sharding import Mesh
 from jaxshift.config import Sweep
 from jaxshift.data.batches import bucket
 from jaxshift.devices import mesh as meshes
-from jaxshift.devices import process
+from jaxshift.devices import process, replicas
 from jaxshift.llama import model
 from jaxshift.llama.config import LlamaConfig
 from jaxshift.shift import aligntds, records
@@ -174,14 +174,18 @@ def _measure(
         real[i, : len(case.response)] = True
     context = pair.config.context
     tokens, windows = _laid_out(batch, [case.prompt for case in batch], emitted.shape, context)
-    arrays = meshes.put_rows(mesh, {'tokens': tokens, 'windows': windows, 'emitted': emitted})
+    rows: dict[str, Any] = {'tokens': tokens, 'windows': windows, 'emitted': emitted}
     if comparison.template != 'matched':
         tokens, windows = _laid_out(batch, [case.base_prompt for case in batch], emitted.shape, context)
-        base = meshes.put_rows(mesh, {'tokens': tokens, 'windows': windows})
-        arrays |= {name: (base[name], arrays[name]) for name in base}
+        rows |= {'tokens': (tokens, rows['tokens']), 'windows': (windows, rows['windows'])}
     top_k = max(settings.top_k, aligntds.KEPT) if texts is not None else settings.top_k
-    found = compare(pair, params, **arrays, chunk=settings.chunk, top_k=top_k)
-    columns = {name: value[real] for name, value in meshes.host(found)._asdict().items()}
+    if settings.spmd == 'pmap':
+        found = replicas.run(_on_each(pair, mesh, settings.chunk, top_k), params, rows, mesh)
+    else:
+        found = meshes.host(
+            compare(pair, params, **meshes.put_rows(mesh, rows), chunk=settings.chunk, top_k=top_k)
+        )
+    columns = {name: value[real] for name, value in found._asdict().items()}
     if texts is not None:
         ids, logprobs, tuned_ids, tuned_logprobs = (columns[name][:, : aligntds.KEPT] for name in records.LISTS)
         columns |= aligntds.columns(ids, logprobs, tuned_ids, tuned_logprobs, texts)
@@ -194,6 +198,13 @@ def _measure(
         positions=np.concatenate([np.arange(len(case.response)) for case in batch]),
         step=comparison.step,
     )  # fmt: skip
+
+
+@functools.lru_cache
+def _on_each(pair: Pair, mesh: Mesh, chunk: int, top_k: int) -> Callable:
+    """`compare` for `replicas.run`; a device has its share of the chunk."""
+    each = functools.partial(compare, pair, chunk=max(1, chunk // meshes.row_shards(mesh)), top_k=top_k)
+    return replicas.mapped(lambda params, rows: each(params, **rows), mesh)
 
 
 def _laid_out(
