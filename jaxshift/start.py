@@ -77,6 +77,9 @@ def describe(experiment: Experiment, argv: list[str]) -> dict:
         'command': shlex.join(argv),
         'versions': {name: metadata.version(name) for name in PACKAGES},
         'devices': {
-            'count': jax.device_count(), 'kind': kind, 'platform': platform, 'processes': jax.process_count(),
+            'count': jax.device_count(),
+            'kind': kind,
+            'platform': platform,
+            'processes': jax.process_count(),
         },
     }

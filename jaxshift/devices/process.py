@@ -6,6 +6,7 @@ no device busy, may last as long as the leader's work does, and ends where anoth
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -89,9 +90,10 @@ def _tasks(environment: Mapping[str, str]) -> int:
 
 def _tpu(environment: Mapping[str, str]) -> bool:
     """Whether there is a TPU, which may belong to a pod: JAX asks the metadata of the machine."""
-    asked = environment.get('JAX_PLATFORMS') or 'tpu'
-    # JAX itself sets this where it sees none; there nobody would answer.
-    return 'tpu' in asked and 'TPU_SKIP_MDS_QUERY' not in environment or ',' in environment.get('TPU_WORKER_HOSTNAMES', '')
+    if 'tpu' not in (environment.get('JAX_PLATFORMS') or 'tpu'):
+        return False
+    # JAX sets the first where it sees no TPU, so that nobody would answer; GKE sets both.
+    return 'TPU_SKIP_MDS_QUERY' not in environment or ',' in environment.get('TPU_WORKER_HOSTNAMES', '')
 
 
 def _number(environment: Mapping[str, str], name: str) -> int | None:
@@ -186,10 +188,8 @@ def failed(error: BaseException) -> None:
         while time.monotonic() < end:
             _raise_of_another()
             time.sleep(LOOK / 10)
-    try:
+    with contextlib.suppress(jax.errors.JaxRuntimeError):  # another was first, or the leader is gone
         _client().key_value_set(_FAILED, json.dumps({'process': jax.process_index(), 'kind': kind, 'line': line}))
-    except jax.errors.JaxRuntimeError:
-        pass  # another was first, or the leader is gone
 
 
 def _raise_of_another() -> None:

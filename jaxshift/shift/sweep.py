@@ -182,9 +182,7 @@ def _measure(
     if settings.spmd == 'pmap':
         found = replicas.run(_on_each(pair, mesh, settings.chunk, top_k), params, rows, mesh)
     else:
-        found = meshes.host(
-            compare(pair, params, **meshes.put_rows(mesh, rows), chunk=settings.chunk, top_k=top_k)
-        )
+        found = meshes.host(compare(pair, params, **meshes.put_rows(mesh, rows), chunk=settings.chunk, top_k=top_k))
     columns = {name: value[real] for name, value in found._asdict().items()}
     if texts is not None:
         ids, logprobs, tuned_ids, tuned_logprobs = (columns[name][:, : aligntds.KEPT] for name in records.LISTS)

@@ -14,14 +14,14 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from commandline import TINY, start
+from commandline import ROOT, TINY, start
 
 from jaxshift.shift import records
 
 MESH = ('--config.mesh.data=2', '--config.mesh.fsdp=2', '--config.mesh.tensor=2')
-LORA = ('--only=lora', '--config.runs.lora.log_every=1')
+LORA = ('--only=lora', '--config.runs.lora.log_every=1', '--config.runs.lora.max_steps=30')
 WINDOWS = ('--config.sweep.context_lengths=-1,8', '--config.sweep.top_k=5')  # two parts
-LIMIT = 240  # seconds after which a process that hangs is given up
+LIMIT = 300  # seconds after which a process that hangs is given up
 
 
 class Pair(NamedTuple):
@@ -52,6 +52,8 @@ def begin(folder, *arguments, alone=('', ''), folders=(None, None)):
     environment = os.environ | {
         'JAX_PLATFORMS': 'cpu',
         'XLA_FLAGS': '--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0',
+        'PJRT_NPROC': '64',  # devices that wait for each other hold threads
+        'PYTHONPATH': str(ROOT),
     }
     logs = [folder.parent / f'written-{index}' for index in range(2)]
     program = Path(__file__).with_name('logged_run.py')
@@ -71,7 +73,7 @@ def begin(folder, *arguments, alone=('', ''), folders=(None, None)):
 
 def losses(folder):
     rows = [json.loads(line) for line in (folder / 'runs/lora/metrics.jsonl').read_text().splitlines()]
-    assert [row['step'] for row in rows] == list(range(1, 151))
+    assert [row['step'] for row in rows] == list(range(1, 31))
     return [row['loss'] for row in rows]
 
 
@@ -88,8 +90,7 @@ def test_a_signal_to_one_stops_both_at_one_step_and_one_process_goes_on_to_the_s
         forget(folder, 'train', 'respond', 'sweep', 'summary', 'causes', 'report')
     assert start(*TINY, *LORA, '--mode=train', f'--workdir={one}').code == 0
     pair, metrics = begin(copy, *TINY, *LORA, *MESH), copy / 'runs/lora/metrics.jsonl'
-    until = time.monotonic() + LIMIT
-    while time.monotonic() < until and not (metrics.exists() and metrics.read_text().count('\n') >= 20):
+    while pair.processes[1].poll() is None and not (metrics.exists() and metrics.read_text().count('\n') >= 5):
         time.sleep(0.01)
     pair.processes[1].send_signal(signal.SIGTERM)
     for code, _, err in pair.ended():
@@ -97,7 +98,7 @@ def test_a_signal_to_one_stops_both_at_one_step_and_one_process_goes_on_to_the_s
         assert 'everything is saved: start the same command again to go on' in err
     stopped = metrics.read_text().count('\n')
     assert [path.name for path in (copy / 'runs/lora/checkpoints').iterdir()] == [str(stopped)]
-    assert 20 <= stopped < 150
+    assert 5 <= stopped < 30
 
     ended = start(*TINY, *LORA, '--mode=train', f'--workdir={copy}')
     assert ended.code == 0, ended.err
@@ -130,7 +131,7 @@ def test_both_respond_and_sweep_as_one_does_and_write_no_file_twice(finished, co
     assert any('runs/lora/tokens/part-00000.parquet' in path for path in first)
     assert any('runs/lora/tokens/part-00001.parquet' in path for path in second)
     assert {Path(path).name.partition('.parquet')[0] for path in second if str(copy) in path} == {'part-00001'}
-    assert start('--mode=report', *TINY, '--only=lora', *WINDOWS, *MESH[:0], f'--workdir={copy}').code == 0
+    assert start('--mode=report', *TINY, '--only=lora', *WINDOWS, f'--workdir={copy}').code == 0
 
 
 def test_a_process_with_another_config_ends_both(copy):
