@@ -14,7 +14,7 @@ import jax
 
 from jaxshift import stages
 from jaxshift.config import Experiment
-from jaxshift.devices import process
+from jaxshift.devices import cluster, process
 from jaxshift.errors import InputError
 from jaxshift.store import ledger, paths
 from jaxshift.study import Study
@@ -26,7 +26,7 @@ PACKAGES = ('jaxshift', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'g
 def run(experiment: Experiment, folder: Path, mode: str, only: tuple[str, ...], argv: list[str]) -> None:
     """Runs one mode of a checked experiment in a workdir."""
     os.environ.setdefault('TOKENIZERS_PARALLELISM', 'false')
-    process.start(experiment.process)
+    cluster.join(experiment.process)
     stop = process.StopSignal().install()
     try:
         _run(experiment, folder, mode, only, argv, stop)

@@ -50,7 +50,7 @@ def put_rows(mesh: Mesh, batch: dict, share: tuple[int, int] = (0, 1)) -> dict:
 
         def part(place: tuple[slice, ...]) -> np.ndarray:
             start, stop, _ = place[0].indices(rows * count)
-            return array[start - index * rows : stop - index * rows]
+            return array[(slice(start - index * rows, stop - index * rows), *place[1:])]
 
         return jax.make_array_from_callback((rows * count, *array.shape[1:]), NamedSharding(mesh, ROWS), part)
 

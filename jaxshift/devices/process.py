@@ -1,4 +1,4 @@
-"""The processes of a run: how they find each other, what they agree on, who writes, and when they stop.
+"""The processes of a run: what they agree on, who writes, and when they stop.
 
 They talk through the key-value store of JAX's coordination service, which the first process holds. Waiting there keeps
 no device busy, may last as long as the leader's work does, and ends where another process has failed.
@@ -9,13 +9,11 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import os
 import signal
 import sys
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -27,90 +25,12 @@ from jaxshift.errors import InputError, RunFailed, Stopped
 
 LOOK = 1.0  # seconds after which a process that waits looks whether another has failed
 BLAME = 5.0  # seconds that an error of the runtime waits for the word of the process that caused it
-ENDING = 60  # seconds that a process waits at its end for the others
 KEPT = 1000  # answers of the leader that are kept for those who come later
 _FAILED, _STOP = 'jaxshift/failed', 'jaxshift/stop'
 
 _turns = itertools.count()
 _told: deque[str] = deque()
-_patience = float(config.Process().timeout)
-
-
-def start(asked: config.Process) -> None:
-    """Joins the other processes of the run; must be called before JAX looks for devices.
-
-    A process by itself starts nothing. Where the others do not come in time, it ends with exit code 2.
-
-    Raises:
-      InputError: the configuration and the environment do not say how many processes there are, or which this is.
-    """
-    global _patience
-    _patience = asked.timeout
-    arguments = _arguments(asked, os.environ)
-    if arguments is None:
-        return
-    late = threading.Timer(asked.timeout, _give_up, (asked.timeout, arguments))
-    late.daemon = True
-    late.start()
-    try:
-        # The runtime's own time limit would abort the process without a word, so it comes later than ours.
-        jax.distributed.initialize(
-            **arguments, initialization_timeout=asked.timeout + 60, shutdown_timeout_seconds=ENDING
-        )
-    except (ValueError, TypeError) as error:
-        if arguments or _tasks(os.environ) > 1:  # else a TPU that belongs to no pod
-            raise InputError(
-                f'this is one of several processes, but how they meet is not known ({error}); set '
-                'config.process.coordinator, count and index'
-            ) from error
-    finally:
-        late.cancel()
-
-
-def _arguments(asked: config.Process, environment: Mapping[str, str]) -> dict[str, Any] | None:
-    """What `jax.distributed.initialize` must be told, the rest of which it finds itself; None for a process alone."""
-    address = asked.coordinator or environment.get('JAX_COORDINATOR_ADDRESS')
-    count = asked.count or _number(environment, 'JAX_NUM_PROCESSES')
-    index = asked.index if asked.index >= 0 else _number(environment, 'JAX_PROCESS_ID')
-    if count == 1 or not (address or count or _tasks(environment) > 1 or _tpu(environment)):
-        return None
-    if count and index is not None and index >= count:
-        raise InputError(f'process {index} of {count}: processes are counted from 0; correct config.process.index')
-    told = {'coordinator_address': address, 'num_processes': count, 'process_id': index}
-    if None not in told.values():
-        told['cluster_detection_method'] = 'deactivate'  # SLURM would give each process one GPU alone
-    return {name: value for name, value in told.items() if value is not None}
-
-
-def _tasks(environment: Mapping[str, str]) -> int:
-    """Processes that a launcher which JAX knows has started."""
-    slurm = _number(environment, 'SLURM_NTASKS') if 'SLURM_STEP_NODELIST' in environment else None
-    return slurm or _number(environment, 'OMPI_COMM_WORLD_SIZE') or 1
-
-
-def _tpu(environment: Mapping[str, str]) -> bool:
-    """Whether there is a TPU, which may belong to a pod: JAX asks the metadata of the machine."""
-    if 'tpu' not in (environment.get('JAX_PLATFORMS') or 'tpu'):
-        return False
-    # JAX sets the first where it sees no TPU, so that nobody would answer; GKE sets both.
-    return 'TPU_SKIP_MDS_QUERY' not in environment or ',' in environment.get('TPU_WORKER_HOSTNAMES', '')
-
-
-def _number(environment: Mapping[str, str], name: str) -> int | None:
-    text = environment.get(name)
-    if text is not None and not text.isdecimal():
-        raise InputError(f'the environment has {name}={text}; it must be a whole number')
-    return None if text is None else int(text)
-
-
-def _give_up(timeout: int, arguments: dict[str, Any]) -> None:
-    where, count = arguments.get('coordinator_address', 'the coordinator'), arguments.get('num_processes', 'of the')
-    print(
-        f'error: after {timeout} s not all {count} processes have met at {where}; start the same command for every '
-        'process, each with its own config.process.index from 0 on, or raise config.process.timeout',
-        file=sys.stderr, flush=True,
-    )  # fmt: skip
-    os._exit(2)  # the main thread waits inside the runtime, which hears no exception
+patience = float(config.Process().timeout)  # seconds; `cluster.join` sets what is configured
 
 
 def leads() -> bool:
@@ -159,14 +79,14 @@ def together(name: str) -> None:
 
 
 def _collected(key: str, name: str) -> list[str]:
-    end, texts = time.monotonic() + _patience, dict.fromkeys(range(1, jax.process_count()), '')
+    end, texts = time.monotonic() + patience, dict.fromkeys(range(1, jax.process_count()), '')
     for index in texts:
         while not texts[index] and time.monotonic() < end:
             texts[index] = _get(f'{key}/{index}') or ''
         texts[index] = texts[index] or _look(f'{key}/{index}') or ''
     if missing := [str(index) for index, text in texts.items() if not text]:
         raise RunFailed(
-            f'{name}: process {", ".join(missing)} of {jax.process_count()} has not come within {_patience:g} s; see '
+            f'{name}: process {", ".join(missing)} of {jax.process_count()} has not come within {patience:g} s; see '
             'what it printed, and start the same command again on all'
         )
     _client().key_value_delete(key)

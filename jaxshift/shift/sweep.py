@@ -200,8 +200,8 @@ def _measure(
 
 @functools.lru_cache
 def _on_each(pair: Pair, mesh: Mesh, chunk: int, top_k: int) -> Callable:
-    """`compare` for `replicas.run`; a device has its share of the chunk."""
-    each = functools.partial(compare, pair, chunk=max(1, chunk // meshes.row_shards(mesh)), top_k=top_k)
+    """`compare` for `replicas.run`."""
+    each = functools.partial(compare, pair, chunk=chunk, top_k=top_k)
     return replicas.mapped(lambda params, rows: each(params, **rows), mesh)
 
 
