@@ -50,7 +50,7 @@ AT_LEAST = {
         'Respond.max_new_tokens', 'Respond.batch_size', 'Respond.samples', 'Sweep.batch_size', 'Sweep.chunk',
         'Sweep.top_k', 'Sweep.bootstrap', 'World.new_people', 'World.first_names', 'World.last_names',
         'World.vocabulary', 'World.documents', 'World.instructions', 'World.test_questions', 'World.hidden_size',
-        'World.intermediate_size', 'World.layers', 'World.heads', 'World.kv_heads', 'Process.timeout',
+        'World.intermediate_size', 'World.layers', 'World.heads', 'World.kv_heads', 'Mesh.dcn', 'Process.timeout',
     ),
     2: (
         'World.known_people', 'World.values',  # half of the known people are tuned on, half are asked about

@@ -111,7 +111,7 @@ class Sweep:
     steps: tuple[int, ...] = ()  # checkpoints that are compared too, beside the last; of runs that are trained here
     compat: str = ''  # aligntds: adds the truncated measures of AlignTDS, in columns of their own
     batch_size: int = 8  # responses in one forward pass
-    chunk: int = 128  # positions whose full distributions exist at the same time
+    chunk: int = 128  # positions whose full distributions exist at the same time, on each device
     spmd: str = 'jit'  # jit, or pmap: the same numbers, where every device holds all parameters
     top_k: int = 10  # likeliest tokens of both models kept with each position
     marginal_above: int = 1  # base ranks above this are not unshifted any more
@@ -127,6 +127,7 @@ class Mesh:
     fsdp: int = 1  # parameters cut over these devices, each with its own rows
     tensor: int = 1  # parameters cut over these devices, which share rows
     sequence: int = 1  # positions of a row cut over these devices
+    dcn: int = 1  # slices of TPUs, or hosts of GPUs, with a slower network between them: the data axis alone crosses it
 
 
 @dataclass

@@ -146,6 +146,7 @@ STAGES: dict[str, Callable[[Study], None]] = {
 
 def run(study: Study, mode: str) -> None:
     """Every stage in order (`run`), or one of them."""
+    tuning.check_mesh(study, mode)
     for name, stage in STAGES.items():
         if mode == 'run' and name == 'train' and study.experiment.base.source != MADE_HERE:
             # Before hours go into training; to a base that is made here the prompts are made to measure.

@@ -7,12 +7,13 @@ import hashlib
 import json
 import os
 import shlex
+from contextlib import nullcontext
 from importlib import metadata
 from pathlib import Path
 
 import jax
 
-from jaxshift import stages
+from jaxshift import stages, tuning
 from jaxshift.config import Experiment
 from jaxshift.devices import cluster, process
 from jaxshift.errors import InputError
@@ -26,6 +27,9 @@ PACKAGES = ('jaxshift', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'g
 def run(experiment: Experiment, folder: Path, mode: str, only: tuple[str, ...], argv: list[str]) -> None:
     """Runs one mode of a checked experiment in a workdir."""
     os.environ.setdefault('TOKENIZERS_PARALLELISM', 'false')
+    if 'xla_force_host_platform_device_count' in os.environ.get('XLA_FLAGS', ''):
+        # Virtual devices that wait for each other hold threads; those of two cores would all be waiting, for ever.
+        os.environ.setdefault('PJRT_NPROC', '64')
     cluster.join(experiment.process)
     stop = process.StopSignal().install()
     try:
@@ -57,7 +61,7 @@ def _run(
     say(f'{experiment.name}: {devices["count"]} {devices["kind"]}{among}, runs {", ".join(only)}, workdir {folder}')
     study = Study(experiment, workdir, only, stop, say)
     try:
-        with jax.set_mesh(study.mesh):
+        with nullcontext() if mode in tuning.NO_MESH else jax.set_mesh(study.mesh):
             stages.run(study, mode)
     except InputError:
         # A refused config must not be taken for the one that made what lies here.

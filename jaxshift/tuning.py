@@ -28,16 +28,32 @@ from jaxshift.tune.step import Recipe, assemble, lora_spec, recipe
 from jaxshift.tune.train import check, parameters, schedule, shapes, train
 from jaxshift.weights import peft, safetensors
 
+NO_MESH = ('data', 'causes', 'report')  # modes that compute nothing on the devices
+
+
+def check_mesh(study: Study, mode: str) -> None:
+    """Refuses what does not fit the devices before any work begins."""
+    if mode in NO_MESH:
+        return
+    here = study.experiment.base.source == MADE_HERE
+    base = world_base.llama_config(study.world) if here else study.base.config
+    meshes.check_heads(study.mesh, base.num_attention_heads, base.num_key_value_heads)
+    if mode in ('run', 'train'):
+        for name, run in _trained(study).items():
+            check(run, study.mesh, f'runs.{name}', study.experiment.data.max_length)
+        if here:
+            check(study.world.pretraining, study.mesh, 'world.pretraining', study.world.row_length)
+
+
+def _trained(study: Study) -> dict[str, Run]:
+    runs = {name: study.experiment.runs[name] for name in study.only}
+    return {name: run for name, run in runs.items() if run.method != 'given'}
+
 
 def train_all(study: Study) -> None:
     """Trains the base if it is made here, then every run that is not given."""
-    runs = {name: study.experiment.runs[name] for name in study.only}
-    runs = {name: run for name, run in runs.items() if run.method != 'given'}
-    # Before hours go into the first: any of them may be refused.
-    for name, run in runs.items():
-        check(run, study.mesh, f'runs.{name}')
+    runs = _trained(study)
     if study.experiment.base.source == MADE_HERE:
-        check(study.world.pretraining, study.mesh, 'world.pretraining')
         settings = depends.of_base(study)
         study.ledger.do('base', '', settings, partial(_make_base, study, settings), None, shared=True)
     for name, found in study.given.items():

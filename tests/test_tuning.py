@@ -1,6 +1,8 @@
 """The training stage as a user meets it: what runs are given of the data, and what can be had of a finished one."""
 
+import dataclasses
 import json
+import types
 
 import jax
 import numpy as np
@@ -95,6 +97,39 @@ def test_a_run_that_the_data_does_not_fit_is_refused_before_it_begins(folder, sa
     assert ended.code == 2
     assert said_so in ended.error()
     assert not (folder / 'runs/full').exists()
+
+
+def test_a_mesh_that_is_not_there_is_refused_before_any_work(tmp_path):
+    ended = start(*SHORT, f'--workdir={tmp_path}', '--config.mesh.tensor=64')
+    assert ended.code == 2
+    assert 'config.mesh: data=' in ended.error()
+    assert not (tmp_path / 'data').exists()
+
+
+@pytest.mark.parametrize(
+    ('axis', 'size', 'modes', 'said_so'),
+    [
+        (
+            'tensor',
+            2,
+            ('run', 'train', 'respond', 'sweep'),
+            'does not divide the 2 attention heads and 1 key and value',
+        ),
+        ('data', 5, ('run', 'train'), 'runs.lora: batch_size 16 must be a multiple'),
+        ('sequence', 64, ('run', 'train'), 'config.mesh.sequence is 64; it must divide 32'),
+    ],
+)
+def test_what_the_mesh_cannot_hold_is_refused_by_the_modes_that_need_it(study, axis, size, modes, said_so):
+    study = dataclasses.replace(study)
+    study.__dict__['mesh'] = types.SimpleNamespace(
+        shape=dict.fromkeys(('data', 'fsdp', 'tensor', 'sequence'), 1) | {axis: size}
+    )
+    for mode in ('run', *stages.STAGES):
+        if mode in modes:
+            with pytest.raises(InputError, match=said_so):
+                tuning.check_mesh(study, mode)
+        else:
+            tuning.check_mesh(study, mode)
 
 
 def test_plain_text_is_accepted_by_pretrain_and_trains_every_parameter(folder, said, monkeypatch):

@@ -3,40 +3,80 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
+from jax.experimental import mesh_utils, multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxshift import config
+from jaxshift.devices.sharding import ROWS
 from jaxshift.errors import InputError
 
 AXES = ('data', 'fsdp', 'tensor', 'sequence')
-ROWS = PartitionSpec(('data', 'fsdp'))  # how the rows of a batch are dealt
 
 
 def make(layout: config.Mesh, devices: list | None = None) -> Mesh:
     """Lays the devices out as configured; an axis of -1 takes what the others leave.
 
     Raises:
-      InputError: the sizes do not multiply to the number of devices, or leave more than one axis free.
+      InputError: the sizes do not multiply to the number of devices, or leave more than one axis free; or `dcn` is not
+        the number of slices, or does not divide data.
     """
-    count = jax.device_count() if devices is None else len(devices)
+    devices = jax.devices() if devices is None else devices
     sizes = [getattr(layout, axis) for axis in AXES]
     if sizes.count(-1) > 1 or any(size < 1 for size in sizes if size != -1):
-        asked = ', '.join(f'{axis}={size}' for axis, size in zip(AXES, sizes, strict=True))
-        raise InputError(f'config.mesh: {asked}; sizes must be at least 1, and one of them may be -1')
+        raise InputError(f'config.mesh: {_asked(sizes)}; sizes must be at least 1, and one of them may be -1')
     fixed = math.prod(size for size in sizes if size != -1)
-    sizes = [count // fixed if size == -1 else size for size in sizes]
-    if math.prod(sizes) != count:
-        asked = ', '.join(f'{axis}={size}' for axis, size in zip(AXES, sizes, strict=True))
-        raise InputError(f'config.mesh: {asked} does not fit {count} devices; the sizes must multiply to {count}')
-    return jax.make_mesh(tuple(sizes), AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices)
+    sizes = [len(devices) // fixed if size == -1 else size for size in sizes]
+    if math.prod(sizes) != len(devices):
+        raise InputError(
+            f'config.mesh: {_asked(sizes)} does not fit {len(devices)} devices; '
+            f'the sizes must multiply to {len(devices)}'
+        )
+    types = (AxisType.Auto,) * len(AXES)
+    if layout.dcn == 1:
+        return jax.make_mesh(tuple(sizes), AXES, axis_types=types, devices=devices)
+    return Mesh(over_slices(layout.dcn, sizes, devices), AXES, axis_types=types)
+
+
+def over_slices(slices: int, sizes: list[int], devices: list) -> np.ndarray:
+    """Devices [data, fsdp, tensor, sequence]; the data axis alone goes from one slice to another.
+
+    Raises:
+      InputError: see `make`.
+    """
+    # Where the runtime tells no slices, a slice is what one process has: a host of GPUs.
+    by_process = not hasattr(devices[0], 'slice_index')
+    found = Counter(device.process_index if by_process else device.slice_index for device in devices)
+    if len(found) != slices or len(set(found.values())) > 1 or sizes[0] % slices:
+        raise InputError(
+            f'config.mesh.dcn is {slices}: there must be as many slices, all of one size, and data, {sizes[0]}, must '
+            f'be a multiple; the devices are of {len(found)} {"processes" if by_process else "slices"}'
+        )
+    within = (sizes[0] // slices, *sizes[1:])
+    return mesh_utils.create_hybrid_device_mesh(within, (slices, 1, 1, 1), devices, process_is_granule=by_process)
+
+
+def _asked(sizes: list[int]) -> str:
+    return ', '.join(f'{axis}={size}' for axis, size in zip(AXES, sizes, strict=True))
+
+
+def check_heads(mesh: Mesh, heads: int, kv_heads: int) -> None:
+    """Raises InputError when the attention heads of a model cannot be dealt to the tensor axis."""
+    size = mesh.shape['tensor']
+    if heads % size or kv_heads % size:
+        raise InputError(
+            f'config.mesh.tensor is {size}, which does not divide the {heads} attention heads and {kv_heads} key and '
+            f'value heads of the base; take {math.gcd(heads, kv_heads)} or a divisor of it'
+        )
 
 
 def put_rows(mesh: Mesh, batch: dict, share: tuple[int, int] = (0, 1)) -> dict:
-    """Puts a tree of numpy arrays [rows, ...] onto the mesh, as global arrays.
+    """Puts a tree of numpy arrays [rows, T] onto the mesh, as global arrays.
+
+    Rows are dealt over data and fsdp, positions over sequence.
 
     Args:
       mesh: the devices.
@@ -44,6 +84,7 @@ def put_rows(mesh: Mesh, batch: dict, share: tuple[int, int] = (0, 1)) -> dict:
       share: which of how many equal parts of the batch they are.
     """
     index, count = share
+    sharding = NamedSharding(mesh, PartitionSpec(ROWS, 'sequence'))
 
     def one(array: np.ndarray) -> jax.Array:
         rows = len(array)
@@ -52,7 +93,7 @@ def put_rows(mesh: Mesh, batch: dict, share: tuple[int, int] = (0, 1)) -> dict:
             start, stop, _ = place[0].indices(rows * count)
             return array[(slice(start - index * rows, stop - index * rows), *place[1:])]
 
-        return jax.make_array_from_callback((rows * count, *array.shape[1:]), NamedSharding(mesh, ROWS), part)
+        return jax.make_array_from_callback((rows * count, *array.shape[1:]), sharding, part)
 
     return jax.tree.map(one, batch)
 

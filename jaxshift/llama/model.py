@@ -12,9 +12,11 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxshift.devices.sharding import RESIDUAL, constrain
 from jaxshift.llama import attention, rope
 from jaxshift.llama.cache import Cache
 from jaxshift.llama.config import LlamaConfig
+from jaxshift.llama.embedding import look_up
 from jaxshift.llama.linear import dot
 
 REMAT = {
@@ -32,9 +34,9 @@ class Block(nn.Module):
     def __call__(self, carry, layer, cos, sin, segments):
         x, cache = carry
         attended, cache = self._attend(self._norm('input_layernorm', x), cache, layer, cos, sin, segments)
-        x = x + attended
+        x = constrain(x + attended, RESIDUAL)
         x = x + self._feed_forward(self._norm('post_attention_layernorm', x))
-        return (x, cache), None
+        return (constrain(x, RESIDUAL), cache), None
 
     def _attend(self, x, cache, layer, cos, sin, segments):
         config = self.config
@@ -97,7 +99,7 @@ class Llama(nn.Module):
         embedding = self.param('embed_tokens', nn.initializers.normal(0.02), (config.vocab_size, config.hidden_size))
         if not config.tie_word_embeddings:
             self.param('lm_head', nn.initializers.lecun_normal(), (config.hidden_size, config.vocab_size))
-        x = embedding[tokens].astype(self.dtype)
+        x = look_up(embedding, tokens).astype(self.dtype)
         if noise is not None:
             x = x + noise.astype(self.dtype)
         if self.paired:
@@ -116,7 +118,7 @@ class Llama(nn.Module):
         apart = segments if self.packed else None
         (x, cache), _ = layers((x, cache), jnp.arange(config.num_hidden_layers), cos, sin, apart)
         norm = self.param('norm', nn.initializers.ones, (config.hidden_size,))
-        return rms_norm(x, norm, config.rms_norm_eps), cache
+        return constrain(rms_norm(x, norm, config.rms_norm_eps), RESIDUAL), cache
 
 
 def rms_norm(x: jax.Array, weight: jax.Array, epsilon: float) -> jax.Array:

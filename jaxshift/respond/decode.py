@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxshift.devices import mesh as meshes
+from jaxshift.devices import sharding
 from jaxshift.llama import cache, model
 from jaxshift.llama.cache import Cache
 from jaxshift.llama.config import LlamaConfig
@@ -114,6 +115,7 @@ def _prefill(
     rows, length = tokens.shape
     dtype = jnp.dtype(decoder.dtype)
     empty = cache.empty(decoder.config, rows, length + decoder.max_new_tokens, dtype)
+    empty = sharding.constrain_tree({'cache': empty})['cache']
     hidden, filled = model.extend(decoder.config, params, tokens, valid, empty, dtype=dtype)
     zeros = jnp.zeros(rows, jnp.int32)
     out = jnp.zeros((rows, decoder.max_new_tokens), jnp.int32)

@@ -16,11 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 import pyarrow as pa
 from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 
 from jaxshift.config import Sweep
 from jaxshift.data.batches import bucket
 from jaxshift.devices import mesh as meshes
-from jaxshift.devices import process, replicas
+from jaxshift.devices import process, replicas, sharding
 from jaxshift.llama import model
 from jaxshift.llama.config import LlamaConfig
 from jaxshift.shift import aligntds, records
@@ -61,7 +62,7 @@ def compare(pair: Pair, params, tokens: Read, windows: Read, emitted: jax.Array,
       windows: [B, R] int32, the last position of each context window, that is the one before the emitted token;
         (base's, tuned's) as `tokens`.
       emitted: [B, R] int32, the tokens of the response.
-      chunk: windows whose logits exist at the same time.
+      chunk: windows whose logits exist at the same time, on each device.
       top_k: see `measures`.
 
     Returns:
@@ -81,9 +82,21 @@ def compare(pair: Pair, params, tokens: Read, windows: Read, emitted: jax.Array,
             for tree, read, place, end in zip(params, reads, places, ends, strict=True)
         )
 
+    rows, length = emitted.shape
+    own = P(sharding.dividing(sharding.ROWS, rows), sharding.dividing('sequence', length))
+    vocabulary = sharding.dividing('tensor', base_head.shape[1])
+    words = P(None, vocabulary)  # of a vocabulary that is cut no device sees all
+    measure = functools.partial(_by_chunks, chunk, top_k, 'tensor' if vocabulary else None)
+    measure = sharding.each_device(measure, (own, own, words, words, own), own)
+    return measure(base, tuned, base_head, tuned_head, emitted)
+
+
+def _by_chunks(chunk: int, top_k: int, axis: str | None, base, tuned, base_head, tuned_head, emitted) -> Measures:
+    """`Measures` of hidden states [B, R, D] under two heads [D, V], or [D, V / shards] of `axis`."""
+
     def one_chunk(part):
         base, tuned, emitted = part
-        return measures(_logits(base, base_head), _logits(tuned, tuned_head), emitted, top_k)
+        return measures(_logits(base, base_head), _logits(tuned, tuned_head), emitted, top_k, axis)
 
     rows, length = emitted.shape
     width = max(1, min(length, chunk // rows))
@@ -166,17 +179,18 @@ def _measure(
 ) -> pa.Table:  # fmt: skip
     """The records of one batch, its positions in order."""
     # Every batch has the same number of rows, which the devices can share; those that fill it up are thrown away.
-    size = settings.batch_size + -settings.batch_size % meshes.row_shards(mesh)
-    emitted = np.zeros((size, bucket(max(len(case.response) for case in batch))), np.int32)
+    size = _whole(settings.batch_size, meshes.row_shards(mesh))
+    parts = mesh.shape['sequence']
+    emitted = np.zeros((size, _whole(bucket(max(len(case.response) for case in batch)), parts)), np.int32)
     real = np.zeros(emitted.shape, bool)
     for i, case in enumerate(batch):
         emitted[i, : len(case.response)] = case.response
         real[i, : len(case.response)] = True
     context = pair.config.context
-    tokens, windows = _laid_out(batch, [case.prompt for case in batch], emitted.shape, context)
+    tokens, windows = _laid_out(batch, [case.prompt for case in batch], emitted.shape, context, parts)
     rows: dict[str, Any] = {'tokens': tokens, 'windows': windows, 'emitted': emitted}
     if comparison.template != 'matched':
-        tokens, windows = _laid_out(batch, [case.base_prompt for case in batch], emitted.shape, context)
+        tokens, windows = _laid_out(batch, [case.base_prompt for case in batch], emitted.shape, context, parts)
         rows |= {'tokens': (tokens, rows['tokens']), 'windows': (windows, rows['windows'])}
     top_k = max(settings.top_k, aligntds.KEPT) if texts is not None else settings.top_k
     if settings.spmd == 'pmap':
@@ -206,13 +220,18 @@ def _on_each(pair: Pair, mesh: Mesh, chunk: int, top_k: int) -> Callable:
 
 
 def _laid_out(
-    batch: list[Case], prompts: list[list[int]], shape: tuple[int, ...], context: int
+    batch: list[Case], prompts: list[list[int]], shape: tuple[int, ...], context: int, parts: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Prompts with their responses [B, T], and the window of each token of `shape` [B, R]."""
+    """Prompts with their responses [B, T], T in equal parts, and the window of each token of `shape` [B, R]."""
     longest = max(len(prompt) + len(case.response) for prompt, case in zip(prompts, batch, strict=True))
-    length = max(longest, min(bucket(longest), context))
+    length = _whole(max(longest, min(bucket(longest), context)), parts)
     tokens, windows = np.zeros((shape[0], length), np.int32), np.zeros(shape, np.int32)
     for i, (prompt, case) in enumerate(zip(prompts, batch, strict=True)):
         tokens[i, : len(prompt) + len(case.response)] = prompt + case.response
         windows[i, : len(case.response)] = np.arange(len(case.response)) + len(prompt) - 1
     return tokens, windows
+
+
+def _whole(size: int, parts: int) -> int:
+    """The least size from this one on that can be cut into equal parts."""
+    return size + -size % parts

@@ -1,4 +1,7 @@
-"""Cross-entropy of trained positions, chunk by chunk: logits of all positions never exist together."""
+"""Cross-entropy of trained positions, chunk by chunk: logits of all positions never exist together.
+
+On a mesh every device computes with its own rows, positions and part of the vocabulary, which none sees whole.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,11 @@ import functools
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
 
-CHUNK = 512  # trained positions of a batch whose logits exist at the same time
+from jaxshift.devices import sharding
+
+CHUNK = 512  # trained positions whose logits exist at the same time, on each device
 
 
 def cross_entropy(hidden: jax.Array, head: jax.Array, tokens: jax.Array, trained: jax.Array) -> jax.Array:
@@ -28,8 +34,10 @@ def cross_entropy(hidden: jax.Array, head: jax.Array, tokens: jax.Array, trained
     rows, length = tokens.shape
     target = jnp.roll(tokens, -1, axis=1)
     wanted = jnp.roll(trained, -1, axis=1).at[:, -1].set(False)
-    width = max(1, min(length, CHUNK // rows))
-    pad = -length % width
+    rows //= sharding.count(sharding.dividing(sharding.ROWS, rows))
+    parts = sharding.count(('sequence',))
+    width = max(1, min(length // parts, CHUNK // rows))
+    pad = -length % (width * parts)
     # Within each row trained positions come first: no row needs another row's device for it.
     order = jnp.argsort(~wanted, axis=1, stable=True)
     order = jnp.pad(order, ((0, 0), (0, pad)))
@@ -61,6 +69,27 @@ _summed.defvjp(_summed_fwd, _summed_bwd, symbolic_zeros=True)
 def _forward(width, hidden, head, target, counts, want_hidden, want_head):
     """Loss and, where wanted, its gradients; `counts` trained positions stand first in each row."""
     chunks = -(-counts.max() // width)
+    rows, positions = (sharding.dividing(a, n) for a, n in zip((sharding.ROWS, 'sequence'), target.shape, strict=True))
+    vocabulary = sharding.dividing('tensor', head.shape[1])
+    cut, words = P(rows, positions), P(None, vocabulary)
+    on_each = functools.partial(_on_each, width, rows + positions, positions, vocabulary, want_hidden, want_head)
+    # Cast before it is gathered.
+    loss, d_hidden, d_head = sharding.each_device(
+        on_each, (cut, words, cut, P(rows), P()), (cut, cut if want_hidden else None, words if want_head else None)
+    )(hidden, head.astype(hidden.dtype), target, counts, chunks)
+    return loss.sum(), d_hidden, None if d_head is None else d_head.astype(head.dtype)
+
+
+def _on_each(width, batch, positions, vocabulary, want_hidden, want_head, hidden, head, target, counts, chunks):
+    """One device's part: its loss [1, 1], its positions' gradient, and that of its part of the head.
+
+    `batch`, `positions` and `vocabulary` name the axes of the mesh over which the batch, its positions, and the head
+    are cut.
+    """
+    length, words = target.shape[1], head.shape[1]
+    before = _index(positions) * length  # positions of a row that other devices have, and words likewise
+    first = _index(vocabulary) * words
+    chunks = jnp.minimum(chunks, length // width)
     d_hidden = jnp.zeros_like(hidden) if want_hidden else None
     d_head = jnp.zeros(head.shape, jnp.float32) if want_head else None
 
@@ -68,21 +97,35 @@ def _forward(width, hidden, head, target, counts, want_hidden, want_head):
         loss, d_hidden, d_head = carry
         start = i * width
         x = jax.lax.dynamic_slice_in_dim(hidden, start, width, axis=1)
-        y = jax.lax.dynamic_slice_in_dim(target, start, width, axis=1)
-        valid = (start + jnp.arange(width)) < counts[:, None]
-        logits = jnp.einsum('btd,dv->btv', x, head.astype(x.dtype), preferred_element_type=jnp.float32)
-        log_norm = jax.nn.logsumexp(logits, axis=-1)
-        chosen = jnp.take_along_axis(logits, y[..., None], axis=-1)[..., 0]
+        y = jax.lax.dynamic_slice_in_dim(target, start, width, axis=1) - first
+        valid = (before + start + jnp.arange(width)) < counts[:, None]
+        logits = jnp.einsum('btd,dv->btv', x, head, preferred_element_type=jnp.float32)
+        log_norm = _log_norm(logits, vocabulary)
+        here = (y >= 0) & (y < words)
+        chosen = jnp.take_along_axis(logits, jnp.where(here, y, 0)[..., None], axis=-1)[..., 0]
+        chosen = jax.lax.psum(jnp.where(here, chosen, 0), vocabulary)
         loss = loss + jnp.where(valid, log_norm - chosen, 0).sum()
         if want_hidden or want_head:
-            hit = jnp.arange(logits.shape[-1]) == y[..., None]
+            hit = jnp.arange(words) == y[..., None]
             d_logits = jnp.where(valid[..., None], jnp.exp(logits - log_norm[..., None]) - hit, 0).astype(x.dtype)
         if want_hidden:
-            d_x = jnp.einsum('btv,dv->btd', d_logits, head.astype(x.dtype))
+            d_x = jax.lax.psum(jnp.einsum('btv,dv->btd', d_logits, head), vocabulary)
             d_hidden = jax.lax.dynamic_update_slice_in_dim(d_hidden, d_x, start, axis=1)
         if want_head:
             d_head = d_head + jnp.einsum('btd,btv->dv', x, d_logits, preferred_element_type=jnp.float32)
         return loss, d_hidden, d_head
 
     loss, d_hidden, d_head = jax.lax.fori_loop(0, chunks, step, (jnp.float32(0), d_hidden, d_head))
-    return loss, d_hidden, None if d_head is None else d_head.astype(head.dtype)
+    if want_head:
+        d_head = jax.lax.psum(d_head, batch)
+    return loss[None, None], d_hidden, d_head
+
+
+def _index(axes: tuple[str, ...]) -> jax.Array | int:
+    return jax.lax.axis_index(axes) if axes else 0
+
+
+def _log_norm(logits: jax.Array, axes: tuple[str, ...]) -> jax.Array:
+    """Logarithm of the sum of exponentials over a vocabulary that may be cut over axes of the mesh."""
+    peak = jax.lax.pmax(logits.max(-1), axes)
+    return jnp.log(jax.lax.psum(jnp.exp(logits - peak[..., None]).sum(-1), axes)) + peak

@@ -33,14 +33,27 @@ def schedule(run: Run, dataset: Dataset) -> batches.Schedule:
     )  # fmt: skip
 
 
-def check(run: Run, mesh: Mesh, key: str) -> None:
-    """Raises InputError when a batch cannot be cut into micro-batches and dealt to the devices; `key` of the config."""
+def check(run: Run, mesh: Mesh, key: str, max_length: int) -> None:
+    """Raises InputError when a batch cannot be cut into micro-batches and dealt to the devices.
+
+    Args:
+      run: the configured run.
+      mesh: the devices.
+      key: of the run in the config.
+      max_length: tokens of the longest row.
+    """
     rows = run.micro_batch_size or run.batch_size
     shards = meshes.row_shards(mesh)
     if run.batch_size % rows or rows % shards:
         raise InputError(
             f'config.{key}: batch_size {run.batch_size} must be a multiple of micro_batch_size {rows}, and that '
             f'of the {shards} row shards of the mesh (data x fsdp)'
+        )
+    parts = mesh.shape['sequence']
+    if batches.SHORTEST_ROW % parts or max_length % parts:
+        raise InputError(
+            f'config.mesh.sequence is {parts}; it must divide {batches.SHORTEST_ROW}, the shortest row, and '
+            f'{max_length}, the longest (of config.{key})'
         )
 
 

@@ -18,7 +18,6 @@ from jaxshift.devices import sharding
 from jaxshift.llama import model
 from jaxshift.llama.config import LlamaConfig
 from jaxshift.shift.measures import measures
-from jaxshift.shift.sweep import Pair, compare
 from jaxshift.store import checkpoint
 from jaxshift.tune import lora
 from jaxshift.tune.step import lora_spec, recipe, train_step
@@ -70,7 +69,8 @@ def three_steps(name, mesh, run, batches, config=CONFIG, base=BASE):
     for index, batch in enumerate(batches):
         key = jax.random.fold_in(jax.random.key(2), index)
         batch = meshes.put_rows(mesh, batch)
-        trainable, state, metrics = step_function(trainable, state, frozen, batch, np.float32(1e-2), key)
+        with jax.set_mesh(mesh):
+            trainable, state, metrics = step_function(trainable, state, frozen, batch, np.float32(1e-2), key)
         losses.append(float(metrics['loss']))
     arrays[f'{name} loss'] = np.array(losses)
     facts[f'{name} compilations'] = step_function._cache_size()
@@ -82,24 +82,6 @@ def three_steps(name, mesh, run, batches, config=CONFIG, base=BASE):
 def specs(tree):
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {jax.tree_util.keystr(path): [*map(str, leaf.sharding.spec)] for path, leaf in leaves}
-
-
-def swept(name, mesh):
-    spec, base = lora_spec(LORA), place(mesh, BASE)
-    adapter = jax.tree.map(lambda x: (x + 0.1 * np.random.default_rng(2).normal(size=x.shape)).astype(x.dtype), ADAPTER)
-    adapter = place(mesh, adapter)
-    draw = np.random.default_rng(1)
-    rows = {
-        'tokens': draw.integers(0, 56, (8, 32)).astype(np.int32),
-        'windows': np.sort(draw.integers(0, 32, (8, 12)).astype(np.int32)),
-        'emitted': draw.integers(0, 56, (8, 12)).astype(np.int32),
-    }
-    rows = meshes.put_rows(mesh, rows)
-    paired = lora.merge(base, adapter, spec, paired=True)
-    two = base, jax.jit(lora.fold)(lora.merge(base, adapter, spec))
-    for form, params in (('paired', paired), ('two', two)):
-        found = compare(Pair(CONFIG, 'float32', form == 'paired'), params, **rows, chunk=32, top_k=5)
-        keep(f'{name} {form}', found._asdict())
 
 
 def cut_vocabulary():
@@ -140,7 +122,5 @@ if __name__ == '__main__':
     _, state = three_steps('eight adafactor', eight, ADAFACTOR, batches, WIDE, wide)
     folder = checkpoint.save(Path(sys.argv[1]).parent / 'adafactor', 3, {'optimizer': state})
     keep('restored adafactor state', checkpoint.restore(folder, 'optimizer', sharding.abstract(one, state)))
-    swept('one', one)
-    swept('eight', eight)
     cut_vocabulary()
     np.savez(sys.argv[1], facts=json.dumps(facts), **arrays)

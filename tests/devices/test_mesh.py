@@ -42,6 +42,43 @@ def test_odd_sizes_are_refused_and_do_not_crash(layout):
         meshes.make(layout, jax.devices()[:1])
 
 
+@pytest.mark.parametrize(('heads', 'kv_heads', 'fits'), [(8, 2, True), (8, 1, False), (9, 3, False)])
+def test_heads_must_be_dealt_to_the_tensor_axis(heads, kv_heads, fits):
+    mesh = types.SimpleNamespace(shape={'tensor': 2})
+    if fits:
+        meshes.check_heads(mesh, heads, kv_heads)
+        return
+    with pytest.raises(InputError, match=f'mesh.tensor is 2, .* {heads} attention heads and {kv_heads} key and value'):
+        meshes.check_heads(mesh, heads, kv_heads)
+
+
+def slices(*numbers):
+    """Stand-ins for TPUs of slices with the numbers given."""
+    devices = [
+        types.SimpleNamespace(id=i, slice_index=n, platform='cpu', device_kind='') for i, n in enumerate(numbers)
+    ]
+    return [types.SimpleNamespace(**vars(device), process_index=0) for device in devices]
+
+
+def test_the_data_axis_alone_crosses_slices():
+    laid = meshes.over_slices(2, [4, 2, 1, 1], slices(0, 1, 0, 1, 0, 1, 0, 1))
+    assert laid.shape == (4, 2, 1, 1)
+    assert [[device.slice_index for device in row.flat] for row in laid] == [[0, 0], [0, 0], [1, 1], [1, 1]]
+
+
+@pytest.mark.parametrize(
+    ('sizes', 'numbers'), [([2, 1, 1, 1], [0, 0]), ([1, 2, 1, 1], [0, 1]), ([4, 1, 1, 1], [0, 0, 0, 1])]
+)
+def test_slices_that_are_not_there_or_not_equal_are_refused(sizes, numbers):
+    with pytest.raises(InputError, match='config.mesh.dcn is 2'):
+        meshes.over_slices(2, sizes, slices(*numbers))
+
+
+def test_devices_that_know_no_slices_are_told_apart_by_process():
+    with pytest.raises(InputError, match='config.mesh.dcn is 2: .* data, 1, .* are of 1 processes'):
+        meshes.make(Mesh(dcn=2), jax.devices()[:1])
+
+
 def specs(tree, **sizes):
     """Specs of a tree's leaves on a mesh of the sizes given."""
     mesh = types.SimpleNamespace(shape={'data': 1, 'fsdp': 1, 'tensor': 1, 'sequence': 1} | sizes)
@@ -67,10 +104,17 @@ def test_every_leaf_has_the_place_of_the_table():
 
 
 def test_an_adapters_leaves_and_moments_follow_the_table():
-    adapter = jax.eval_shape(lambda: lora.init(jax.random.key(0), model.shapes(CONFIG), LoraSpec(('o_proj',), 4, 8.0)))
+    adapter = jax.eval_shape(
+        lambda: lora.init(jax.random.key(0), model.shapes(CONFIG), LoraSpec(('q_proj', 'o_proj'), 4, 8.0))
+    )
     found = specs(jax.eval_shape(chain('adamw', 0.9, 0.99, 0.0, False, 1.0).init, adapter), fsdp=2, tensor=2)
-    for side, spec in (('a', P(None, 'fsdp', None)), ('b', P(None, None, 'tensor'))):
-        places = [place for name, place in found.items() if name.endswith(f'layers/o_proj/{side}')]
+    for side, spec in (
+        ('q_proj/a', P(None, 'fsdp', None)),
+        ('q_proj/b', P(None, None, 'tensor')),
+        ('o_proj/a', P(None, ('tensor', 'fsdp'), None)),
+        ('o_proj/b', P(None, None, 'fsdp')),
+    ):
+        places = [place for name, place in found.items() if name.endswith(f'layers/{side}')]
         assert places == [spec, spec]
 
 

@@ -18,7 +18,7 @@ from jaxshift.store import checkpoint, jsonl
 from jaxshift.tune import lora
 from jaxshift.tune.evaluate import mean_loss
 from jaxshift.tune.step import lora_spec, recipe
-from jaxshift.tune.train import check, train
+from jaxshift.tune.train import train
 from jaxshift.weights.peft import save_adapter
 
 RUN = Run(
@@ -234,12 +234,3 @@ def test_the_order_of_the_data_is_the_seeds(tune, whole, tmp_path):
     other = tune(tmp_path, dataclasses.replace(RUN, seed=1, max_steps=1))
     assert json.loads((tmp_path / 'metrics.jsonl').read_text())['loss'] != rows_without_speed(whole[0])[0]['loss']
     assert jax.tree.structure(other) == jax.tree.structure(whole[1])
-
-
-@pytest.mark.parametrize(('batch', 'micro', 'shards'), [(6, 4, 1), (4, 2, 4)])
-def test_rows_that_cannot_be_dealt_are_refused(monkeypatch, batch, micro, shards):
-    monkeypatch.setattr(meshes, 'row_shards', lambda mesh: shards)
-    run = dataclasses.replace(RUN, batch_size=batch, micro_batch_size=micro)
-    with pytest.raises(InputError, match=rf'runs.a: batch_size {batch} .* micro_batch_size {micro}, .* {shards} row'):
-        check(run, meshes.make(config.Mesh()), 'runs.a')
-    check(dataclasses.replace(RUN, batch_size=8, micro_batch_size=4), meshes.make(config.Mesh()), 'runs.a')
