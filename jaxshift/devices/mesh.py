@@ -89,7 +89,7 @@ def put_rows(mesh: Mesh, batch: dict, share: tuple[int, int] = (0, 1)) -> dict:
     def one(array: np.ndarray) -> jax.Array:
         rows = len(array)
 
-        def part(place: tuple[slice, ...]) -> np.ndarray:
+        def part(place) -> np.ndarray:
             start, stop, _ = place[0].indices(rows * count)
             return array[(slice(start - index * rows, stop - index * rows), *place[1:])]
 

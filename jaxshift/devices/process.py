@@ -54,9 +54,9 @@ def by_leader(name: str, work: Callable[[], Any]) -> Any:
         if len(_told) > KEPT:
             _client().key_value_delete(_told.popleft())
         return json.loads(text)
-    while (text := _get(key)) is None:
+    while (answer := _get(key)) is None:
         pass
-    return json.loads(text)
+    return json.loads(answer)
 
 
 def agree(name: str, value: Any, judge: Callable[[list[Any]], Any]) -> Any:

@@ -18,7 +18,7 @@ from commandline import ROOT, TINY, start
 
 from jaxshift.shift import records
 
-MESH = ('--config.mesh.data=2', '--config.mesh.fsdp=2', '--config.mesh.tensor=2')
+MESH = ('--config.mesh.data=4', '--config.mesh.fsdp=2')
 LORA = ('--only=lora', '--config.runs.lora.log_every=1', '--config.runs.lora.max_steps=30')
 WINDOWS = ('--config.sweep.context_lengths=-1,8', '--config.sweep.top_k=5')  # two parts
 LIMIT = 300  # seconds after which a process that hangs is given up
@@ -61,6 +61,7 @@ def begin(folder, *arguments, alone=('', ''), folders=(None, None)):
         subprocess.Popen(
             [
                 sys.executable, program, logs[index], *arguments, f'--workdir={folder}',
+                f'--config.base.source=dir:{folder / "base"}',  # else its pre-training must fit the mesh too
                 f'--config.process.coordinator=127.0.0.1:{port}', '--config.process.count=2',
                 f'--config.process.index={index}', *filter(None, [alone[index]]),
             ],
