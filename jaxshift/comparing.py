@@ -45,7 +45,8 @@ def _sweep(study: Study, name: str, found: list[Comparison]) -> None:
         (folder / 'summary.json').unlink(missing_ok=True)
         shutil.rmtree(folder / 'tokens', ignore_errors=True)
 
-    study.ledger.do('sweep', name, depends.of_records(study, name), partial(_compare, study, name, found), clear)
+    work = partial(_compare, study, name, found)
+    study.ledger.do('sweep', name, depends.of_records(study, name), work, clear, shared=True)
 
 
 def _compare(study: Study, name: str, found: list[Comparison]) -> list[Path]:

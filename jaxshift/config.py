@@ -114,6 +114,7 @@ class Sweep:
     compat: str = ''  # aligntds: adds the truncated measures of AlignTDS, in columns of their own
     batch_size: int = 8  # responses in one forward pass
     chunk: int = 128  # positions whose full distributions exist at the same time, on each device
+    spmd: str = 'jit'  # jit, or pmap: the same numbers, where every device holds all parameters
     top_k: int = 10  # likeliest tokens of both models kept with each position
     marginal_above: int = 1  # base ranks above this are not unshifted any more
     shifted_above: int = 3  # base ranks above this are shifted
@@ -129,6 +130,16 @@ class Mesh:
     tensor: int = 1  # parameters cut over these devices, which share rows
     sequence: int = 1  # positions of a row cut over these devices
     dcn: int = 1  # slices of TPUs, or hosts of GPUs, with a slower network between them: the data axis alone crosses it
+
+
+@dataclass
+class Process:
+    """How the processes of a run find each other; left alone, by what the environment of a cluster says."""
+
+    coordinator: str = ''  # HOST:PORT of process 0; empty: by environment (TPU pod, SLURM, JAX_COORDINATOR_ADDRESS)
+    count: int = 0  # processes of the run; 0: by environment (JAX_NUM_PROCESSES too); 1: this one by itself
+    index: int = -1  # number of this process, from 0; -1: by environment (JAX_PROCESS_ID too)
+    timeout: int = 600  # seconds that a process waits for the others, at the start and where all must have come
 
 
 @dataclass
@@ -177,6 +188,7 @@ class Experiment:
     respond: Respond = field(default_factory=Respond)
     sweep: Sweep = field(default_factory=Sweep)
     mesh: Mesh = field(default_factory=Mesh)
+    process: Process = field(default_factory=Process)
     world: World | None = None
 
 

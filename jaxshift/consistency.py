@@ -11,6 +11,9 @@ if TYPE_CHECKING:  # config calls this module
     from jaxshift.config import Experiment, Run, World
 
 
+CUTS = ('fsdp', 'tensor', 'sequence')  # axes of the mesh that do not only deal rows
+
+
 def check(experiment: Experiment) -> None:
     """Checks the keys of an experiment against each other.
 
@@ -30,6 +33,7 @@ def check(experiment: Experiment) -> None:
     _quantized(experiment)
     _sweep(experiment)
     _data(experiment)
+    _devices(experiment)
 
 
 def _name(name: str) -> None:
@@ -107,6 +111,20 @@ def _sweep(experiment: Experiment) -> None:
         )
     if '' in respond.stop:
         raise InputError('config.respond.stop has an empty text, which every response holds; leave it out')
+
+
+def _devices(experiment: Experiment) -> None:
+    process, mesh = experiment.process, experiment.mesh
+    host, _, port = process.coordinator.rpartition(':')
+    if process.coordinator and not (host and port.isdecimal()):
+        raise InputError(f'config.process.coordinator is {process.coordinator!r}; write HOST:PORT')
+    if 0 < process.count <= process.index:
+        raise InputError(f'config.process.index is {process.index}; it counts from 0 to {process.count - 1}')
+    if experiment.sweep.spmd == 'pmap' and (cut := [axis for axis in CUTS if getattr(mesh, axis) != 1]):
+        raise InputError(
+            f'config.sweep.spmd is pmap, which needs all parameters on every device, but config.mesh.{cut[0]} is '
+            f'{getattr(mesh, cut[0])}; set it to 1, or spmd to jit'
+        )
 
 
 def _data(experiment: Experiment) -> None:

@@ -112,7 +112,7 @@ def of_records(study: Study, name: str) -> Settings:
     """The token records of a run."""
     asked = dataclasses.asdict(study.experiment.sweep)
     return {
-        'sweep': {key: value for key, value in asked.items() if key not in ('bootstrap', 'chunk', 'shared_from')},
+        'sweep': {k: v for k, v in asked.items() if k not in ('bootstrap', 'chunk', 'shared_from', 'spmd')},
         **_windows(study, name),
         'reading': study.reading,
         'base': study.base.fingerprint,
@@ -122,9 +122,10 @@ def of_records(study: Study, name: str) -> Settings:
 
 def of_summary(study: Study, name: str) -> Settings:
     asked = study.experiment
+    sweep = dataclasses.asdict(asked.sweep)
     return {
         'seed': asked.seed,
-        'sweep': dataclasses.asdict(asked.sweep),
+        'sweep': {key: value for key, value in sweep.items() if key != 'spmd'},
         'run': of_run(asked.runs[name]),
         **_windows(study, name),
         **_of_samples(study),
@@ -149,8 +150,9 @@ def of_report(study: Study) -> Settings:
     names = ('summary.json', 'metrics.jsonl', 'responses.jsonl', 'causes/truth.json')
     shown = [*(f'runs/*/{name}' for name in names), 'done/summary-*.json']
     kept = [path for pattern in shown for path in study.workdir.root.glob(pattern)]
+    config = dataclasses.asdict(study.experiment)
     return {
-        'config': dataclasses.asdict(study.experiment),
+        'config': {key: value for key, value in config.items() if key != 'process'},
         'reading': study.reading,
         'files': manifest.digests(study.workdir.root, kept),
     }

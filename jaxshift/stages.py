@@ -90,7 +90,7 @@ def _answer(study: Study, name: str, params: Callable[[], dict]) -> None:
         for left in (path, path.with_name(path.name + '.partial')):
             left.unlink(missing_ok=True)
 
-    study.ledger.do('respond', name, depends.of_responses(study, name), work, clear)
+    study.ledger.do('respond', name, depends.of_responses(study, name), work, clear, shared=True)
 
 
 def _answered_here(study: Study, name: str) -> bool:

@@ -7,17 +7,18 @@ import hashlib
 import json
 import os
 import shlex
+from contextlib import nullcontext
 from importlib import metadata
 from pathlib import Path
 
 import jax
 
-from jaxshift import stages
+from jaxshift import stages, tuning
 from jaxshift.config import Experiment
-from jaxshift.devices import process
+from jaxshift.devices import cluster, process
 from jaxshift.errors import InputError
 from jaxshift.plan import capacity
-from jaxshift.store import paths
+from jaxshift.store import ledger, paths
 from jaxshift.study import Study
 from jaxshift.terminal import say
 
@@ -32,25 +33,44 @@ def run(
     if 'xla_force_host_platform_device_count' in os.environ.get('XLA_FLAGS', ''):
         # Virtual devices that wait for each other hold threads; those of two cores would all be waiting, for ever.
         os.environ.setdefault('PJRT_NPROC', '64')
-    workdir = paths.Workdir(folder)
+    cluster.join(experiment.process)
     stop = process.StopSignal().install()
+    try:
+        _run(experiment, folder, mode, only, argv, stop, profile)
+    except BaseException as error:
+        process.failed(error)
+        raise
+
+
+def _run(
+    experiment: Experiment, folder: Path, mode: str, only: tuple[str, ...], argv: list[str],
+    stop: process.StopSignal, profile: bool,
+) -> None:  # fmt: skip
+    workdir = paths.Workdir(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f'--workdir={folder}: cannot be made ({error.strerror}); name another folder') from error
     jax.config.update('jax_compilation_cache_dir', str(folder.resolve() / 'compiled'))
     record = describe(experiment, argv)
-    before = workdir.experiment.read_text(encoding='utf-8') if workdir.experiment.is_file() else ''
-    if process.leads():
-        paths.write_json(workdir.experiment, record)
+    told = {'config': record['config'] | {'process': None}, 'versions': record['versions'], 'mode': mode, 'only': only}
+    ledger.check_same('start', told)
+    # The leader alone looks before it writes: a shared file system may remember for a while that a file was not there.
+    before = workdir.experiment.read_text(encoding='utf-8') if process.leads() and workdir.experiment.is_file() else ''
+    process.by_leader('experiment', lambda: paths.write_json(workdir.experiment, record))
+    if not workdir.experiment.is_file():
+        raise InputError(f'--workdir={folder}: process 0 writes to another; name a folder that all processes share')
     devices = record['devices']
-    say(f'{experiment.name}: {devices["count"]} {devices["kind"]}, runs {", ".join(only)}, workdir {folder}')
+    among = f' in {devices["processes"]} processes' if devices['processes'] > 1 else ''
+    say(f'{experiment.name}: {devices["count"]} {devices["kind"]}{among}, runs {", ".join(only)}, workdir {folder}')
+    study = Study(experiment, workdir, only, stop, say, profile)
     try:
         capacity.check(experiment, only, mode)
-        stages.run(Study(experiment, workdir, only, stop, say, profile), mode)
+        with nullcontext() if mode in tuning.NO_MESH else jax.set_mesh(study.mesh):
+            stages.run(study, mode)
     except InputError:
         # A refused config must not be taken for the one that made what lies here.
-        if before and process.leads():
+        if before:
             paths.write_text(workdir.experiment, before)
         raise
 
@@ -65,5 +85,10 @@ def describe(experiment: Experiment, argv: list[str]) -> dict:
         'config_hash': hashlib.sha256(text.encode()).hexdigest()[:16],
         'command': shlex.join(argv),
         'versions': {name: metadata.version(name) for name in PACKAGES},
-        'devices': {'count': jax.device_count(), 'kind': kind, 'platform': platform},
+        'devices': {
+            'count': jax.device_count(),
+            'kind': kind,
+            'platform': platform,
+            'processes': jax.process_count(),
+        },
     }

@@ -8,12 +8,15 @@ from types import TracebackType
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from jaxshift.devices import process
+
 EVERY = 10.0  # seconds between plain lines
 
 
 def say(line: str) -> None:
-    """Prints a line at once."""
-    print(line, flush=True)
+    """Prints a line at once, on the process that leads; the others are heard when they fail."""
+    if process.leads():
+        print(line, flush=True)
 
 
 class Bar:
@@ -25,7 +28,7 @@ class Bar:
         self._last = time.monotonic()
 
     def __enter__(self) -> Bar:
-        if sys.stdout.isatty():
+        if sys.stdout.isatty() and process.leads():
             columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
             self._rich = Progress(*columns, TextColumn('{task.fields[note]}'))
             self._rich.start()

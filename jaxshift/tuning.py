@@ -15,7 +15,7 @@ from jaxshift.causes import truth
 from jaxshift.config import Run
 from jaxshift.data import dataset, held_out, mixture, world, world_base
 from jaxshift.devices import mesh as meshes
-from jaxshift.devices import sharding
+from jaxshift.devices import process, sharding
 from jaxshift.errors import InputError, RunFailed
 from jaxshift.llama import model
 from jaxshift.respond import responses
@@ -28,10 +28,12 @@ from jaxshift.tune.step import Recipe, assemble, lora_spec, recipe
 from jaxshift.tune.train import check, parameters, schedule, shapes, train
 from jaxshift.weights import peft, safetensors
 
+NO_MESH = ('data', 'causes', 'report')  # modes that compute nothing on the devices
+
 
 def check_mesh(study: Study, mode: str) -> None:
-    """Refuses what does not fit the devices before any work begins; data and report need none of them."""
-    if mode in ('data', 'causes', 'report'):
+    """Refuses what does not fit the devices before any work begins."""
+    if mode in NO_MESH:
         return
     here = study.experiment.base.source == MADE_HERE
     base = world_base.llama_config(study.world) if here else study.base.config
@@ -53,7 +55,7 @@ def train_all(study: Study) -> None:
     runs = _trained(study)
     if study.experiment.base.source == MADE_HERE:
         settings = depends.of_base(study)
-        study.ledger.do('base', '', settings, partial(_make_base, study, settings), None)
+        study.ledger.do('base', '', settings, partial(_make_base, study, settings), None, shared=True)
     for name, found in study.given.items():
         study.say(f'train {name}: tuned elsewhere, {found.text}')
     for name, run in runs.items():
@@ -68,7 +70,7 @@ def train_all(study: Study) -> None:
             _check_data(study, name, run, data, apart)
     for name, run in runs.items():
         settings = depends.of_training(study, run)
-        study.ledger.do('train', name, settings, partial(_tune, study, name, run, settings), None)
+        study.ledger.do('train', name, settings, partial(_tune, study, name, run, settings), None, shared=True)
 
 
 def tuned(study: Study, name: str, paired: bool = False, step: int | None = None) -> dict:
@@ -178,7 +180,8 @@ def _tune(study: Study, name: str, run: Run, settings: dict[str, Any]) -> list[P
     written = [path for step in kept for path in (folder / 'checkpoints' / str(step)).rglob('*') if path.is_file()]
     written.append(folder / 'metrics.jsonl')
     if run.method == 'lora':
-        peft.save_adapter(folder / 'adapter', values, lora_spec(run), study.base.model_id)
+        peft.save_adapter(folder / 'adapter', meshes.host(values), lora_spec(run), study.base.model_id)
+        process.together('adapter')  # which the leader has written
         written += (folder / 'adapter').iterdir()
     return written
 
@@ -212,7 +215,7 @@ def _gate(study: Study, config, params: dict) -> None:
     questions = mixture.read({f'file:{folder / "probe.json"}': 1}).examples
     probe = [responses.prompt(question, study.template, config) for question in questions]
     path = study.workdir.base / 'pretraining' / 'probe.jsonl'
-    path.unlink(missing_ok=True)
+    process.by_leader('probe', partial(path.unlink, missing_ok=True))
     decoder = Decoder(config, study.experiment.base.dtype, study.template.stop_ids, 16)
     with Bar('ask the base every fact') as bar:
         responses.respond(decoder, params, probe, study.tokenizer, path, 160, study.stop, bar)

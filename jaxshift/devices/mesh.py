@@ -7,7 +7,7 @@ from collections import Counter
 
 import jax
 import numpy as np
-from jax.experimental import mesh_utils
+from jax.experimental import mesh_utils, multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxshift import config
@@ -79,13 +79,56 @@ def check_heads(mesh: Mesh, heads: int, kv_heads: int) -> None:
         )
 
 
-def put_rows(mesh: Mesh, batch: dict) -> dict:
-    """Puts this process's rows of a batch of numpy arrays [rows, T] onto the mesh, as global arrays.
+def put_rows(mesh: Mesh, batch: dict, share: tuple[int, int] = (0, 1)) -> dict:
+    """Puts a tree of numpy arrays [rows, T] onto the mesh, as global arrays.
 
     Rows are dealt over data and fsdp, positions over sequence.
+
+    Args:
+      mesh: the devices.
+      batch: some rows of a batch, at least those of this process's devices.
+      share: which of how many equal parts of the batch they are.
     """
+    index, count = share
     sharding = NamedSharding(mesh, PartitionSpec(ROWS, 'sequence'))
-    return {name: jax.make_array_from_process_local_data(sharding, array) for name, array in batch.items()}
+
+    def one(array: np.ndarray) -> jax.Array:
+        rows = len(array)
+
+        def part(place) -> np.ndarray:
+            start, stop, _ = place[0].indices(rows * count)
+            return array[(slice(start - index * rows, stop - index * rows), *place[1:])]
+
+        return jax.make_array_from_callback((rows * count, *array.shape[1:]), sharding, part)
+
+    return jax.tree.map(one, batch)
+
+
+def row_share(mesh: Mesh) -> tuple[int, int]:
+    """Which of how many equal parts of a batch this process's devices need: (index, count).
+
+    Processes that share rows, because an axis that cuts parameters goes through them, need the same part. Where the
+    devices lie so that a process needs rows from all over, it is the whole batch, (0, 1).
+    """
+    shards = row_shards(mesh)
+    owners = np.reshape([device.process_index for device in mesh.devices.flat], (shards, -1))
+    needed = [np.flatnonzero((owners == process).any(1)).tolist() for process in np.unique(owners)]
+    size = len(needed[0])
+    if any(len(part) != size or part[0] % size or part[-1] - part[0] != size - 1 for part in needed):
+        return 0, 1
+    own = np.flatnonzero((owners == jax.process_index()).any(1))
+    return int(own[0]) // size, shards // size
+
+
+def host(tree):
+    """Global arrays as numpy arrays, whole on every process; all of them must call it."""
+
+    def one(array):
+        if array.is_fully_addressable or array.is_fully_replicated:
+            return np.asarray(array)
+        return multihost_utils.process_allgather(array, tiled=True)
+
+    return jax.tree.map(one, tree)
 
 
 def row_shards(mesh: Mesh) -> int:

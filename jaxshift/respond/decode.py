@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxshift.devices import mesh as meshes
 from jaxshift.devices import sharding
 from jaxshift.llama import cache, model
 from jaxshift.llama.cache import Cache
@@ -94,8 +95,8 @@ def generate(
     rows = np.arange(len(prompts))  # which prompt each row of the state belongs to
     while True:
         state = decode(decoder, params, state)
-        count, room = np.asarray(state.count), np.asarray(state.room)
-        for index, ids, number in zip(rows, np.asarray(state.out), count, strict=True):
+        count, room, out = meshes.host((state.count, state.room, state.out))
+        for index, ids, number in zip(rows, out, count, strict=True):
             responses[index] = ids[:number].tolist()
         active = np.flatnonzero(count < room)
         if not len(active):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import json
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,6 +81,8 @@ def respond(
 ) -> None:
     """Writes responses.jsonl: one object a prompt, in the order of the prompts.
 
+    Every process decodes every batch, since each may hold a part of the parameters alone; the leader writes.
+
     Args:
       decoder: how to decode.
       params: the tuned parameters.
@@ -97,11 +100,12 @@ def respond(
     """
     check_prompts(prompts, decoder.config)
     partial = path.with_name(path.name + '.partial')
-    answered = {row['example_id']: row for row in jsonl.read(partial, growing=True)}
-    jsonl.write(partial, answered.values())
+    process.by_leader('answered', lambda: jsonl.write(partial, jsonl.read(partial, growing=True)))
+    answered = {row['example_id']: row for row in jsonl.read(partial)}
+    process.together('answered')
     left = [prompt for prompt in prompts if prompt.example_id not in answered]
     left.sort(key=lambda prompt: len(prompt.token_ids))
-    with partial.open('a', encoding='utf-8') as file:
+    with partial.open('a', encoding='utf-8') if process.leads() else nullcontext() as file:
         for start in range(0, len(left), batch_size):
             batch = left[start : start + batch_size]
             length = bucket(max(len(prompt.token_ids) for prompt in batch))
@@ -110,12 +114,18 @@ def respond(
             tokens, names = [prompt.token_ids for prompt in filled], [prompt.example_id for prompt in filled]
             for prompt, ids in zip(batch, generate(decoder, params, tokens, length, names), strict=False):
                 answered[prompt.example_id] = row = _row(prompt, ids, decoder, tokenizer, stop_texts)
-                file.write(jsonl.line(row))
-            file.flush()
+                if file:
+                    file.write(jsonl.line(row))
+            if file:
+                file.flush()
             progress(len(answered), len(prompts))
             stop.check()
-    jsonl.write(partial, (answered[prompt.example_id] for prompt in prompts))
-    partial.replace(path)
+
+    def finish() -> None:
+        jsonl.write(partial, (answered[prompt.example_id] for prompt in prompts))
+        partial.replace(path)
+
+    process.by_leader('responses', finish)
 
 
 def check_prompts(prompts: Sequence[Prompt], config: LlamaConfig) -> None:

@@ -21,7 +21,7 @@ from jax.sharding import PartitionSpec as P
 from jaxshift.config import Sweep
 from jaxshift.data.batches import bucket
 from jaxshift.devices import mesh as meshes
-from jaxshift.devices import process, sharding
+from jaxshift.devices import process, replicas, sharding
 from jaxshift.llama import model
 from jaxshift.llama.config import LlamaConfig
 from jaxshift.shift import aligntds, records
@@ -147,26 +147,30 @@ def sweep(
       settings: batch size, chunk, lists, thresholds and compat.
       texts: of `aligntds.text_ids` where `settings.compat` asks for its columns.
       mesh: rows of a batch are dealt over it.
-      folder: takes the parts; those that are there already are not computed again.
+      folder: takes the parts; those that are there already are not computed again. Processes compute all of them
+        together and write them in turn, so a part is the same for any number of processes.
       stop: is asked after every part.
       progress: takes (windows done, windows in all).
     """
     windows = sum(len(case.response) for comparison in comparisons for case in comparison.cases)
     done = index = 0
+    there = process.by_leader('parts', lambda: [path.name for path in folder.glob('part-*.parquet')])
     for comparison in comparisons:
         cases = sorted(comparison.cases, key=lambda case: (len(case.response), len(case.prompt)))
         batches = [cases[start : start + settings.batch_size] for start in range(0, len(cases), settings.batch_size)]
         for first in range(0, len(batches), BATCHES_A_PART):
             part = batches[first : first + BATCHES_A_PART]
-            if not records.part_path(folder, index).exists():
+            if records.part_path(folder, index).name not in there:
                 pair = params = None  # else the parameters of the step before stay beside the new ones
                 pair, params = models(comparison)
                 tables = [_measure(pair, params, comparison, batch, run, settings, texts, mesh) for batch in part]
-                records.write_part(folder, index, pa.concat_tables(tables))
+                if index % jax.process_count() == jax.process_index():
+                    records.write_part(folder, index, pa.concat_tables(tables))
             index += 1
             done += sum(len(case.response) for batch in part for case in batch)
             progress(done, windows)
             stop.check()
+    process.together(f'sweep {run}')
 
 
 def _measure(
@@ -184,14 +188,16 @@ def _measure(
         real[i, : len(case.response)] = True
     context = pair.config.context
     tokens, windows = _laid_out(batch, [case.prompt for case in batch], emitted.shape, context, parts)
-    arrays = meshes.put_rows(mesh, {'tokens': tokens, 'windows': windows, 'emitted': emitted})
+    rows: dict[str, Any] = {'tokens': tokens, 'windows': windows, 'emitted': emitted}
     if comparison.template != 'matched':
         tokens, windows = _laid_out(batch, [case.base_prompt for case in batch], emitted.shape, context, parts)
-        base = meshes.put_rows(mesh, {'tokens': tokens, 'windows': windows})
-        arrays |= {name: (base[name], arrays[name]) for name in base}
+        rows |= {'tokens': (tokens, rows['tokens']), 'windows': (windows, rows['windows'])}
     top_k = max(settings.top_k, aligntds.KEPT) if texts is not None else settings.top_k
-    found = compare(pair, params, **arrays, chunk=settings.chunk, top_k=top_k)
-    columns = {name: np.asarray(value)[real] for name, value in found._asdict().items()}
+    if settings.spmd == 'pmap':
+        found = replicas.run(_on_each(pair, mesh, settings.chunk, top_k), params, rows, mesh)
+    else:
+        found = meshes.host(compare(pair, params, **meshes.put_rows(mesh, rows), chunk=settings.chunk, top_k=top_k))
+    columns = {name: value[real] for name, value in found._asdict().items()}
     if texts is not None:
         ids, logprobs, tuned_ids, tuned_logprobs = (columns[name][:, : aligntds.KEPT] for name in records.LISTS)
         columns |= aligntds.columns(ids, logprobs, tuned_ids, tuned_logprobs, texts)
@@ -204,6 +210,13 @@ def _measure(
         positions=np.concatenate([np.arange(len(case.response)) for case in batch]),
         step=comparison.step,
     )  # fmt: skip
+
+
+@functools.lru_cache
+def _on_each(pair: Pair, mesh: Mesh, chunk: int, top_k: int) -> Callable:
+    """`compare` for `replicas.run`."""
+    each = functools.partial(compare, pair, chunk=chunk, top_k=top_k)
+    return replicas.mapped(lambda params, rows: each(params, **rows), mesh)
 
 
 def _laid_out(

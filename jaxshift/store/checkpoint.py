@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import jax
 import orbax.checkpoint as ocp
 
 from jaxshift.devices import process
@@ -34,20 +33,23 @@ def save(
     """
     final = folder.resolve() / str(step)
     partial = final.with_name(f'{step}.partial')
-    if process.leads():
+
+    def begin() -> None:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-    _together('begin')
-    with ocp.StandardCheckpointer() as checkpointer:
-        for name, tree in trees.items():
-            checkpointer.save(partial / name, tree)
-    _together('written')
-    if process.leads():
+
+    def finish() -> None:
         jsonl.write(partial / METRICS, rows)
         manifest.write(partial, step=step, settings=settings)
         shutil.rmtree(final, ignore_errors=True)
         os.replace(partial, final)
-    _together('final')
+
+    process.by_leader(f'begin checkpoint {step}', begin)
+    with ocp.StandardCheckpointer() as checkpointer:
+        for name, tree in trees.items():
+            checkpointer.save(partial / name, tree)
+    process.together(f'checkpoint {step}')
+    process.by_leader(f'finish checkpoint {step}', finish)
     return final
 
 
@@ -97,11 +99,3 @@ def remove_unfinished(folder: Path) -> None:
 def _numbered(folder: Path) -> list[int]:
     """What could be a step by its name, in order."""
     return sorted(int(path.name) for path in folder.glob('*/') if path.name.isdecimal())
-
-
-def _together(where: str) -> None:
-    """Waits for the other processes of the run."""
-    if jax.process_count() > 1:
-        from jax.experimental import multihost_utils
-
-        multihost_utils.sync_global_devices(f'checkpoint {where}')

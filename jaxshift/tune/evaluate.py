@@ -27,8 +27,9 @@ def mean_loss(run: Run, recipe: Recipe, trainable: dict, frozen: dict | None, da
     rows = run.micro_batch_size or run.batch_size
     plan = batches.Schedule(dataset.lengths, 0, 1, rows, dataset.counts['max_length'], run.pack)
     total = tokens = 0.0
-    for _, batch in batches.loader(dataset, plan, 0, jax.process_index(), jax.process_count()):
-        value, count = _summed(recipe)(trainable, frozen, meshes.put_rows(mesh, batch))
+    share = meshes.row_share(mesh)
+    for _, batch in batches.loader(dataset, plan, 0, *share):
+        value, count = _summed(recipe)(trainable, frozen, meshes.put_rows(mesh, batch, share))
         total, tokens = total + float(value), tokens + float(count)
     return total / tokens
 

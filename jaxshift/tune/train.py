@@ -115,11 +115,11 @@ def train(
     meter, trace = throughput.Meter(list(mesh.devices.flat)), throughput.Trace(profile)
     adapter = None if recipe.spec is None else parameters(recipe)
     num_tokens = sum(int(plan.lengths(index).sum()) for index in range(start))
-    loader = batches.loader(dataset, plan, start, jax.process_index(), jax.process_count())
-    for index, batch in loader:
+    share = meshes.row_share(mesh)
+    for index, batch in batches.loader(dataset, plan, start, *share):
         trace.before()
         values, state, metrics = step_function(
-            values, state, frozen, meshes.put_rows(mesh, batch), rates[index], jax.random.fold_in(key, index)
+            values, state, frozen, meshes.put_rows(mesh, batch, share), rates[index], jax.random.fold_in(key, index)
         )
         trace.after(values)
         step = index + 1
@@ -127,7 +127,7 @@ def train(
         last = step == plan.steps
         evaluated = run.eval_every and (step % run.eval_every == 0 or last)
         logged = step % run.log_every == 0 or step == 1 or last or evaluated
-        stopping = stop.requested  # asked once: a signal that comes while a step is waited for is heeded after the next
+        stopping = stop.agreed()  # asked once: a signal that comes while a step is waited for is heeded after the next
         saved = step % run.checkpoint_every == 0 or step in run.keep_steps or last or stopping
         if not (logged or saved or len(pending) > 1):
             continue
@@ -165,9 +165,12 @@ def _begin(
     say: Callable[[str], None],
 ):
     """Values, optimizer state, number of steps done and their metrics: from the newest sound checkpoint if any."""
-    if process.leads():
+
+    def newest() -> tuple[int | None, list[str]]:
         checkpoint.remove_unfinished(checkpoints)
-    step, passed = checkpoint.newest(checkpoints)
+        return checkpoint.newest(checkpoints)
+
+    step, passed = process.by_leader('newest checkpoint', newest)
     for line in passed:
         say(line)
     if step is None:

@@ -1,0 +1,160 @@
+"""Two processes of four virtual devices each, on loopback, against one process of one device."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from commandline import ROOT, TINY, start
+
+from jaxshift.shift import records
+
+MESH = ('--config.mesh.data=4', '--config.mesh.fsdp=2')
+LORA = ('--only=lora', '--config.runs.lora.log_every=1', '--config.runs.lora.max_steps=30')
+WINDOWS = ('--config.sweep.context_lengths=-1,8', '--config.sweep.top_k=5')  # two parts
+LIMIT = 300  # seconds after which a process that hangs is given up
+
+
+class Pair(NamedTuple):
+    """Two processes that run, and the lists of the files that each will have written."""
+
+    processes: list[subprocess.Popen]
+    logs: list[Path]
+
+    def ended(self):
+        """[(exit code, stdout, stderr)] of both."""
+        try:
+            said = [process.communicate(timeout=LIMIT) for process in self.processes]
+        finally:
+            for process in self.processes:
+                process.kill()
+        return [(process.returncode, *texts) for process, texts in zip(self.processes, said, strict=True)]
+
+    def written(self):
+        """What each has written, but for the cache of compilations."""
+        return [{line for line in log.read_text().splitlines() if '/compiled/' not in line} for log in self.logs]
+
+
+def begin(folder, *arguments, alone=('', ''), folders=(None, None)):
+    """Starts both; `alone` are arguments, and `folders` working directories, of each by itself."""
+    with contextlib.closing(socket.socket()) as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    environment = os.environ | {
+        'JAX_PLATFORMS': 'cpu',
+        'XLA_FLAGS': '--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0',
+        'PJRT_NPROC': '64',  # devices that wait for each other hold threads
+        'PYTHONPATH': str(ROOT),
+    }
+    logs = [folder.parent / f'written-{index}' for index in range(2)]
+    program = Path(__file__).with_name('logged_run.py')
+    processes = [
+        subprocess.Popen(
+            [
+                sys.executable, program, logs[index], *arguments, f'--workdir={folder}',
+                f'--config.base.source=dir:{folder / "base"}',  # else its pre-training must fit the mesh too
+                f'--config.process.coordinator=127.0.0.1:{port}', '--config.process.count=2',
+                f'--config.process.index={index}', *filter(None, [alone[index]]),
+            ],
+            env=environment, cwd=folders[index], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for index in range(2)
+    ]  # fmt: skip
+    return Pair(processes, logs)
+
+
+def losses(folder):
+    rows = [json.loads(line) for line in (folder / 'runs/lora/metrics.jsonl').read_text().splitlines()]
+    assert [row['step'] for row in rows] == list(range(1, 31))
+    return [row['loss'] for row in rows]
+
+
+def forget(folder, *stages):
+    for stage in stages:
+        for path in (folder / 'done').glob(f'{stage}*.json'):
+            path.unlink()
+
+
+def test_a_signal_to_one_stops_both_at_one_step_and_one_process_goes_on_to_the_same_losses(copy, tmp_path):
+    one = Path(shutil.copytree(copy, tmp_path / 'one'))
+    for folder in (copy, one):
+        shutil.rmtree(folder / 'runs')
+        forget(folder, 'train', 'respond', 'sweep', 'summary', 'causes', 'report')
+    assert start(*TINY, *LORA, '--mode=train', f'--workdir={one}').code == 0
+    pair, metrics = begin(copy, *TINY, *LORA, *MESH), copy / 'runs/lora/metrics.jsonl'
+    while pair.processes[1].poll() is None and not (metrics.exists() and metrics.read_text().count('\n') >= 5):
+        time.sleep(0.01)
+    pair.processes[1].send_signal(signal.SIGTERM)
+    for code, _, err in pair.ended():
+        assert code == 75, err
+        assert 'everything is saved: start the same command again to go on' in err
+    stopped = metrics.read_text().count('\n')
+    assert [path.name for path in (copy / 'runs/lora/checkpoints').iterdir()] == [str(stopped)]
+    assert 5 <= stopped < 30
+
+    ended = start(*TINY, *LORA, '--mode=train', f'--workdir={copy}')
+    assert ended.code == 0, ended.err
+    assert f'going on from step {stopped}' in ended.out
+    np.testing.assert_allclose(losses(copy), losses(one), rtol=1e-5)
+
+
+def test_both_respond_and_sweep_as_one_does_and_write_no_file_twice(finished, copy, tmp_path):
+    one = Path(shutil.copytree(copy, tmp_path / 'one'))
+    assert start(*TINY, '--only=lora', *WINDOWS, '--mode=sweep', f'--workdir={one}').code == 0
+    (copy / 'runs/lora/responses.jsonl').unlink()
+    pair = begin(copy, *TINY, '--only=lora', *MESH, *WINDOWS)
+    (code, out, err), (other, _, its_err) = pair.ended()
+    assert (code, other) == (0, 0), err + its_err
+    assert '8 cpu in 2 processes' in out
+    assert 'respond lora: runs/lora/responses.jsonl is missing; doing it again' in out
+
+    assert (copy / 'runs/lora/responses.jsonl').read_bytes() == (finished / 'runs/lora/responses.jsonl').read_bytes()
+    same, found = (records.read(folder / 'runs/lora/tokens') for folder in (one, copy))
+    assert found.num_rows > 0
+    for name in same.column_names:
+        expected, measured = same[name].to_pylist(), found[name].to_pylist()
+        if name in records.LISTS or isinstance(expected[0], float):
+            np.testing.assert_allclose(measured, expected, rtol=1e-5, atol=1e-6, err_msg=name)
+        else:
+            assert measured == expected, name
+
+    first, second = pair.written()
+    assert not {path for path in first & second if path.startswith(str(copy))}
+    assert any('runs/lora/tokens/part-00000.parquet' in path for path in first)
+    assert any('runs/lora/tokens/part-00001.parquet' in path for path in second)
+    assert {Path(path).name.partition('.parquet')[0] for path in second if str(copy) in path} == {'part-00001'}
+    assert start('--mode=report', *TINY, '--only=lora', *WINDOWS, f'--workdir={copy}').code == 0
+
+
+def test_a_process_with_another_config_ends_both(copy):
+    pair = begin(copy, *TINY, *MESH, alone=('', '--config.runs.lora.learning_rate=0.5'))
+    for code, _, err in pair.ended():
+        assert code == 2
+        assert 'error: start: process 1 has another config.runs.lora.learning_rate (0.002, there 0.5)' in err
+
+
+def test_a_process_with_other_data_ends_both(copy, tmp_path):
+    folders = [tmp_path / name for name in ('here', 'there')]
+    for folder in folders:
+        folder.mkdir()
+        (folder / 'data.json').write_text(json.dumps([{'instruction': 'who', 'output': folder.name}]))
+    pair = begin(copy, *TINY, *MESH, '--config.data.source=file:data.json', folders=folders)
+    for code, _, err in pair.ended():
+        assert code == 2
+        assert 'error: data: process 1 has another records' in err
+
+
+@pytest.mark.parametrize('settings', [('count=2', 'index=2'), ('coordinator=nowhere',), ('count=2', 'index=0')])
+def test_processes_that_cannot_meet_are_refused(settings, tmp_path):
+    ended = start(*TINY, *(f'--config.process.{each}' for each in settings), f'--workdir={tmp_path}')
+    assert ended.code == 2
+    assert 'config.process' in ended.error()
