@@ -21,8 +21,7 @@ RESIDUAL = P(ROWS, 'sequence', None)  # [..., B, T, D]; the pair axis in front i
 # Patterns are searched in paths such as layers/q_proj, layers/q_proj/a, mu/layers/q_proj (optimizer state) or cache/k.
 TABLE = (
     (r'v_(row|col)/', P()),  # Adafactor's factors: a number for each row or column of a matrix
-    (r'layers/(o|down)_proj/a$', P(None, ('tensor', 'fsdp'), None)),  # like its weight, so that no activation moves
-    (r'layers/(o|down)_proj/b$', P(None, None, 'fsdp')),
+    (r'layers/(o|down)_proj/b$', P(None, None, 'fsdp')),  # as its weight gives activations: none is cut over tensor
     (r'layers/\w+_proj/a$', P(None, 'fsdp', None)),
     (r'layers/\w+_proj/b$', P(None, None, 'tensor')),
     (r'layers/(o|down)_proj$', P(None, 'tensor', 'fsdp')),

@@ -86,8 +86,8 @@ def compare(pair: Pair, params, tokens: Read, windows: Read, emitted: jax.Array,
     own = P(sharding.dividing(sharding.ROWS, rows), sharding.dividing('sequence', length))
     vocabulary = sharding.dividing('tensor', base_head.shape[1])
     words = P(None, vocabulary)  # of a vocabulary that is cut no device sees all
-    measure = functools.partial(_by_chunks, chunk, top_k, 'tensor' if vocabulary else None)
-    measure = sharding.each_device(measure, (own, own, words, words, own), own)
+    by_chunks = functools.partial(_by_chunks, chunk, top_k, 'tensor' if vocabulary else None)
+    measure = sharding.each_device(by_chunks, (own, own, words, words, own), own)
     return measure(base, tuned, base_head, tuned_head, emitted)
 
 

@@ -69,7 +69,7 @@ _summed.defvjp(_summed_fwd, _summed_bwd, symbolic_zeros=True)
 def _forward(width, hidden, head, target, counts, want_hidden, want_head):
     """Loss and, where wanted, its gradients; `counts` trained positions stand first in each row."""
     chunks = -(-counts.max() // width)
-    rows, positions = (sharding.dividing(a, n) for a, n in zip((sharding.ROWS, 'sequence'), target.shape, strict=True))
+    rows, positions = sharding.dividing(sharding.ROWS, len(target)), sharding.dividing('sequence', target.shape[1])
     vocabulary = sharding.dividing('tensor', head.shape[1])
     cut, words = P(rows, positions), P(None, vocabulary)
     on_each = functools.partial(_on_each, width, rows + positions, positions, vocabulary, want_hidden, want_head)
