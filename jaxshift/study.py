@@ -193,11 +193,9 @@ class Study:
     @cached_property
     def _asked(self) -> tuple[list[tuple[formats.Example, responses.Prompt]], int]:
         """Records and their prompts, and how many were left out: those of the instruction data each once."""
-        asked, skip = self.experiment.prompts, self.experiment.data.on_bad_record == 'skip'
+        asked, on_bad = self.experiment.prompts, self.experiment.data.on_bad_record
         if asked.source:
-            found = mixture.read(
-                self.prompt_sources, asked.format, asked.columns, self.experiment.data.on_bad_record, asked.limit
-            )
+            found = mixture.read(self.prompt_sources, asked.format, asked.columns, on_bad, asked.limit)
             examples, refused = found.examples, [f'{each.where}: {each.reason}' for each in found.refused]
         else:
             found, refused = self.instructions(), []
@@ -211,7 +209,7 @@ class Study:
                 with formats.named(example):
                     kept.append((example, responses.prompt(example, self.template, self.base.config)))
             except InputError as error:
-                if not skip:
+                if on_bad == 'error':
                     raise
                 refused.append(str(error))
         for line in refused:
