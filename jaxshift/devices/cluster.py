@@ -29,6 +29,8 @@ def join(asked: Process) -> None:
     arguments = _arguments(asked, os.environ)
     if arguments is None:
         return
+    if 'coordinator_address' not in arguments and _tasks(os.environ) == 1 and not _tpu(os.environ):
+        raise InputError(_unknown('no coordinator is named'))
     late = threading.Timer(asked.timeout, _give_up, (asked.timeout, arguments))
     late.daemon = True
     late.start()
@@ -39,12 +41,16 @@ def join(asked: Process) -> None:
         )
     except (ValueError, TypeError) as error:
         if arguments or _tasks(os.environ) > 1:  # else a TPU that belongs to no pod
-            raise InputError(
-                f'this is one of several processes, but how they meet is not known ({error}); set '
-                'config.process.coordinator, count and index'
-            ) from error
+            raise InputError(_unknown(str(error))) from error
     finally:
         late.cancel()
+
+
+def _unknown(why: str) -> str:
+    return (
+        f'this is one of several processes, but how they meet is not known ({why}); set config.process.coordinator, '
+        'count and index'
+    )
 
 
 def _arguments(asked: Process, environment: Mapping[str, str]) -> dict[str, Any] | None:
