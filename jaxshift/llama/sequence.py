@@ -63,6 +63,9 @@ def over_mesh(
         segments = None if segments is None else pad(segments, 1)
         out = _dealt(attend, mesh, q, k, v, segments, window, rows, heads)
         return out[..., :length, :, :]
+    # Too short for pieces: devices along `sequence` exchange their positions for whole rows where the rows go round,
+    # else each gathers all positions and computes the same.
+    rows = sharding.dividing((*sharding.ROWS, 'sequence'), q.shape[-4]) or rows
     own = P(*[None] * (q.ndim - 4), rows, None, heads)  # the pair axis in front is whole
     by_device = sharding.each_device(
         lambda q, k, v, segments: attend(q, k, v, segments, window), (own, own, own, P(rows)), own
