@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import os
 from importlib import metadata
+from pathlib import Path
 
 # glibc's malloc.h
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
 _NEVER = 2**31 - 1  # bytes
+_PCI = Path('/sys/bus/pci/devices')
+_GOOGLE = '0x1ae0'  # vendor of a TPU on the PCI bus
 
 
 def keep() -> None:
@@ -18,7 +22,7 @@ def keep() -> None:
     faults: a third of the processor time of a small training step. Where JAX has an accelerator, or under another C
     library, nothing is done.
     """
-    if metadata.entry_points(group='jax_plugins') or importlib.util.find_spec('libtpu'):
+    if _accelerated():
         return
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -27,3 +31,13 @@ def keep() -> None:
     mallopt(_M_MMAP_MAX, 0)
     mallopt(_M_TRIM_THRESHOLD, _NEVER)
     mallopt(_M_ARENA_MAX, 1)
+
+
+def _accelerated() -> bool:
+    """Whether JAX will find an accelerator; libtpu alone is no TPU, it compiles for absent ones too."""
+    if os.environ.get('JAX_PLATFORMS') == 'cpu':
+        return False
+    if metadata.entry_points(group='jax_plugins'):
+        return True
+    tpu = any(path.read_text().strip() == _GOOGLE for path in _PCI.glob('*/vendor'))
+    return tpu and importlib.util.find_spec('libtpu') is not None

@@ -11,7 +11,6 @@ import pytest
 from commandline import DEMO, ROOT, TINY
 
 from jaxshift.devices.chips import GIB, TABLE
-from jaxshift.llama.config import LlamaConfig, to_hf
 
 WITHOUT = importlib.util.find_spec('libtpu') is None
 needs_libtpu = pytest.mark.skipif(WITHOUT, reason="needs libtpu: pip install -e '.[plan]'")
@@ -103,24 +102,3 @@ def test_without_libtpu_a_start_is_one_line_and_exit_code_2():
     assert ended.returncode == 2
     assert ended.stderr.startswith('error: --topology=v5e:4x4 needs libtpu')
     assert len(ended.stderr.splitlines()) == 1
-
-
-@needs_libtpu
-def test_eighty_layers_compile_hardly_longer_than_eight(tmp_path):
-    seconds = {}
-    for layers in (8, 80):
-        folder = tmp_path / str(layers)
-        folder.mkdir()
-        config = LlamaConfig(
-            vocab_size=32_000, hidden_size=1024, intermediate_size=2048, num_hidden_layers=layers,
-            num_attention_heads=8, num_key_value_heads=8, head_dim=128, max_position_embeddings=4096,
-            rms_norm_eps=1e-5, rope_theta=1e4,
-        )  # fmt: skip
-        (folder / 'config.json').write_text(json.dumps(to_hf(config)))
-        ended = planned(
-            '--config=configs/lora_70b.py', f'--config.base.source=dir:{folder}', '--topology=v5e:4x4', '--json'
-        )
-        assert ended.returncode == 0, ended.stderr
-        steps = json.loads(ended.stdout)['runs']['lora']['steps']
-        seconds[layers] = steps['train']['compile_seconds']
-    assert seconds[80] < 1.3 * seconds[8], seconds
