@@ -43,9 +43,7 @@ def test_the_config_goes_before_the_environment():
 
 def test_a_number_alone_is_refused_as_two_starts_would_write_one_workdir(monkeypatch):
     monkeypatch.setattr(cluster.os, 'environ', NO_TPU)
-    with pytest.raises(
-        InputError, match='one of several processes, .* set config.process.coordinator, count and index'
-    ):
+    with pytest.raises(InputError, match='one of several processes, .* config.process.coordinator, count and index'):
         join(Process(index=1))
 
 
