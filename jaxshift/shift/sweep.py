@@ -153,7 +153,8 @@ def sweep(
       progress: takes (windows done, windows in all).
     """
     windows = sum(len(case.response) for comparison in comparisons for case in comparison.cases)
-    done, written = 0, []
+    done = 0
+    written: list[Path] = []
     there = process.by_leader('parts', lambda: [path.name for path in folder.glob('part-*.parquet')])
     for comparison in comparisons:
         cases = sorted(comparison.cases, key=lambda case: (len(case.response), len(case.prompt)))

@@ -184,7 +184,8 @@ def test_what_does_not_fit_ends_both_with_one_line_each(settings, line, saved, t
         path.write_text(json.dumps(json.loads(path.read_text()) | {'intermediate_size': 128}))
     (tmp_path / 'data.json').write_text(json.dumps([{'instruction': 'the capital of France', 'output': 'Paris'}]))
     sources = (f'--config.{part}.source=file:{tmp_path / "data.json"}' for part in ('data', 'prompts'))
-    for code, _, err in begin(folder, *TINY, *sources, *(f'--config.mesh.{each}' for each in settings)).ended():
+    mesh = (f'--config.mesh.{each}' for each in settings)
+    for code, _, err in begin(folder, *TINY, *sources, *mesh, '--config.data.template=paper').ended():
         assert code == 2, err
         (said,) = [text for text in err.splitlines() if text.startswith('error: ')]
         assert line in said
