@@ -173,7 +173,7 @@ def test_a_process_that_waits_in_vain_says_so(tmp_path):
     [
         (('data=3',), 'config.mesh: data=3, fsdp=1, tensor=1, sequence=1 does not fit 8 devices'),
         (('data=1', 'tensor=8'), 'config.mesh.tensor is 8, which does not divide the 4 attention heads and 2 key'),
-        ((), 'layers.0.mlp.down_proj.weight'),
+        ((), 'take the config that came with the weights'),
     ],
 )
 def test_what_does_not_fit_ends_both_with_one_line_each(settings, line, saved, tmp_path):
