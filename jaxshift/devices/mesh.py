@@ -26,14 +26,14 @@ def make(layout: config.Mesh, devices: list | None = None) -> Mesh:
     """
     devices = jax.devices() if devices is None else devices
     sizes = [getattr(layout, axis) for axis in AXES]
+    asked = ', '.join(f'{axis}={size}' for axis, size in zip(AXES, sizes, strict=True))
     if sizes.count(-1) > 1 or any(size < 1 for size in sizes if size != -1):
-        raise InputError(f'config.mesh: {_asked(sizes)}; sizes must be at least 1, and one of them may be -1')
+        raise InputError(f'config.mesh: {asked}; sizes must be at least 1, and one of them may be -1')
     fixed = math.prod(size for size in sizes if size != -1)
     sizes = [len(devices) // fixed if size == -1 else size for size in sizes]
     if math.prod(sizes) != len(devices):
         raise InputError(
-            f'config.mesh: {_asked(sizes)} does not fit {len(devices)} devices; '
-            f'the sizes must multiply to {len(devices)}'
+            f'config.mesh: {asked} does not fit {len(devices)} devices; the sizes must multiply to {len(devices)}'
         )
     types = (AxisType.Auto,) * len(AXES)
     if layout.dcn == 1:
@@ -41,7 +41,7 @@ def make(layout: config.Mesh, devices: list | None = None) -> Mesh:
             return jax.make_mesh(tuple(sizes), AXES, axis_types=types, devices=devices)
         except NotImplementedError as error:  # of a TPU topology such as 4x4x4
             raise InputError(
-                f'config.mesh: {_asked(sizes)} cannot be laid on the links between these {len(devices)} devices; '
+                f'config.mesh: {asked} cannot be laid on the links between these {len(devices)} devices; '
                 'every size must be a product of the sizes of their topology'
             ) from error
     return Mesh(over_slices(layout.dcn, sizes, devices), AXES, axis_types=types)
@@ -63,10 +63,6 @@ def over_slices(slices: int, sizes: list[int], devices: list) -> np.ndarray:
         )
     within = (sizes[0] // slices, *sizes[1:])
     return mesh_utils.create_hybrid_device_mesh(within, (slices, 1, 1, 1), devices, process_is_granule=by_process)
-
-
-def _asked(sizes: list[int]) -> str:
-    return ', '.join(f'{axis}={size}' for axis, size in zip(AXES, sizes, strict=True))
 
 
 def check_heads(mesh: Mesh, heads: int, kv_heads: int) -> None:

@@ -28,7 +28,7 @@ def test_the_free_axis_takes_what_is_left():
     ('layout', 'asked'),
     [
         (Mesh(data=1, fsdp=3), 'data=1, fsdp=3, tensor=1, sequence=1'),
-        (Mesh(data=-1, tensor=2), 'data=0, fsdp=1, tensor=2, sequence=1'),
+        (Mesh(data=-1, tensor=2), 'data=-1, fsdp=1, tensor=2, sequence=1'),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(layout, asked):

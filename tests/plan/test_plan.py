@@ -131,7 +131,7 @@ def test_alternatives_begin_with_what_changes_no_result():
     [
         (['--config.base.source=hf:someone/llama'], "hf:someone/llama': its shape is not known here"),
         (['--config.base.source=dir:NOWHERE'], 'NOWHERE/config.json: missing'),
-        (['--config.mesh.tensor=3'], 'config.mesh: data=0, fsdp=1, tensor=3, sequence=1 does not fit 1 devices'),
+        (['--config.mesh.tensor=3'], 'config.mesh: data=-1, fsdp=1, tensor=3, sequence=1 does not fit 1 devices'),
         (['--config.runs.lora.micro_batch_size=3'], 'must be a multiple of micro_batch_size 3'),
     ],
 )

@@ -158,3 +158,34 @@ def test_processes_that_cannot_meet_are_refused(settings, tmp_path):
     ended = start(*TINY, *(f'--config.process.{each}' for each in settings), f'--workdir={tmp_path}')
     assert ended.code == 2
     assert 'config.process' in ended.error()
+
+
+def test_a_process_that_waits_in_vain_says_so(tmp_path):
+    settings = ('coordinator=127.0.0.1:9', 'count=2', 'index=1', 'timeout=2')
+    command = [sys.executable, ROOT / 'run.py', *TINY, *(f'--config.process.{each}' for each in settings)]
+    ended = subprocess.run([*command, f'--workdir={tmp_path}'], capture_output=True, text=True, timeout=LIMIT)
+    assert ended.returncode == 2, ended.stderr
+    assert 'error: after 2 s not all 2 processes have met at 127.0.0.1:9; start the same command' in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ('settings', 'line'),
+    [
+        (('data=3',), 'config.mesh: data=3, fsdp=1, tensor=1, sequence=1 does not fit 8 devices'),
+        (('data=1', 'tensor=8'), 'config.mesh.tensor is 8, which does not divide the 4 attention heads and 2 key'),
+        ((), 'take the config that came with the weights'),
+    ],
+)
+def test_what_does_not_fit_ends_both_with_one_line_each(settings, line, saved, tmp_path):
+    folder = tmp_path / 'work'
+    shutil.copytree(saved[0], folder / 'base')
+    if not settings:  # the weights are not those of their config.json
+        path = folder / 'base/config.json'
+        path.write_text(json.dumps(json.loads(path.read_text()) | {'intermediate_size': 128}))
+    (tmp_path / 'data.json').write_text(json.dumps([{'instruction': 'the capital of France', 'output': 'Paris'}]))
+    sources = (f'--config.{part}.source=file:{tmp_path / "data.json"}' for part in ('data', 'prompts'))
+    mesh = (f'--config.mesh.{each}' for each in settings)
+    for code, _, err in begin(folder, *TINY, *sources, *mesh, '--config.data.template=paper').ended():
+        assert code == 2, err
+        (said,) = [text for text in err.splitlines() if text.startswith('error: ')]
+        assert line in said
