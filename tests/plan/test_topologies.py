@@ -40,7 +40,7 @@ def planned(*arguments):
 
 
 @needs_libtpu
-@pytest.mark.parametrize('name', ['v4:2x2x1', 'v5e:2x2', 'v5p:2x2x1', 'v6e:2x2'])
+@pytest.mark.parametrize('name', ['v3:2x2', 'v4:2x2x1', 'v5e:2x2', 'v5p:2x2x1', 'v6e:2x2', 'tpu7x:2x2x1'])
 def test_the_table_has_the_memory_that_the_compiler_allots(name):
     ended = python('-c', ASK, name)
     said, count = ended.stdout.strip().splitlines()
