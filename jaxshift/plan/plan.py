@@ -137,9 +137,8 @@ def _epoch(experiment: Experiment, name: str, workdir: Path) -> Epoch:
     made_here = asked.source == 'world:' and experiment.world is not None
     named = experiment.world.instructions if made_here else asked.subset
     examples = named or PAPER
-    source = (
-        f'{examples:,} examples of at most {asked.max_length:,} tokens, as the {"config" if named else "paper"} has'
-    )
+    who = 'config' if named else 'paper'
+    source = f'{examples:,} examples of at most {asked.max_length:,} tokens, as the {who} has'
     last = max(-(-int(examples * run.epochs) // run.batch_size), run.min_steps)
     steps_in_all = min(last, run.max_steps) if run.max_steps else last
     return Epoch(source, examples, -(-examples // run.batch_size), examples * asked.max_length, steps_in_all)
