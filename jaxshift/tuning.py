@@ -73,7 +73,7 @@ def train_all(study: Study) -> None:
         study.ledger.do('train', name, settings, partial(_tune, study, name, run, settings), None, shared=True)
         if study.profile:
             traced = _trace(study, name).is_dir()
-            lack = 'no trace, as no step came after a first one; another --workdir trains anew'
+            lack = 'no trace: it was trained before, or in one step; with another --workdir it trains anew'
             study.say(f'train {name}: {f"trace in {_trace(study, name)}" if traced else lack}')
 
 

@@ -149,6 +149,20 @@ def test_a_plan_of_what_cannot_be_is_one_line(arguments, said):
     assert said in ended.error()
 
 
+@pytest.mark.parametrize(
+    ('arguments', 'said'),
+    [
+        (['--mode=run', '--topology=v5e:4x4'], '--topology says nothing to --mode=run; it is of --mode=plan'),
+        (['--mode=list', '--json'], '--json says nothing to --mode=list'),
+        (['--mode=plan', '--profile'], '--profile says nothing to --mode=plan; it is of --mode=run and train'),
+    ],
+)
+def test_flags_of_another_mode_are_refused(arguments, said):
+    ended = start(DEMO, *arguments)
+    assert ended.code == 2
+    assert said in ended.error()
+
+
 def test_flops_of_a_run_with_an_adapter_are_below_those_of_a_full_one(both):
     steps_of = {name: run['steps']['train']['flops'] for name, run in both[1]['runs'].items()}
     assert steps_of['lora'] < steps_of['full']

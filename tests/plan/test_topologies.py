@@ -71,6 +71,7 @@ def test_a_plan_for_an_absent_topology_is_one_object(tmp_path):
 @pytest.mark.parametrize(
     ('arguments', 'said'),
     [
+        (['--topology=v2:2x2'], 'the memory of a TPU v2 is not known here; name a topology of another TPU'),
         (['--topology=v9:2x2'], '--topology=v9:2x2: libtpu knows no such topology (Invalid TPU external name: TPU v9)'),
         (['--topology=tpu'], '--topology=tpu: libtpu knows no such topology'),
         (['--topology=v5e:3x5'], '--topology=v5e:3x5: libtpu knows no such topology'),
