@@ -134,8 +134,8 @@ def _epoch(experiment: Experiment, name: str, workdir: Path) -> Epoch:
         whole = train.schedule(run, data)
         examples, tokens = len(data), int(data.lengths.sum())
         return Epoch(str(folder), examples, max(1, round(whole.steps / run.epochs)), tokens, whole.steps)
-    made_here = asked.source == 'world:' and experiment.world is not None
-    named = experiment.world.instructions if made_here else asked.subset
+    world = experiment.world if asked.source == 'world:' else None
+    named = world.instructions if world else asked.subset
     examples = named or PAPER
     who = 'config' if named else 'paper'
     source = f'{examples:,} examples of at most {asked.max_length:,} tokens, as the {who} has'
