@@ -35,7 +35,7 @@ def test_each_shard_has_a_piece_of_every_run_and_every_query_is_dealt_once(shard
         (131_072, 16, 512, 0),
         (129_536, 2, 1024, 1536),  # in blocks of 128 it does not fit a TPU's scalar memory
         (100_000, 4, 512, 6496),
-        (1153, 3, 128, 1151),
+        (3000, 3, 128, 456),
     ],
 )
 def test_pieces_are_of_whole_blocks_and_the_longer_ones_of_large_blocks(length, shards, block, missing):
