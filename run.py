@@ -64,9 +64,9 @@ def parse(argv: list[str]) -> config.Experiment | None:
     experiment = CONFIG.value
     if MODE.value != 'run':
         options.complete(experiment, Path(workdir_of(path)) / 'experiment.json')
-    config.check(experiment)
     if unknown := [name for name in ONLY.value if name not in experiment.runs]:
         raise InputError(f'--only: no run {unknown[0]!r}; the config has {", ".join(experiment.runs)}')
+    config.check(experiment, tuple(ONLY.value))
     return experiment
 
 
