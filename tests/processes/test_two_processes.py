@@ -19,6 +19,7 @@ from commandline import ROOT, TINY, start
 from jaxshift.shift import records
 
 MESH = ('--config.mesh.data=4', '--config.mesh.fsdp=2')
+RUNS = ('lora', 'full')
 LORA = ('--only=lora', '--config.runs.lora.log_every=1', '--config.runs.lora.max_steps=30')
 WINDOWS = ('--config.sweep.context_lengths=-1,8', '--config.sweep.top_k=5')  # two parts
 LIMIT = 300  # seconds after which a process that hangs is given up
@@ -72,9 +73,9 @@ def begin(folder, *arguments, alone=('', ''), folders=(None, None)):
     return Pair(processes, logs)
 
 
-def losses(folder):
-    rows = [json.loads(line) for line in (folder / 'runs/lora/metrics.jsonl').read_text().splitlines()]
-    assert [row['step'] for row in rows] == list(range(1, 31))
+def losses(folder, run, steps):
+    rows = [json.loads(line) for line in (folder / 'runs' / run / 'metrics.jsonl').read_text().splitlines()]
+    assert [row['step'] for row in rows] == list(range(1, steps + 1))
     return [row['loss'] for row in rows]
 
 
@@ -104,7 +105,20 @@ def test_a_signal_to_one_stops_both_at_one_step_and_one_process_goes_on_to_the_s
     ended = start(*TINY, *LORA, '--mode=train', f'--workdir={copy}')
     assert ended.code == 0, ended.err
     assert f'going on from step {stopped}' in ended.out
-    np.testing.assert_allclose(losses(copy), losses(one), rtol=1e-5)
+    np.testing.assert_allclose(losses(copy, 'lora', 30), losses(one, 'lora', 30), rtol=1e-5)
+
+
+def test_both_train_as_one_does(copy, tmp_path):
+    settings = ('log_every=1', 'max_steps=20', 'epochs=100')
+    arguments = (*TINY, *(f'--config.runs.{run}.{each}' for run in RUNS for each in settings), '--mode=train')
+    one = Path(shutil.copytree(copy, tmp_path / 'one'))
+    for folder in (copy, one):
+        shutil.rmtree(folder / 'runs')
+        forget(folder, 'train', 'respond', 'sweep', 'summary', 'causes', 'report')
+    assert start(*arguments, f'--workdir={one}').code == 0
+    assert [code for code, *_ in begin(copy, *arguments, *MESH).ended()] == [0, 0]
+    for run in RUNS:
+        np.testing.assert_allclose(losses(copy, run, 20), losses(one, run, 20), rtol=1e-5, err_msg=run)
 
 
 def test_both_respond_and_sweep_as_one_does_and_write_no_file_twice(finished, copy, tmp_path):
