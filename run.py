@@ -23,6 +23,7 @@ TOPOLOGY = flags.DEFINE_string('topology', 'devices', 'what to plan for: v5e:4x4
 PROFILE = flags.DEFINE_bool('profile', False, 'write a trace of a few training steps to WORKDIR/profile')
 JSON = flags.DEFINE_bool('json', False, 'print the plan as one JSON object')
 DEBUG = flags.DEFINE_bool('debug', False, 'show the traceback of an error')
+OF_MODES = {'topology': ('plan',), 'json': ('plan',), 'profile': ('run', 'train')}
 
 
 def help_text(path: str | None) -> str:
@@ -57,12 +58,15 @@ def parse(argv: list[str]) -> config.Experiment | None:
         if MODE.value == 'list':
             return None
         raise InputError('--config is missing; for example --config=configs/demo.py, or --help')
+    for flag, modes in OF_MODES.items():
+        if FLAGS[flag].value != FLAGS[flag].default and MODE.value not in modes:
+            raise InputError(f'--{flag} says nothing to --mode={MODE.value}; it is of --mode={" and ".join(modes)}')
     experiment = CONFIG.value
     if MODE.value != 'run':
         options.complete(experiment, Path(workdir_of(path)) / 'experiment.json')
-    config.check(experiment)
     if unknown := [name for name in ONLY.value if name not in experiment.runs]:
         raise InputError(f'--only: no run {unknown[0]!r}; the config has {", ".join(experiment.runs)}')
+    config.check(experiment, tuple(ONLY.value))
     return experiment
 
 

@@ -66,8 +66,7 @@ def _compare(study: Study, name: str, found: list[Comparison]) -> list[Path]:
 
     texts = aligntds.text_ids(study.pieces) if asked.compat else None
     with Bar(f'sweep {name}') as bar:
-        sweep(models, found, name, asked, texts, study.mesh, folder, study.stop, bar)
-    return sorted(folder.glob('part-*.parquet'))
+        return sweep(models, found, name, asked, texts, study.mesh, folder, study.stop, bar)
 
 
 def _comparisons(study: Study, name: str) -> tuple[list[Comparison], Counts]:

@@ -192,11 +192,15 @@ class Experiment:
     world: World | None = None
 
 
-def check(experiment: Experiment) -> None:
+def check(experiment: Experiment, only: tuple[str, ...] = ()) -> None:
     """Checks everything that can be known before any work begins.
+
+    Args:
+      experiment: all of it is checked.
+      only: names of the runs that are worked on; empty: all.
 
     Raises:
       InputError: names the first key at fault and what it may be.
     """
     checks.check(experiment)
-    consistency.check(experiment)
+    consistency.check(experiment, only or tuple(experiment.runs))

@@ -14,8 +14,8 @@ if TYPE_CHECKING:  # config calls this module
 CUTS = ('fsdp', 'tensor', 'sequence')  # axes of the mesh that do not only deal rows
 
 
-def check(experiment: Experiment) -> None:
-    """Checks the keys of an experiment against each other.
+def check(experiment: Experiment, only: tuple[str, ...]) -> None:
+    """Checks the keys of an experiment against each other; `only` are the runs that are worked on.
 
     Raises:
       InputError: names the first key at fault and what to do.
@@ -30,7 +30,7 @@ def check(experiment: Experiment) -> None:
         _run(f'config.runs.{name}', run)
     if experiment.world:
         _world(experiment.world)
-    _quantized(experiment)
+    _quantized(experiment, only)
     _sweep(experiment)
     _data(experiment)
     _devices(experiment)
@@ -54,18 +54,19 @@ def _run(key: str, run: Run) -> None:
         raise InputError(f'{key}.source is empty; name the tuned model, for example dir:PATH')
 
 
-def _quantized(experiment: Experiment) -> None:
+def _quantized(experiment: Experiment, only: tuple[str, ...]) -> None:
     base = experiment.base
     if base.double_quantization and base.quantize != 'nf4':
         raise InputError(
             f'config.base.double_quantization is True, but config.base.quantize is {base.quantize!r}; only nf4 has '
             'scales of blocks'
         )
-    for name, run in experiment.runs.items():
-        if base.quantize and run.method in ('full', 'pretrain'):
+    for name in only:
+        method = experiment.runs[name].method
+        if base.quantize and method in ('full', 'pretrain'):
             raise InputError(
-                f'config.base.quantize is {base.quantize!r}, but run {name} (method {run.method}) trains all weights, '
-                'which a quantised base cannot; leave it empty, or leave the run out of config.runs'
+                f'config.base.quantize is {base.quantize!r}, but run {name} (method {method}) trains all weights, '
+                'which a quantised base cannot; leave it empty, or name the other runs with --only'
             )
 
 

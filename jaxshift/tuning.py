@@ -71,6 +71,10 @@ def train_all(study: Study) -> None:
     for name, run in runs.items():
         settings = depends.of_training(study, run)
         study.ledger.do('train', name, settings, partial(_tune, study, name, run, settings), None, shared=True)
+        if study.profile:
+            traced = _trace(study, name).is_dir()
+            lack = 'no trace: it was trained before, or in one step; with another --workdir it trains anew'
+            study.say(f'train {name}: {f"trace in {_trace(study, name)}" if traced else lack}')
 
 
 def tuned(study: Study, name: str, paired: bool = False, step: int | None = None) -> dict:
@@ -174,7 +178,7 @@ def _tune(study: Study, name: str, run: Run, settings: dict[str, Any]) -> list[P
     with Bar(f'train {name}') as bar:
         values = train(
             run, _recipe(study, run), settings, trainable, frozen, data, apart, study.mesh, folder, study.stop,
-            study.say, bar.step, study.workdir.root / 'profile' / name if study.profile else None,
+            study.say, bar.step, _trace(study, name) if study.profile else None,
         )  # fmt: skip
     kept = {*run.keep_steps, schedule(run, data).steps}
     written = [path for step in kept for path in (folder / 'checkpoints' / str(step)).rglob('*') if path.is_file()]
@@ -184,6 +188,10 @@ def _tune(study: Study, name: str, run: Run, settings: dict[str, Any]) -> list[P
         process.together('adapter')  # which the leader has written
         written += (folder / 'adapter').iterdir()
     return written
+
+
+def _trace(study: Study, name: str) -> Path:
+    return study.workdir.root / 'profile' / name
 
 
 def _make_base(study: Study, settings: dict[str, Any]) -> list[Path]:

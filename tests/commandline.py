@@ -68,6 +68,7 @@ def start(*arguments: str) -> Ended:
             signal.signal(name, handler)
         if 'jax' in sys.modules:
             sys.modules['jax'].config.update('jax_compilation_cache_dir', None)
+            sys.modules['jax'].config.update('jax_enable_compilation_cache', True)
     return Ended(code, out.getvalue(), err.getvalue())
 
 

@@ -110,6 +110,14 @@ def test_what_cannot_work_is_refused_by_the_name_of_its_key(changes, said):
     assert '\n' not in str(caught.value)
 
 
+def test_a_run_that_trains_all_weights_may_stand_beside_a_quantised_base_where_it_is_not_worked_on():
+    runs = {'whole': config.Run(method='full'), 'lora': config.Run()}
+    made = experiment(base=config.Base('dir:x', quantize='nf4'), runs=runs)
+    config.check(made, only=('lora',))
+    with pytest.raises(InputError, match='run whole .* or name the other runs with --only'):
+        config.check(made)
+
+
 @pytest.mark.parametrize(
     ('changes', 'said'),
     [

@@ -58,7 +58,7 @@ def _arguments(asked: Process, environment: Mapping[str, str]) -> dict[str, Any]
     address = asked.coordinator or environment.get('JAX_COORDINATOR_ADDRESS')
     count = asked.count or _number(environment, 'JAX_NUM_PROCESSES')
     index = asked.index if asked.index >= 0 else _number(environment, 'JAX_PROCESS_ID')
-    if count == 1 or not (address or count or _tasks(environment) > 1 or _tpu(environment)):
+    if count == 1 or not (address or count or index is not None or _tasks(environment) > 1 or _tpu(environment)):
         return None
     if count and index is not None and index >= count:
         raise InputError(f'process {index} of {count}: processes are counted from 0; correct config.process.index')

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import defaultdict
 
 import jax
 import numpy as np
-from jax.experimental import mesh_utils, multihost_utils
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxshift import config
@@ -26,25 +26,23 @@ def make(layout: config.Mesh, devices: list | None = None) -> Mesh:
     """
     devices = jax.devices() if devices is None else devices
     sizes = [getattr(layout, axis) for axis in AXES]
+    asked = ', '.join(f'{axis}={size}' for axis, size in zip(AXES, sizes, strict=True))
     if sizes.count(-1) > 1 or any(size < 1 for size in sizes if size != -1):
-        raise InputError(f'config.mesh: {_asked(sizes)}; sizes must be at least 1, and one of them may be -1')
+        raise InputError(f'config.mesh: {asked}; sizes must be at least 1, and one of them may be -1')
     fixed = math.prod(size for size in sizes if size != -1)
     sizes = [len(devices) // fixed if size == -1 else size for size in sizes]
     if math.prod(sizes) != len(devices):
         raise InputError(
-            f'config.mesh: {_asked(sizes)} does not fit {len(devices)} devices; '
-            f'the sizes must multiply to {len(devices)}'
+            f'config.mesh: {asked} does not fit {len(devices)} devices; the sizes must multiply to {len(devices)}'
         )
-    types = (AxisType.Auto,) * len(AXES)
-    if layout.dcn == 1:
-        try:
-            return jax.make_mesh(tuple(sizes), AXES, axis_types=types, devices=devices)
-        except NotImplementedError as error:  # of a TPU topology such as 4x4x4
-            raise InputError(
-                f'config.mesh: {_asked(sizes)} cannot be laid on the links between these {len(devices)} devices; '
-                'every size must be a product of the sizes of their topology'
-            ) from error
-    return Mesh(over_slices(layout.dcn, sizes, devices), AXES, axis_types=types)
+    try:
+        laid = over_slices(layout.dcn, sizes, devices)
+    except NotImplementedError as error:  # of a TPU topology such as 4x4x4
+        raise InputError(
+            f'config.mesh: {asked} cannot be laid on the links between these {len(devices)} devices; '
+            'every size must be a product of the sizes of their topology'
+        ) from error
+    return Mesh(laid, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
 def over_slices(slices: int, sizes: list[int], devices: list) -> np.ndarray:
@@ -54,19 +52,25 @@ def over_slices(slices: int, sizes: list[int], devices: list) -> np.ndarray:
       InputError: see `make`.
     """
     # Where the runtime tells no slices, a slice is what one process has: a host of GPUs.
-    by_process = not hasattr(devices[0], 'slice_index')
-    found = Counter(device.process_index if by_process else device.slice_index for device in devices)
-    if len(found) != slices or len(set(found.values())) > 1 or sizes[0] % slices:
+    by_process, tpu = not hasattr(devices[0], 'slice_index'), devices[0].platform == 'tpu'
+    found: dict[int, list] = defaultdict(list)
+    for device in devices:
+        found[device.process_index if by_process else device.slice_index].append(device)
+    if slices == 1 and (by_process or not tpu):
+        found = {0: devices}  # jax.make_mesh takes hosts of GPUs for slices, but one mesh may go over their network
+    if len(found) != slices or len({len(part) for part in found.values()}) > 1 or sizes[0] % slices:
         raise InputError(
             f'config.mesh.dcn is {slices}: there must be as many slices, all of one size, and data, {sizes[0]}, must '
             f'be a multiple; the devices are of {len(found)} {"processes" if by_process else "slices"}'
         )
     within = (sizes[0] // slices, *sizes[1:])
-    return mesh_utils.create_hybrid_device_mesh(within, (slices, 1, 1, 1), devices, process_is_granule=by_process)
+    parts = (_on_links(within, found[key]) if tpu else np.reshape(found[key], within) for key in sorted(found))
+    return np.concatenate(list(parts))
 
 
-def _asked(sizes: list[int]) -> str:
-    return ', '.join(f'{axis}={size}' for axis, size in zip(AXES, sizes, strict=True))
+def _on_links(sizes: tuple[int, ...], slice_: list) -> np.ndarray:
+    """The TPUs of one slice, so that neighbours on an axis of the mesh are neighbours in its topology."""
+    return jax.make_mesh(sizes, AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=slice_).devices
 
 
 def check_heads(mesh: Mesh, heads: int, kv_heads: int) -> None:

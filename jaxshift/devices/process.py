@@ -163,10 +163,16 @@ class StopSignal:
         print('stopping at the next safe point; once more to stop at once', file=sys.stderr, flush=True)
 
     def agreed(self) -> bool:
-        """Whether this or another process was asked to stop: the same answer on all, which must ask equally often."""
+        """Whether this or another process was asked to stop: the same answer on all, which must ask equally often.
+
+        Raises:
+          InputError, RunFailed: another process has failed.
+        """
         if jax.process_count() == 1:
             return self.requested
-        if self.requested and not leads():
+        if leads():
+            _raise_of_another()  # else the next computation would wait for a process that has ended
+        elif self.requested:
             _client().key_value_set(_STOP, '', allow_overwrite=True)
         stopping = by_leader('stop', lambda: self.requested or _look(_STOP) is not None)
         self.requested |= stopping  # so that the leader goes on to say so

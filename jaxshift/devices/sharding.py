@@ -43,8 +43,7 @@ def shardings(mesh: Mesh | AbstractMesh, tree) -> dict:
     """
 
     def one(path, leaf):
-        name = '/'.join(_key(part) for part in path)
-        spec = next(spec for pattern, spec in TABLE if re.search(pattern, name))
+        spec = _spec('/'.join(map(_key, path)))
         return NamedSharding(mesh, _fitting(mesh, spec, leaf.shape) if len(spec) <= len(leaf.shape) else P())
 
     return jax.tree_util.tree_map_with_path(one, tree)
@@ -79,6 +78,16 @@ def constrain_tree(tree):
     return tree if mesh is None else jax.lax.with_sharding_constraint(tree, shardings(mesh, tree))
 
 
+def gathered(path: str, leaf):
+    """A layer's part of a leaf such as layers/q_proj, whole along fsdp; the other axes cut it as the table says."""
+
+    def one(keys, array):
+        spec = _spec('/'.join((path, *map(_key, keys))))
+        return constrain(array, P(*(None if axis == 'fsdp' else axis for axis in spec[1:])))
+
+    return jax.tree_util.tree_map_with_path(one, leaf)
+
+
 def dividing(axes: str | tuple[str, ...], size: int) -> tuple[str, ...]:
     """Axes of the current mesh that an array's axis of some size is cut over: all that are named, or none."""
     mesh = current()
@@ -98,6 +107,10 @@ def each_device(function: Callable, in_specs, out_specs) -> Callable:
     if mesh is None:
         return function
     return jax.shard_map(function, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
+
+
+def _spec(path: str) -> P:
+    return next(spec for pattern, spec in TABLE if re.search(pattern, path))
 
 
 def _fitting(mesh: Mesh | AbstractMesh, spec: P, shape: tuple[int, ...]) -> P:

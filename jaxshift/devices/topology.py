@@ -25,8 +25,8 @@ def prepare(name: str) -> None:
         os.environ.update(_ENVIRONMENT)
 
 
-def devices(name: str) -> list:
-    """The devices of a topology such as v5e:4x4, or `devices` for those that are here.
+def devices(name: str, slices: int = 1) -> list:
+    """The devices of so many slices of a topology such as v5e:4x4, or `devices` for those that are here.
 
     Raises:
       InputError: libtpu is not installed, or does not know the name.
@@ -42,7 +42,7 @@ def devices(name: str) -> list:
             f'or take --topology={HERE}'
         )
     try:
-        return list(topologies.get_topology_desc(platform='tpu', topology_name=name).devices)
+        return list(topologies.get_topology_desc(platform='tpu', topology_name=name, num_slices=slices).devices)
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0].partition(': ')[2] or str(error)
         raise InputError(

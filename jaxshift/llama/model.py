@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxshift.devices.sharding import RESIDUAL, constrain
-from jaxshift.llama import attention, rope
+from jaxshift.llama import attention, quantised, rope
 from jaxshift.llama.cache import Cache
 from jaxshift.llama.config import LlamaConfig
 from jaxshift.llama.embedding import look_up
@@ -67,7 +67,8 @@ class Block(nn.Module):
         return self._project('down_proj', gated, self.config.hidden_size, bias)
 
     def _project(self, name, x, features, bias):
-        y = dot(x, self.param(name, nn.initializers.lecun_normal(), (x.shape[-1], features)))
+        w = self.param(name, nn.initializers.lecun_normal(), (x.shape[-1], features))
+        y = dot(x, quantised.gathered(w, f'layers/{name}'))
         if bias:
             y = y + self.param(f'{name}_bias', nn.initializers.zeros, (features,)).astype(y.dtype)
         return y

@@ -19,7 +19,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxshift.checks import LINEAR_TARGETS
+from jaxshift.devices import sharding
 from jaxshift.errors import InputError
+from jaxshift.llama import kernels
 
 BLOCK = 64  # inputs that share a scale
 # The 16 levels of NormalFloat4 (Dettmers et al. 2023, appendix E): quantiles of a normal distribution, and 0.
@@ -123,6 +125,24 @@ def quantise(params: dict, kind: str, double: bool = False) -> dict:
 def shapes(tree: dict, kind: str, double: bool = False) -> dict:
     """What `quantise` makes of a tree of that description, as a tree of `jax.ShapeDtypeStruct`."""
     return jax.eval_shape(partial(quantise, kind=kind, double=double), tree)
+
+
+def gathered(w, path: str):
+    """A layer's weight, whose codes, where it is quantised, every device of fsdp gets: XLA would deal out the numbers.
+
+    Args:
+      w: any weight leaf of one layer.
+      path: such as layers/q_proj.
+    """
+
+    def one(leaf):
+        if not is_leaf(leaf):
+            return leaf
+        if leaf.codes.dtype == jnp.uint4 and kernels.here().platform != 'tpu':
+            leaf = NF4(leaf.codes.astype(jnp.uint8), leaf.scale)  # NCCL has no type of 4 bits
+        return sharding.gathered(path, leaf)
+
+    return jax.tree.map(one, w, is_leaf=is_leaf)
 
 
 def is_leaf(w) -> bool:

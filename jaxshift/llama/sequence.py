@@ -55,9 +55,9 @@ def over_mesh(
     rows = sharding.dividing(sharding.ROWS, q.shape[-4])
     heads = sharding.dividing('tensor', k.shape[-2])
     length, shards = q.shape[-3], mesh.shape['sequence']
-    unit = shards * shards * PIECE
-    if shards > 1 and length >= unit:
-        pad = lambda x, axis: jnp.pad(x, [(0, -length % unit * (i == axis)) for i in range(x.ndim)])  # noqa: E731
+    if shards > 1 and length >= shards * shards * PIECE:
+        more = padding(length, shards)
+        pad = lambda x, axis: jnp.pad(x, [(0, more * (i == axis)) for i in range(x.ndim)])  # noqa: E731
         # Padding lies after every query, so causality alone keeps it out of sight.
         q, k, v = (pad(x, x.ndim - 3) for x in (q, k, v))
         segments = None if segments is None else pad(segments, 1)
@@ -102,6 +102,17 @@ def _dealt(
 
     own = P(*[None] * (q.ndim - 4), rows, 'sequence', heads)
     return sharding.each_device(by_device, (own, own, own, P(rows), part_of_kernel), own)(q, k, v, segments, kernel)
+
+
+def padding(length: int, shards: int) -> int:
+    """Positions that are missing for pieces of whole blocks, blocks as large as add an eighth of the length at most.
+
+    Small blocks are slow, and so many of them at 130k positions overrun a TPU's scalar memory.
+    """
+    block, pieces = PIECE, shards * shards
+    while block < kernels.SPLASH_BLOCK and 16 * block * pieces <= length:
+        block *= 2
+    return -length % (block * pieces)
 
 
 def positions(length: int, shards: int) -> np.ndarray:

@@ -41,6 +41,7 @@ def _ordered(
     experiment: Experiment, name: str, config: LlamaConfig, mesh: Mesh, refused: Sequence[str]
 ) -> Iterator[Settings]:
     run, key, shards = experiment.runs[name], f'runs.{name}', meshes.row_shards(mesh)
+    slices = experiment.mesh.dcn  # parameters are cut within a slice alone
     careful: Settings = {}
     if 'train' in refused:
         careful |= {f'{key}.remat': 'nothing_saveable'}
@@ -53,10 +54,10 @@ def _ordered(
     yield careful
     layouts: list[Settings] = []
     for tensor in (1, 2, 4, 8):
-        fsdp = mesh.size // tensor
-        if not (mesh.size % tensor or config.num_key_value_heads % tensor or run.batch_size % fsdp):
-            layout: Settings = {'mesh.data': 1, 'mesh.fsdp': fsdp, 'mesh.tensor': tensor, 'mesh.sequence': 1}
-            layouts.append(careful | layout | {f'{key}.micro_batch_size': fsdp})
+        fsdp, left = divmod(mesh.size, slices * tensor)
+        if not (left or config.num_key_value_heads % tensor or run.batch_size % (slices * fsdp)):
+            layout: Settings = {'mesh.data': slices, 'mesh.fsdp': fsdp, 'mesh.tensor': tensor, 'mesh.sequence': 1}
+            layouts.append(careful | layout | {f'{key}.micro_batch_size': slices * fsdp})
     yield from layouts
     if run.method in ('full', 'pretrain'):
         yield from (layout | {f'{key}.optimizer': 'adafactor'} for layout in layouts)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
 from jax.sharding import Mesh
 
 from jaxshift.config import Experiment
@@ -24,7 +25,7 @@ from jaxshift.store import paths
 from jaxshift.tune import train
 from jaxshift.tune.step import recipe
 
-EXAMPLES = 52_000  # of the paper's instruction data
+PAPER = 52_000  # examples of the paper's instruction data
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,9 @@ class Plan:
 
 def run(experiment: Experiment, name: str, only: Sequence[str], workdir: Path, as_json: bool) -> int:
     """Prints the plan of some runs for a topology; the exit code: 0 where all fit, else 3."""
+    jax.config.update('jax_enable_compilation_cache', False)  # else compiling would seem to take no time
     config = shape.of_base(experiment)
-    devices = topology.devices(name)
+    devices = topology.devices(name, experiment.mesh.dcn)
     mesh, chip = _mesh(experiment, config, devices), chips.chip(devices)
     plans = {each: _plan(experiment, each, config, mesh, chip, workdir) for each in only}
     if as_json:
@@ -124,15 +126,19 @@ def _advice(
 
 
 def _epoch(experiment: Experiment, name: str, workdir: Path) -> Epoch:
-    """From the data where the workdir has it, else for the paper's."""
-    run, longest = experiment.runs[name], experiment.data.max_length
+    """From the data where the workdir has it, else for as many examples as the config names, or the paper has."""
+    run, asked = experiment.runs[name], experiment.data
     folder = paths.Workdir(workdir).data
     if (folder / 'counts.json').is_file():
         data = held_out.split(dataset.open_dataset(folder))[0]
         whole = train.schedule(run, data)
         examples, tokens = len(data), int(data.lengths.sum())
         return Epoch(str(folder), examples, max(1, round(whole.steps / run.epochs)), tokens, whole.steps)
-    each = -(-EXAMPLES // run.batch_size)
-    last = max(-(-int(EXAMPLES * run.epochs) // run.batch_size), run.min_steps)
+    world = experiment.world if asked.source == 'world:' else None
+    named = world.instructions if world else asked.subset
+    examples = named or PAPER
+    who = 'config' if named else 'paper'
+    source = f'{examples:,} examples of at most {asked.max_length:,} tokens, as the {who} has'
+    last = max(-(-int(examples * run.epochs) // run.batch_size), run.min_steps)
     steps_in_all = min(last, run.max_steps) if run.max_steps else last
-    return Epoch("52,000 examples, as the paper's", EXAMPLES, each, EXAMPLES * longest, steps_in_all)
+    return Epoch(source, examples, -(-examples // run.batch_size), examples * asked.max_length, steps_in_all)

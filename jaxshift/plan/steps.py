@@ -93,6 +93,7 @@ def training(experiment: Experiment, run: Run, config: LlamaConfig, mesh: Mesh) 
     key = jax.eval_shape(lambda: jax.random.key(0))
     lengths = np.full(rows, length)
     again = flops.recomputed(config, lengths, run.remat)
+    weights = frozen or model.shapes(config, jnp.dtype(experiment.base.dtype))  # the least: cast, then gathered
     return Step(
         'train',
         f'{shape.micro_batches} x {rows // shape.micro_batches} x {length:,} tokens',
@@ -101,7 +102,7 @@ def training(experiment: Experiment, run: Run, config: LlamaConfig, mesh: Mesh) 
         {},
         flops.train(config, lengths, rows * length, adapter_size(run, config)),
         again,
-        shape.micro_batches * (2 + (again > 0)) * _gathered(frozen or values, mesh) + device_bytes(state),
+        shape.micro_batches * (2 + (again > 0)) * _gathered(weights, mesh) + device_bytes(state),
         rows * length,
     )
 

@@ -37,6 +37,7 @@ def text(
         '',
         'Bytes are of one device, FLOP of all of them. Least times are by matrix products at the peak rate, those of',
         'rematerialisation too, and by what each device must read from its memory; communication comes on top.',
+        'A program that stands in an earlier row too is not compiled again.',
     ]
     for name, plan in plans.items():
         lines += ['', *_lines(name, plan)]

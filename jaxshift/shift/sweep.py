@@ -137,8 +137,8 @@ def sweep(
     folder: Path,
     stop: process.StopSignal,
     progress: Callable[[int, int], None],
-) -> None:
-    """Writes the token records of all comparisons to folder/part-*.parquet, in their order.
+) -> list[Path]:
+    """Writes the token records of all comparisons to folder/part-*.parquet, in their order; returns the parts of all.
 
     Args:
       models: gives `pair` and `params` of `compare`; asked only where there is something to compute.
@@ -149,28 +149,32 @@ def sweep(
       mesh: rows of a batch are dealt over it.
       folder: takes the parts; those that are there already are not computed again. Processes compute all of them
         together and write them in turn, so a part is the same for any number of processes.
-      stop: is asked after every part.
+      stop: is asked after every part that is computed.
       progress: takes (windows done, windows in all).
     """
     windows = sum(len(case.response) for comparison in comparisons for case in comparison.cases)
-    done = index = 0
+    done = 0
+    written: list[Path] = []
     there = process.by_leader('parts', lambda: [path.name for path in folder.glob('part-*.parquet')])
     for comparison in comparisons:
         cases = sorted(comparison.cases, key=lambda case: (len(case.response), len(case.prompt)))
         batches = [cases[start : start + settings.batch_size] for start in range(0, len(cases), settings.batch_size)]
         for first in range(0, len(batches), BATCHES_A_PART):
-            part = batches[first : first + BATCHES_A_PART]
-            if records.part_path(folder, index).name not in there:
+            part, index = batches[first : first + BATCHES_A_PART], len(written)
+            written.append(records.part_path(folder, index))
+            new = written[-1].name not in there
+            if new:
                 pair = params = None  # else the parameters of the step before stay beside the new ones
                 pair, params = models(comparison)
                 tables = [_measure(pair, params, comparison, batch, run, settings, texts, mesh) for batch in part]
                 if index % jax.process_count() == jax.process_index():
                     records.write_part(folder, index, pa.concat_tables(tables))
-            index += 1
             done += sum(len(case.response) for batch in part for case in batch)
             progress(done, windows)
-            stop.check()
+            if new:  # over parts that are there the leader would run far ahead of the others
+                stop.check()
     process.together(f'sweep {run}')
+    return written
 
 
 def _measure(

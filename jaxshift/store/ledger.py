@@ -123,9 +123,9 @@ class Ledger:
         """
         files, path = self.finished(stage, run, settings), self._workdir.done(stage, run)
         if path not in self._sound:
-            title = f'{self._workdir.root}: {_title(stage, run)}'
-            if wrong := process.by_leader(title, lambda: manifest.difference(self._workdir.root, files)):
-                raise InputError(f'{title}: {wrong}; --mode=run makes it again')
+            title, root = _title(stage, run), self._workdir.root
+            if wrong := process.by_leader(title, lambda: manifest.difference(root, files)):
+                raise InputError(f'{root}: {title}: {wrong}; --mode=run makes it again')
             self._sound.add(path)
         return files
 

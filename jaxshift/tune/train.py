@@ -68,6 +68,13 @@ def parameters(recipe: Recipe) -> int:
     return recipe.config.parameters if recipe.spec is None else lora.size(whole, recipe.spec)
 
 
+def first_state(recipe: Recipe, values: dict, mesh: Mesh):
+    """The optimizer state that training starts from, laid out by the sharding table."""
+    placed = sharding.shardings(mesh, jax.eval_shape(recipe.optimizer.init, values))
+    # Made where it stays: its zeros come from no parameter, so XLA would give every device all of them.
+    return jax.jit(recipe.optimizer.init, out_shardings=placed)(values)
+
+
 def train(
     run: Run,
     recipe: Recipe,
@@ -175,8 +182,7 @@ def _begin(
         say(line)
     if step is None:
         values = trainable()
-        state = jax.jit(recipe.optimizer.init)(values)
-        return values, jax.device_put(state, sharding.shardings(mesh, state)), 0, []
+        return values, first_state(recipe, values, mesh), 0, []
     folder = checkpoints / str(step)
     if changed := ledger.difference(checkpoint.settings(folder), settings):
         raise InputError(

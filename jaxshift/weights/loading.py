@@ -24,7 +24,7 @@ from jaxshift.llama import quantised
 from jaxshift.llama.config import LlamaConfig
 from jaxshift.weights import names
 
-IN_FLIGHT = 256 * 2**20  # bytes that a process has read and not yet written into the parameters
+IN_FLIGHT = 128 * 2**20  # bytes that a process has read and not yet written into the parameters
 
 
 class Weights(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 INDEX = 'model.safetensors.index.json'
 SINGLE = 'model.safetensors'
+IN_FLIGHT = 128 * 2**20  # bytes of a tensor that are on the host and not yet written
 _DTYPES = {
     'BF16': np.dtype(ml_dtypes.bfloat16),
     'F16': np.dtype(np.float16),
@@ -134,7 +135,7 @@ def save(
     """Writes a folder that transformers, and `dir:` here, read back.
 
     Every process must call it, since parameters may be spread over all of them; process 0 alone writes. The host
-    holds one tensor at a time: one layer of one leaf.
+    holds some rows of one tensor at a time.
 
     Args:
       folder: made where missing; older weights in it are replaced.
@@ -170,11 +171,11 @@ def save(
         # In the order of the safetensors package: by name, where all have one dtype.
         shard = sorted(shard, key=lambda place: place[0].hf.format(place[1]))
         shapes = {row.hf.format(layer): _filed(by_path[row.path].shape, row) for row, layer in shard}
-        tensors = (_host(by_path[row.path], row, layer, dtype) for row, layer in shard)
+        parts = (part for row, layer in shard for part in _parts(by_path[row.path], row, layer, dtype))
         if writes:
-            _write(folder / file, shapes, tensors, dtype)
+            _write(folder / file, shapes, parts, dtype)
         else:
-            for _ in tensors:  # every process takes part in gathering
+            for _ in parts:  # every process takes part in gathering
                 pass
     if writes and len(shards) > 1:
         size = item * sum(leaf.size for _, leaf in leaves)
@@ -183,8 +184,8 @@ def save(
         )
 
 
-def _write(path: Path, shapes: dict[str, tuple[int, ...]], tensors: Iterable[np.ndarray], dtype: str) -> None:
-    """Writes a safetensors file tensor by tensor; the package's own function needs all of them, and copies them."""
+def _write(path: Path, shapes: dict[str, tuple[int, ...]], parts: Iterable[np.ndarray], dtype: str) -> None:
+    """Writes a safetensors file part by part; the package's own function needs all of it, and copies it."""
     kind = next(kind for kind, known in _DTYPES.items() if known == _dtype(dtype))
     header: dict[str, Any] = {'__metadata__': {'format': 'pt'}}
     end = 0
@@ -195,8 +196,8 @@ def _write(path: Path, shapes: dict[str, tuple[int, ...]], tensors: Iterable[np.
     text += b' ' * (-len(text) % 8)
     with path.open('wb') as file:
         file.write(len(text).to_bytes(8, 'little') + text)
-        for tensor in tensors:
-            file.write(tensor.reshape(-1).view(np.uint8).data)
+        for part in parts:
+            file.write(part.reshape(-1).view(np.uint8).data)
 
 
 def _check_whole(leaves, config: LlamaConfig, folder: Path) -> None:
@@ -230,12 +231,18 @@ def _filed(shape: tuple[int, ...], row: names.Row) -> tuple[int, ...]:
     return shape[::-1] if row.transposed else shape
 
 
-def _host(leaf, row: names.Row, layer: int | None, dtype: str) -> np.ndarray:
-    part = leaf if layer is None else leaf[layer]
-    if isinstance(part, jax.Array) and not part.is_fully_addressable:
-        part = multihost_utils.process_allgather(part, tiled=True)
-    array = np.asarray(part)
-    return np.ascontiguousarray(array.T if row.transposed else array, dtype=_dtype(dtype))
+def _parts(leaf, row: names.Row, layer: int | None, dtype: str) -> Iterator[np.ndarray]:
+    """A tensor as the file has it, some of its rows after the others."""
+    whole = leaf if layer is None else leaf[layer]
+    axis = whole.ndim - 1 if row.transposed else 0
+    rows = whole.shape[axis]
+    at_once = max(1, IN_FLIGHT * rows // whole.nbytes)
+    for start in range(0, rows, at_once):
+        part = jax.lax.dynamic_slice_in_dim(whole, start, min(at_once, rows - start), axis)
+        if not part.is_fully_addressable:
+            part = multihost_utils.process_allgather(part, tiled=True)
+        array = np.asarray(part)
+        yield np.ascontiguousarray(array.T if row.transposed else array, dtype=_dtype(dtype))
 
 
 def _dtype(name: str) -> np.dtype:

@@ -21,6 +21,7 @@ from jaxshift.shift.measures import measures
 from jaxshift.store import checkpoint
 from jaxshift.tune import lora
 from jaxshift.tune.step import lora_spec, recipe, train_step
+from jaxshift.tune.train import first_state
 
 CONFIG = LlamaConfig(56, 32, 48, 2, 4, 2, 8, 64, 1e-5, 1e4)
 FULL = Run(method='full', batch_size=8, micro_batch_size=4, weight_decay=0.1, clip=0.5, neftune_alpha=5, remat='none')
@@ -63,8 +64,8 @@ def three_steps(name, mesh, run, batches, config=CONFIG, base=BASE):
     if run.method == 'lora':
         trainable, frozen = place(mesh, ADAPTER), base
     shape = recipe(run, config, 'float32')
-    state = jax.jit(shape.optimizer.init)(trainable)
-    state = place(mesh, state)
+    state = first_state(shape, trainable, mesh)
+    facts[f'{name} first state'] = specs(state)
     step_function, losses = train_step(shape, mesh), []
     for index, batch in enumerate(batches):
         key = jax.random.fold_in(jax.random.key(2), index)

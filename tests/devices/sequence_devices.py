@@ -18,8 +18,9 @@ from jaxshift.devices import mesh as meshes
 from jaxshift.llama import attention, kernels, sequence
 from jaxshift.llama.kernels import Place
 
-CUT = ('sequence 2', 'sequence 4', 'sequence 8', 'fsdp 2, tensor 2, sequence 2')
-WHOLE = ('data 4, tensor 2', 'sequence 8')  # do not divide two rows and a head; would have pieces that are too short
+CUT = ('sequence 2', 'sequence 3', 'sequence 4', 'sequence 8', 'fsdp 2, tensor 2, sequence 2')
+# Do not divide two rows and a head; have pieces that are too short, and more devices than rows, or as many.
+WHOLE = ('data 4, tensor 2', 'sequence 8', 'sequence 2')
 arrays: dict[str, np.ndarray] = {}
 
 
@@ -49,12 +50,12 @@ def attend(name, inputs, window, packed):
 
 if __name__ == '__main__':
     attention.BLOCK, sequence.PIECE = 16, 2
-    inputs = draw(150)  # padded to 152, 160 and 256
+    inputs = draw(150)  # padded to 160, 162 and 256
     for name in ('one', *CUT):
         for window, packed in ((None, False), (70, True)):
             attend(f'{name}: window {window}, segments {packed}', inputs, window, packed)
     for name in ('one', *WHOLE):
-        attend(f'{name}: short', draw(20, heads=(3, 1, 1)), 7, True)
+        attend(f'{name}: short', draw(7, heads=(3, 1, 1)), 5, True)
     kernels.here = lambda: Place('tpu', alone=bool(jax.sharding.get_abstract_mesh().manual_axes))
     library = splash_attention.make_splash_mha
     splash_attention.make_splash_mha = functools.partial(library, interpret=True)

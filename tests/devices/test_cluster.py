@@ -2,6 +2,7 @@ import jax
 import pytest
 
 from jaxshift.config import Process
+from jaxshift.devices import cluster
 from jaxshift.devices.cluster import _arguments, join
 from jaxshift.errors import InputError
 
@@ -38,6 +39,12 @@ def test_the_config_goes_before_the_environment():
         'process_id': 0,
     }
     assert _arguments(Process(coordinator='host:1', count=4, index=3), SLURM) == WHOLE
+
+
+def test_a_number_alone_is_refused_as_two_starts_would_write_one_workdir(monkeypatch):
+    monkeypatch.setattr(cluster.os, 'environ', NO_TPU)
+    with pytest.raises(InputError, match='one of several processes, .* config.process.coordinator, count and index'):
+        join(Process(index=1))
 
 
 @pytest.mark.parametrize('changed', [{'JAX_PROCESS_ID': '4'}, {'JAX_NUM_PROCESSES': 'four'}])

@@ -69,6 +69,7 @@ def test_moments_are_sharded_like_their_parameter(found, method):
     assert len(moments) == 2 * len(params)
     for name, spec in moments.items():
         assert spec == params[re.split(r'\.(?:mu|nu)', name)[1]], name
+    assert found[1][f'eight {method} first state'] == state
     assert sum(any(axis != 'None' for axis in spec) for spec in params.values()) >= len(params) / 2
 
 

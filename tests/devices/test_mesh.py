@@ -1,12 +1,13 @@
 import types
 
 import jax
+import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 
 from jaxshift.config import Mesh
 from jaxshift.devices import mesh as meshes
-from jaxshift.devices import sharding
+from jaxshift.devices import sharding, topology
 from jaxshift.errors import InputError
 from jaxshift.llama import model
 from jaxshift.llama.config import LlamaConfig
@@ -28,7 +29,7 @@ def test_the_free_axis_takes_what_is_left():
     ('layout', 'asked'),
     [
         (Mesh(data=1, fsdp=3), 'data=1, fsdp=3, tensor=1, sequence=1'),
-        (Mesh(data=-1, tensor=2), 'data=0, fsdp=1, tensor=2, sequence=1'),
+        (Mesh(data=-1, tensor=2), 'data=-1, fsdp=1, tensor=2, sequence=1'),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(layout, asked):
@@ -64,6 +65,24 @@ def test_the_data_axis_alone_crosses_slices():
     laid = meshes.over_slices(2, [4, 2, 1, 1], slices(0, 1, 0, 1, 0, 1, 0, 1))
     assert laid.shape == (4, 2, 1, 1)
     assert [[device.slice_index for device in row.flat] for row in laid] == [[0, 0], [0, 0], [1, 1], [1, 1]]
+
+
+def test_without_dcn_one_mesh_goes_over_hosts_of_gpus():
+    laid = meshes.over_slices(1, [1, 2, 2, 1], slices(0, 0, 1, 1))
+    assert [[device.slice_index for device in row.flat] for row in laid[0]] == [[0, 0], [1, 1]]
+
+
+def test_slices_of_tpus_are_laid_out_as_one_slice_is(tpu_devices):
+    one, two = topology.devices('v5e:4x4'), topology.devices('v5e:4x4', 2)
+    laid = meshes.make(Mesh(data=2, fsdp=8, tensor=2, dcn=2), two).devices
+    alone = meshes.make(Mesh(data=1, fsdp=8, tensor=2), one).devices
+    places = np.vectorize(lambda device: str(device.coords))
+    assert (places(laid) == places(np.concatenate([alone, alone]))).all()
+    assert [{device.slice_index for device in part.flat} for part in laid] == [{0}, {1}]
+    with pytest.raises(InputError, match='config.mesh.dcn is 1: .* the devices are of 2 slices'):
+        meshes.make(Mesh(data=2, fsdp=8, tensor=2), two)
+    with pytest.raises(InputError, match='cannot be laid on the links'):
+        meshes.make(Mesh(data=2, fsdp=32, tensor=2, dcn=2), topology.devices('v5p:4x4x4', 2))
 
 
 @pytest.mark.parametrize(

@@ -34,15 +34,15 @@ def compared(found, layout, case):
 
 
 @pytest.mark.parametrize('case', ['window None, segments False', 'window 70, segments True'])
-@pytest.mark.parametrize('layout', ['sequence 2', 'sequence 4', 'sequence 8', 'fsdp 2, tensor 2, sequence 2'])
+@pytest.mark.parametrize('layout', [*(f'sequence {n}' for n in (2, 3, 4, 8)), 'fsdp 2, tensor 2, sequence 2'])
 def test_positions_may_be_cut_over_devices(found, layout, case):
     for name, mesh, one in compared(found, layout, case):
         assert np.abs(one).max() > 1
         np.testing.assert_allclose(mesh, one, atol=1e-5, rtol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize('layout', ['data 4, tensor 2', 'sequence 8'])
-def test_rows_heads_and_positions_that_are_too_few_are_left_whole(found, layout):
+@pytest.mark.parametrize('layout', ['data 4, tensor 2', 'sequence 8', 'sequence 2'])
+def test_rows_heads_and_positions_that_are_too_few_are_not_cut(found, layout):
     for name, mesh, one in compared(found, layout, 'short'):
         np.testing.assert_allclose(mesh, one, atol=1e-5, rtol=1e-5, err_msg=name)
 

@@ -7,6 +7,7 @@ import pytest
 
 from jaxshift.devices import throughput
 from jaxshift.devices.chips import GIB, Chip, chip
+from jaxshift.errors import InputError
 
 
 def device(kind, platform='gpu', coords=None, told=None):
@@ -43,6 +44,8 @@ def test_peak_memory_is_that_of_the_fullest_device(monkeypatch):
 @pytest.mark.parametrize(
     ('kind', 'flops', 'memory'),
     [
+        ('NVIDIA A100 80GB PCIe', 312e12, 79.2),
+        ('NVIDIA H100 NVL', 835e12, 93.1),
         ('NVIDIA H100 80GB HBM3', 989e12, 79.1),
         ('NVIDIA H100 PCIe', 756e12, 79.1),
         ('NVIDIA A100-SXM4-40GB', 312e12, 39.4),
@@ -59,6 +62,16 @@ def test_a_tpu_v4_is_one_device_or_two():
     cores = chip([device('TPU v4', 'tpu', (0, 0, 0)), device('TPU v4', 'tpu', (0, 0, 0))])
     assert joined.flops == 275e12 == 2 * cores.flops
     assert joined.memory == 2 * cores.memory
+
+
+def test_slices_share_coordinates_and_no_chips():
+    slices = [types.SimpleNamespace(**vars(device('TPU v5 lite', 'tpu', (0, 0, 0))), slice_index=i) for i in (0, 1)]
+    assert chip(slices) == chip(slices[:1])
+
+
+def test_an_absent_tpu_of_unknown_memory_is_refused():
+    with pytest.raises(InputError, match='memory of a TPU v2 is not known'):
+        chip([device('TPU v2', 'tpu', (0, 0, 0))])
 
 
 def test_a_device_that_is_here_says_how_much_memory_it_gives():

@@ -1,9 +1,11 @@
 """How queries are dealt; that attention stays the same is for tests/devices/test_sequence_devices.py."""
 
+import math
+
 import numpy as np
 import pytest
 
-from jaxshift.llama import attention, sequence, splash
+from jaxshift.llama import attention, kernels, sequence, splash
 
 
 def seen_by_loops(positions, keys, block, window):
@@ -24,6 +26,21 @@ def test_each_shard_has_a_piece_of_every_run_and_every_query_is_dealt_once(shard
     pieces = dealt.reshape(shards, shards, piece)
     np.testing.assert_array_equal(pieces - pieces[..., :1], np.broadcast_to(np.arange(piece), pieces.shape))
     np.testing.assert_array_equal(pieces[..., 0] // (length // shards), np.tile(np.arange(shards), (shards, 1)))
+
+
+@pytest.mark.parametrize(
+    ('length', 'shards', 'block', 'missing'),
+    [
+        (131_072, 4, 1024, 0),
+        (131_072, 16, 512, 0),
+        (129_536, 2, 1024, 1536),  # in blocks of 128 it does not fit a TPU's scalar memory
+        (100_000, 4, 512, 6496),
+        (3000, 3, 128, 456),
+    ],
+)
+def test_pieces_are_of_whole_blocks_and_the_longer_ones_of_large_blocks(length, shards, block, missing):
+    assert sequence.padding(length, shards) == missing
+    assert math.gcd((length + missing) // shards**2, kernels.SPLASH_BLOCK) == block
 
 
 @pytest.mark.parametrize('window', [None, 4])

@@ -61,10 +61,18 @@ def test_a_cpu_has_no_peak_so_no_time_is_told(both):
     assert both[1]['runs']['lora']['steps']['train']['least_seconds'] is None
 
 
-def test_without_data_an_epoch_is_the_papers(both):
+def test_without_data_an_epoch_is_what_the_config_names(both):
     epoch = both[1]['runs']['full']['epoch']
-    assert (epoch['examples'], epoch['steps'], epoch['all_steps']) == (52_000, 3250, 6)
-    assert epoch['tokens'] == 52_000 * 96  # at most
+    assert (epoch['examples'], epoch['steps'], epoch['all_steps']) == (24, 2, 6)
+    assert epoch['tokens'] == 24 * 96  # at most
+
+
+@pytest.mark.parametrize(('subset', 'examples', 'steps'), [(0, 52_000, 1625), (1000, 1000, 32)])
+def test_without_data_or_world_an_epoch_is_the_papers_or_the_subset(tmp_path, subset, examples, steps):
+    experiment = options.load('configs/lora_70b.py')
+    experiment.data.subset = subset
+    epoch = plan._epoch(experiment, 'lora', tmp_path)
+    assert (epoch.examples, epoch.steps, epoch.tokens) == (examples, steps, examples * 1024)
 
 
 def test_with_data_an_epoch_is_that_of_the_workdir(finished):
@@ -131,12 +139,26 @@ def test_alternatives_begin_with_what_changes_no_result():
     [
         (['--config.base.source=hf:someone/llama'], "hf:someone/llama': its shape is not known here"),
         (['--config.base.source=dir:NOWHERE'], 'NOWHERE/config.json: missing'),
-        (['--config.mesh.tensor=3'], 'config.mesh: data=0, fsdp=1, tensor=3, sequence=1 does not fit 1 devices'),
+        (['--config.mesh.tensor=3'], 'config.mesh: data=-1, fsdp=1, tensor=3, sequence=1 does not fit 1 devices'),
         (['--config.runs.lora.micro_batch_size=3'], 'must be a multiple of micro_batch_size 3'),
     ],
 )
 def test_a_plan_of_what_cannot_be_is_one_line(arguments, said):
     ended = start(DEMO, '--mode=plan', '--only=lora', *arguments)
+    assert ended.code == 2
+    assert said in ended.error()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'said'),
+    [
+        (['--mode=run', '--topology=v5e:4x4'], '--topology says nothing to --mode=run; it is of --mode=plan'),
+        (['--mode=list', '--json'], '--json says nothing to --mode=list'),
+        (['--mode=plan', '--profile'], '--profile says nothing to --mode=plan; it is of --mode=run and train'),
+    ],
+)
+def test_flags_of_another_mode_are_refused(arguments, said):
+    ended = start(DEMO, *arguments)
     assert ended.code == 2
     assert said in ended.error()
 

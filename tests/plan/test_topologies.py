@@ -39,7 +39,7 @@ def planned(*arguments):
 
 
 @needs_libtpu
-@pytest.mark.parametrize('name', ['v4:2x2x1', 'v5e:2x2', 'v5p:2x2x1', 'v6e:2x2'])
+@pytest.mark.parametrize('name', ['v3:2x2', 'v4:2x2x1', 'v5e:2x2', 'v5p:2x2x1', 'v6e:2x2', 'tpu7x:2x2x1'])
 def test_the_table_has_the_memory_that_the_compiler_allots(name):
     ended = python('-c', ASK, name)
     said, count = ended.stdout.strip().splitlines()
@@ -70,6 +70,7 @@ def test_a_plan_for_an_absent_topology_is_one_object(tmp_path):
 @pytest.mark.parametrize(
     ('arguments', 'said'),
     [
+        (['--topology=v2:2x2'], 'the memory of a TPU v2 is not known here; name a topology of another TPU'),
         (['--topology=v9:2x2'], '--topology=v9:2x2: libtpu knows no such topology (Invalid TPU external name: TPU v9)'),
         (['--topology=tpu'], '--topology=tpu: libtpu knows no such topology'),
         (['--topology=v5e:3x5'], '--topology=v5e:3x5: libtpu knows no such topology'),

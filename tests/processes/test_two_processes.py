@@ -19,6 +19,7 @@ from commandline import ROOT, TINY, start
 from jaxshift.shift import records
 
 MESH = ('--config.mesh.data=4', '--config.mesh.fsdp=2')
+RUNS = ('lora', 'full')
 LORA = ('--only=lora', '--config.runs.lora.log_every=1', '--config.runs.lora.max_steps=30')
 WINDOWS = ('--config.sweep.context_lengths=-1,8', '--config.sweep.top_k=5')  # two parts
 LIMIT = 300  # seconds after which a process that hangs is given up
@@ -72,9 +73,9 @@ def begin(folder, *arguments, alone=('', ''), folders=(None, None)):
     return Pair(processes, logs)
 
 
-def losses(folder):
-    rows = [json.loads(line) for line in (folder / 'runs/lora/metrics.jsonl').read_text().splitlines()]
-    assert [row['step'] for row in rows] == list(range(1, 31))
+def losses(folder, run, steps):
+    rows = [json.loads(line) for line in (folder / 'runs' / run / 'metrics.jsonl').read_text().splitlines()]
+    assert [row['step'] for row in rows] == list(range(1, steps + 1))
     return [row['loss'] for row in rows]
 
 
@@ -104,7 +105,20 @@ def test_a_signal_to_one_stops_both_at_one_step_and_one_process_goes_on_to_the_s
     ended = start(*TINY, *LORA, '--mode=train', f'--workdir={copy}')
     assert ended.code == 0, ended.err
     assert f'going on from step {stopped}' in ended.out
-    np.testing.assert_allclose(losses(copy), losses(one), rtol=1e-5)
+    np.testing.assert_allclose(losses(copy, 'lora', 30), losses(one, 'lora', 30), rtol=1e-5)
+
+
+def test_both_train_as_one_does(copy, tmp_path):
+    settings = ('log_every=1', 'max_steps=20', 'epochs=100')
+    arguments = (*TINY, *(f'--config.runs.{run}.{each}' for run in RUNS for each in settings), '--mode=train')
+    one = Path(shutil.copytree(copy, tmp_path / 'one'))
+    for folder in (copy, one):
+        shutil.rmtree(folder / 'runs')
+        forget(folder, 'train', 'respond', 'sweep', 'summary', 'causes', 'report')
+    assert start(*arguments, f'--workdir={one}').code == 0
+    assert [code for code, *_ in begin(copy, *arguments, *MESH).ended()] == [0, 0]
+    for run in RUNS:
+        np.testing.assert_allclose(losses(copy, run, 20), losses(one, run, 20), rtol=1e-5, err_msg=run)
 
 
 def test_both_respond_and_sweep_as_one_does_and_write_no_file_twice(finished, copy, tmp_path):
@@ -158,3 +172,34 @@ def test_processes_that_cannot_meet_are_refused(settings, tmp_path):
     ended = start(*TINY, *(f'--config.process.{each}' for each in settings), f'--workdir={tmp_path}')
     assert ended.code == 2
     assert 'config.process' in ended.error()
+
+
+def test_a_process_that_waits_in_vain_says_so(tmp_path):
+    settings = ('coordinator=127.0.0.1:9', 'count=2', 'index=1', 'timeout=2')
+    command = [sys.executable, ROOT / 'run.py', *TINY, *(f'--config.process.{each}' for each in settings)]
+    ended = subprocess.run([*command, f'--workdir={tmp_path}'], capture_output=True, text=True, timeout=LIMIT)
+    assert ended.returncode == 2, ended.stderr
+    assert 'error: after 2 s not all 2 processes have met at 127.0.0.1:9; start the same command' in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ('settings', 'line'),
+    [
+        (('data=3',), 'config.mesh: data=3, fsdp=1, tensor=1, sequence=1 does not fit 8 devices'),
+        (('data=1', 'tensor=8'), 'config.mesh.tensor is 8, which does not divide the 4 attention heads and 2 key'),
+        ((), 'take the config that came with the weights'),
+    ],
+)
+def test_what_does_not_fit_ends_both_with_one_line_each(settings, line, saved, tmp_path):
+    folder = tmp_path / 'work'
+    shutil.copytree(saved[0], folder / 'base')
+    if not settings:  # the weights are not those of their config.json
+        path = folder / 'base/config.json'
+        path.write_text(json.dumps(json.loads(path.read_text()) | {'intermediate_size': 128}))
+    (tmp_path / 'data.json').write_text(json.dumps([{'instruction': 'the capital of France', 'output': 'Paris'}]))
+    sources = (f'--config.{part}.source=file:{tmp_path / "data.json"}' for part in ('data', 'prompts'))
+    mesh = (f'--config.mesh.{each}' for each in settings)
+    for code, _, err in begin(folder, *TINY, *sources, *mesh, '--config.data.template=paper').ended():
+        assert code == 2, err
+        (said,) = [text for text in err.splitlines() if text.startswith('error: ')]
+        assert line in said

@@ -74,7 +74,7 @@ def test_pieces_of_any_size_give_the_same_numbers(saved, monkeypatch, quantize, 
 
 
 CUT = """
-import sys
+import functools, re, sys
 import jax, jax.numpy as jnp, numpy as np
 from jaxshift.config import Mesh
 from jaxshift.devices import mesh as meshes, sharding
@@ -83,6 +83,8 @@ from jaxshift.weights import loading, source
 
 opened = source.open_source('dir:' + sys.argv[1])
 mesh = meshes.make(Mesh(data=2, fsdp=2, tensor=2))
+tokens = np.arange(32, dtype=np.int32).reshape(4, 8) % opened.config.vocab_size
+forward = jax.jit(functools.partial(model.forward, opened.config))
 for asked in (('', False), ('int8', False), ('nf4', True)):
     loading.IN_FLIGHT = 2**28
     one = opened.load('bfloat16', None, *asked)
@@ -96,11 +98,17 @@ for asked in (('', False), ('int8', False), ('nf4', True)):
     for x, y in zip(jax.tree.leaves(one), jax.tree.leaves(cut), strict=True):
         assert x.dtype == y.dtype
         np.testing.assert_allclose(np.asarray(x).astype(np.float32), np.asarray(y).astype(np.float32), rtol=1e-6)
+    with jax.set_mesh(mesh):
+        text, found = forward.lower(cut, tokens).compile().as_text(), forward(cut, tokens)
+    np.testing.assert_allclose(found, forward(one, tokens), atol=1e-5, rtol=1e-5)
+    wide, half = opened.config.hidden_size, opened.config.intermediate_size // 2
+    gathered = re.findall(rf'(\\w+)\\[(?:1,)?(?:{wide},{half}|{half},{wide})\\]\\S* all-gather', text)
+    assert set(gathered) == {{'': 'f32', 'int8': 's8', 'nf4': 'u8'}[asked[0]]}, gathered  # the codes travel
 print('same')
 """
 
 
-def test_eight_devices_write_pieces_into_their_own_parts(saved):
+def test_eight_devices_write_pieces_into_their_own_parts_and_gather_codes(saved):
     assert run('-c', CUT, saved[0]) == 'same\n'
 
 
@@ -111,7 +119,9 @@ def test_host_memory_does_not_hold_the_model(tmp_path):
     assert found['above'] <= 0.6
 
 
-def test_a_file_is_byte_for_byte_that_of_the_safetensors_package(saved, tmp_path):
+@pytest.mark.parametrize('in_flight', [1000, 2**27])
+def test_a_file_is_byte_for_byte_that_of_the_safetensors_package(saved, tmp_path, monkeypatch, in_flight):
+    monkeypatch.setattr(safetensors, 'IN_FLIGHT', in_flight)
     source = open_source(f'dir:{saved[0]}')
     for dtype in ('float32', 'bfloat16'):
         safetensors.save(tmp_path, source.load(dtype), source.config, source.tokenizer, dtype)
