@@ -5,14 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jaxshift.data.formats import Example
 from jaxshift.errors import InputError
 from jaxshift.judge import judgement, scores
+from jaxshift.judge.judgement import Judgement
 from jaxshift.store import paths
 
 Tags = dict[str, dict[str, tuple[str, ...]]]  # prompt to field to its values
+
+
+class Verdict(NamedTuple):
+    """What one judge says about one run: the object of NAME.json, and what NAME.jsonl holds."""
+
+    summary: dict[str, Any]
+    judgements: list[Judgement]
 
 
 def write(
@@ -46,11 +54,11 @@ def write(
     return folder / f'{judge}.json'
 
 
-def read(folder: Path) -> dict[str, dict[str, Any]]:
-    """The summaries of a run's folder `judge` by judge; nothing where there is no such folder.
+def read(folder: Path) -> dict[str, Verdict]:
+    """What a run's folder `judge` holds, by judge; nothing where there is no such folder.
 
     Raises:
-      InputError: a file is no JSON.
+      InputError: a file is no JSON, or the judgements that it sums up are not there or broken.
     """
     found = {}
     for path in sorted(folder.glob('*.json')):
@@ -59,7 +67,10 @@ def read(folder: Path) -> dict[str, dict[str, Any]]:
         except ValueError as error:
             raise InputError(f'{path}: cannot be read ({error}); run --mode=judge again') from error
         if isinstance(item, dict) and 'aspects' in item:
-            found[path.stem] = item
+            lines = path.with_suffix('.jsonl')
+            if not lines.is_file():
+                raise InputError(f'{lines}: no such file, but {path.name} sums it up; run --mode=judge again')
+            found[path.stem] = Verdict(item, judgement.read(lines))
     return found
 
 

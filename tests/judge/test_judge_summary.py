@@ -41,8 +41,9 @@ def test_a_summary_is_written_and_read(tmp_path):
     responses = [{'example_id': str(i)} for i in range(4)]
     path = summary.write(tmp_path, 'gpt', responses, examples(topic=['art', 'law'] * 2), 1, 100, 0)
     assert path == tmp_path / 'gpt.json'
-    assert json.loads(path.read_text()) == summary.read(tmp_path)['gpt']
-    found = summary.read(tmp_path)['gpt']
+    found, judged = summary.read(tmp_path)['gpt']
+    assert found == json.loads(path.read_text())
+    assert [each.example_id for each in judged] == ['0', '1']
     assert found['judge'] == 'gpt'
     assert found['aspects']['depth']['mean'] == 3
     assert found['aspects']['depth']['counts']['missing'] == 2
@@ -65,3 +66,9 @@ def test_words_of_a_judge_may_hold_any_line_end(tmp_path):
     judged = [Judgement('0', 'scored', {'depth': 4.0}, {'depth': 'deep\u2028and\x85wide\r\n'}, ('a\u2029b',))]
     judgement.write(tmp_path / 'gpt.jsonl', judged)
     assert judgement.read(tmp_path / 'gpt.jsonl') == judged
+
+
+def test_a_summary_without_its_judgements_is_named(tmp_path):
+    (tmp_path / 'gpt.json').write_text('{"aspects": {}}')
+    with pytest.raises(InputError, match=r'gpt\.jsonl: no such file'):
+        summary.read(tmp_path)
