@@ -27,7 +27,7 @@ def write(
     folder: Path,
     judge: str,
     responses: Iterable[Mapping[str, Any]],
-    examples: Iterable[Example],
+    tags: Tags,
     samples: int,
     bootstrap: int,
     seed: int,
@@ -38,7 +38,7 @@ def write(
       folder: runs/RUN/judge.
       judge: NAME.
       responses: objects of the run's responses.jsonl.
-      examples: the prompts, whose tags make the groups.
+      tags: what makes groups of the prompts: `tags_of` their records, or `oracle.tags` of the controlled world.
       samples, bootstrap, seed: as in `scores.summary`.
 
     Raises:
@@ -47,7 +47,7 @@ def write(
     path = folder / f'{judge}.jsonl'
     names = [row['example_id'] for row in responses]
     try:
-        found = scores.summary(judgement.read(path), names, tags(examples), samples, bootstrap, seed)
+        found = scores.summary(judgement.read(path), names, tags, samples, bootstrap, seed)
     except InputError as error:
         raise InputError(str(error) if str(path) in str(error) else f'{path}: {error}') from None
     paths.write_json(folder / f'{judge}.json', {'judge': judge} | found)
@@ -74,7 +74,7 @@ def read(folder: Path) -> dict[str, Verdict]:
     return found
 
 
-def tags(examples: Iterable[Example]) -> Tags:
+def tags_of(examples: Iterable[Example]) -> Tags:
     """The fields of the prompts' records that sort them into groups, such as task, topic, category or dataset.
 
     A field has at least two values, and not more than one for every two prompts. just-eval's `source_id` is taken

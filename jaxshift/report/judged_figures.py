@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.projections.polar import PolarAxes
 
 from jaxshift.judge.judgement import ASPECTS, HIGHEST, LOWEST
 from jaxshift.report import style
@@ -28,7 +29,8 @@ def radar(rows: Sequence[Row], methods: Mapping[str, str]) -> Figure:
     spokes = [aspect for aspect in ASPECTS if any(row['aspect'] == aspect for row in rows)]
     angles = 2 * math.pi * np.arange(len(spokes) + 1) / len(spokes)
     figure = Figure(figsize=(style.WIDTH, 4.4))
-    axes = figure.add_subplot(projection='polar', theta_offset=math.pi / 2, theta_direction=-1)
+    polar = figure.add_subplot(projection='polar', theta_offset=math.pi / 2, theta_direction=-1)
+    axes = cast(PolarAxes, polar)
     for run, look in _looks(rows, methods).items():
         score = {row['aspect']: row['score'] for row in rows if row['run'] == run}
         around = [score.get(aspect, math.nan) for aspect in (*spokes, spokes[0])]
@@ -92,10 +94,12 @@ def _panels(rows: Sequence[Row], lines: int) -> tuple[Figure, dict[str, Axes]]:
     across = min(_IN_A_ROW, len(aspects))
     down = math.ceil(len(aspects) / across)
     figure = Figure(figsize=(style.WIDTH, 0.5 + down * (0.7 + 0.3 * lines)))
-    grid = list(figure.subplots(down, across, sharey=True, squeeze=False, gridspec_kw={'wspace': 0.06}).flat)
+    gaps = {'wspace': 0.06}
+    grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False, gridspec_kw=gaps).flatten().tolist()
     panels = dict(zip(aspects, grid, strict=False))
     for aspect, axes in panels.items():
         axes.set_title(aspect)
+        axes.tick_params(labelbottom=True)
     for axes in grid[len(aspects) :]:
         axes.remove()
     return figure, panels

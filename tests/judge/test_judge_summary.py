@@ -18,12 +18,12 @@ def examples(**fields):
 
 
 def test_fields_that_sort_prompts_are_groups():
-    found = summary.tags(examples(topic=['art', 'law', 'art', 'law'], name=list('abcd'), split=['x'] * 4))
+    found = summary.tags_of(examples(topic=['art', 'law', 'art', 'law'], name=list('abcd'), split=['x'] * 4))
     assert found['1'] == {'topic': ('law',)}
 
 
 def test_the_number_of_a_just_eval_source_is_no_group():
-    found = summary.tags(examples(source_id=['lima-0', 'lima-17', 'mt_bench-3', 'mt_bench-10']))
+    found = summary.tags_of(examples(source_id=['lima-0', 'lima-17', 'mt_bench-3', 'mt_bench-10']))
     assert [found[name]['source_id'] for name in '0123'] == [('lima',), ('lima',), ('mt_bench',), ('mt_bench',)]
 
 
@@ -39,7 +39,9 @@ def test_a_summary_is_written_and_read(tmp_path):
         tmp_path / 'gpt.jsonl', [Judgement('0', 'scored', {'depth': 4.0}), Judgement('1', 'scored', {'depth': 2.0})]
     )
     responses = [{'example_id': str(i)} for i in range(4)]
-    path = summary.write(tmp_path, 'gpt', responses, examples(topic=['art', 'law'] * 2), 1, 100, 0)
+    path = summary.write(
+        tmp_path, 'gpt', responses, {str(i): {'topic': (('art', 'law')[i % 2],)} for i in range(4)}, 1, 100, 0
+    )
     assert path == tmp_path / 'gpt.json'
     found, judged = summary.read(tmp_path)['gpt']
     assert found == json.loads(path.read_text())
@@ -59,7 +61,7 @@ def test_other_files_of_the_folder_are_left_alone(tmp_path):
 def test_a_judgement_of_another_response_is_named_with_its_file(tmp_path):
     judgement.write(tmp_path / 'gpt.jsonl', [Judgement('z', 'scored', {'depth': 4.0})])
     with pytest.raises(InputError, match=r'gpt\.jsonl: example z'):
-        summary.write(tmp_path, 'gpt', [{'example_id': 'a'}], [], 1, 100, 0)
+        summary.write(tmp_path, 'gpt', [{'example_id': 'a'}], {}, 1, 100, 0)
 
 
 def test_words_of_a_judge_may_hold_any_line_end(tmp_path):

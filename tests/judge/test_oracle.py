@@ -115,3 +115,7 @@ def test_its_helpfulness_is_the_accuracy_of_the_causes():
 def wrong_of(question):
     (values,) = (each.values for each in BOOK.relations if each.name == question.fact.relation)
     return next(value for value in values if value != question.fact.value)
+
+
+def test_prompts_are_grouped_by_what_the_world_asks():
+    assert oracle.tags(FACTS)[QUESTION.id] == {'kind': (QUESTION.kind,), 'relation': (QUESTION.fact.relation,)}

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from made_up import END, PIECES, RUNS
 
-from jaxshift.data.formats import Example
 from jaxshift.errors import InputError
 from jaxshift.judge import judgement, summary
 from jaxshift.judge.judgement import ASPECTS, Judgement
@@ -31,9 +30,7 @@ def judge(workdir, run, name, seed, aspects=ASPECTS):
         made.append(Judgement(row['example_id'], outcome, kept))
     folder = workdir / 'runs' / run / 'judge'
     judgement.write(folder / f'{name}.jsonl', made[:-2])
-    topics = [
-        Example(row['example_id'], (), '', tags={'topic': (('art', 'law <b>')[i % 2],)}) for i, row in enumerate(rows)
-    ]
+    topics = {row['example_id']: {'topic': (('art', 'law <b>')[i % 2],)} for i, row in enumerate(rows)}
     summary.write(folder, name, rows, topics, 1, 200, 0)
 
 
