@@ -60,9 +60,9 @@ def compare(ask: Ask, row: Row, other: Row, name: str) -> Pair:
     """A response against the other one, which `name` gave, in both orders."""
     said = []
     for pair, meant in zip(((row, other), (other, row)), MEANT, strict=True):
-        messages = rubric.comparing(row['prompt'], *(each['response'] for each in pair))
+        messages = rubric.comparing(row['prompt'], pair[0]['response'], pair[1]['response'])
         outcome, value, raw = converse(ask, messages, reply.winner)
-        letter, reason = value or (None, '')
+        letter, reason = value or ('', '')
         said.append((meant.get(letter), outcome, reason, raw))
     verdicts, outcomes, reasons, raws = zip(*said, strict=True)
     return Pair(row['example_id'], name, verdicts, outcomes, reasons, raws)

@@ -19,9 +19,7 @@ class Budget:
       unmetered: calls of this start whose reply did not say how many tokens it took, counted at the most.
     """
 
-    def __init__(
-        self, max_calls: int, max_cost: float, prices: tuple[float, float], calls: int = 0, cost: float = 0.0
-    ):
+    def __init__(self, max_calls: int, max_cost: float, prices: tuple[float, float], calls: int = 0, cost: float = 0.0):
         """`prices` are those of a million tokens read and written; a limit of 0 is none."""
         self._lock = threading.Lock()
         self._max_calls, self._max_cost, self._prices = max_calls, max_cost, prices

@@ -165,7 +165,7 @@ def read(body: str) -> tuple[Reply, dict[str, int]]:
         message, usage = choice['message'], found.get('usage') or {}
         content, refusal = message.get('content'), message.get('refusal')
         filtered = choice.get('finish_reason') == 'content_filter'
-        tokens = {name: usage.get(name) for name in ('prompt_tokens', 'completion_tokens')}
+        tokens: dict[str, Any] = {name: usage.get(name) for name in ('prompt_tokens', 'completion_tokens')}
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return Reply(encodable(body)), {}
     counted = all(type(count) is int and count >= 0 for count in tokens.values())

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from jaxshift.errors import InputError
-from jaxshift.judge import judgement
+from jaxshift.judge import judgement, just_eval
 from jaxshift.judge.judgement import ASPECTS, HIGHEST, LOWEST, OUTCOMES, SAFETY, Judgement
 
 
 def judgements(path: Path, example_ids: Sequence[str]) -> tuple[list[Judgement], int]:
     """One judgement a response, in their order, and how many of the file are of no response.
+
+    A .json is a scored file of just-eval, any other a file as `judgement.write` writes it.
 
     A response without one is 'missing', on the aspects that the file has.
 
@@ -21,7 +25,7 @@ def judgements(path: Path, example_ids: Sequence[str]) -> tuple[list[Judgement],
     """
     if not path.is_file():
         raise InputError(f'{path}: no such file; config.judge.source names the judgements of kind file')
-    found = judgement.read(path)
+    found = just_eval.judgements(_scored(path)) if path.suffix == '.json' else judgement.read(path)
     for number, each in enumerate(found, 1):
         if wrong := _wrong(each):
             raise InputError(f'{path}:{number}: {wrong}; correct the line or remove it')
@@ -33,6 +37,16 @@ def judgements(path: Path, example_ids: Sequence[str]) -> tuple[list[Judgement],
     missing = dict.fromkeys(aspects)
     judged = [given.get(name) or Judgement(name, 'missing', dict(missing)) for name in example_ids]
     return judged, len(given.keys() - set(example_ids))
+
+
+def _scored(path: Path) -> list[Any]:
+    try:
+        found = json.loads(path.read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise InputError(f'{path}: no JSON ({error}); give a scored file of just-eval') from error
+    if not (isinstance(found, list) and all(isinstance(each, dict) and 'id' in each for each in found)):
+        raise InputError(f'{path}: no list of objects with an id; give a scored file of just-eval')
+    return found
 
 
 def _wrong(given: Judgement) -> str:

@@ -53,7 +53,7 @@ class LocalJudge:
 
 
 class Question(NamedTuple):
-    """What is read before one token, and the tokens that are looked at there: `part` tells those of a response apart."""
+    """What is read before one token, and the tokens looked at there; `part` tells questions on a response apart."""
 
     example_id: str
     part: str
@@ -83,7 +83,7 @@ def comparing(template: Template, rows: Sequence[tuple[Row, Row]]) -> list[Quest
     questions = []
     for row, other in rows:
         for order, pair in zip(ORDERS, ((row, other), (other, row)), strict=True):
-            asked = rubric.comparing(row['prompt'], *(each['response'] for each in pair), reasons=False)
+            asked = rubric.comparing(row['prompt'], pair[0]['response'], pair[1]['response'], reasons=False)
             questions.append(Question(row['example_id'], order, _prompt(template, asked) + begun, choices))
     return questions
 
@@ -149,7 +149,9 @@ def judgement(row: Row, aspects: Sequence[str], found: Found) -> Judgement:
 def pair(row: Row, other: str, found: Found) -> Pair:
     """What was found for a pair: in each order the likeliest verdict."""
     read = [found.get((row['example_id'], order)) for order in ORDERS]
-    said = [values and meant[LETTERS[int(np.argmax(values))]] for values, meant in zip(read, MEANT, strict=True)]
+    said = [
+        meant[LETTERS[int(np.argmax(values))]] if values else None for values, meant in zip(read, MEANT, strict=True)
+    ]
     outcomes = ['scored' if values else 'failed' for values in read]
     raws = [(json.dumps(_shown(LETTERS, values)),) if values else () for values in read]
     return Pair(row['example_id'], other, (said[0], said[1]), (outcomes[0], outcomes[1]), raw=(raws[0], raws[1]))

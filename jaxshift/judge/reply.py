@@ -47,7 +47,8 @@ def _one(found: list[Any]) -> Any | None:
 def _scores(found: dict[str, Any], aspects: Sequence[str]) -> Scores | None:
     read = {}
     for aspect in aspects:
-        value, reason = found.get(aspect), ''
+        value: Any = found.get(aspect)
+        reason = ''
         if isinstance(value, dict):
             value, reason = value.get('score'), _text(value.get('reason'))
         if type(value) not in (int, float) or value not in range(LOWEST, HIGHEST + 1):
