@@ -25,6 +25,7 @@ PATIENCE = 600.0  # seconds that a server may ask to be left alone
 GIVE_UP = 20  # calls in a row without a reply, after which nothing more is asked
 AGAIN = (408, 409, 429)  # and 5xx: a later attempt may succeed
 WRONG = (401, 403, 404)  # every call would fail
+UNSENT = ('ConnectError', 'ConnectTimeout')  # of httpx, or of httpx2: whichever the installed client is built on
 
 
 class Endpoint:
@@ -45,6 +46,7 @@ class Endpoint:
         self._turns: dict[str, threading.Lock] = collections.defaultdict(threading.Lock)
         self._client: Any = None
         self._in_a_row = 0
+        self._wrong: InputError | None = None
 
     def __call__(self, messages: Messages) -> Reply:
         """The reply to a conversation, from the cache where it was asked before.
@@ -70,6 +72,8 @@ class Endpoint:
     def _ask(self, name: str, messages: Messages) -> Reply:
         reason = ''
         for attempt in range(self._asked.retries + 1):
+            if self._wrong:  # another thread may take up a question before the first error has ended all
+                raise self._wrong
             if self._stop.requested:
                 raise NoReply('stopped')
             if self._in_a_row >= GIVE_UP:
@@ -86,7 +90,6 @@ class Endpoint:
 
     def _attempt(self, name: str, messages: Messages) -> Reply | tuple[str, float]:
         """The reply, or why there is none and how many seconds the server asks to wait."""
-        import httpx
         import openai
 
         client = self._open()
@@ -99,7 +102,7 @@ class Endpoint:
                 model=self._asked.model, messages=messages, **self._parameters
             )
         except openai.APIConnectionError as error:
-            if isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout):
+            if type(error.__cause__).__name__ in UNSENT:
                 self.budget.release(most)
             else:  # it was sent, so it may be billed
                 self._cache.add(name, self._asked.model, None, {}, most)
@@ -108,10 +111,11 @@ class Endpoint:
             self.budget.release(most)
             status = f'HTTP {error.status_code}'
             if error.status_code in WRONG:
-                raise InputError(
+                self._wrong = InputError(
                     f'config.judge: {client.base_url} answers {status} for model {self._asked.model!r}; check model '
                     f'and base_url, and the key in ${self._asked.key_variable}'
-                ) from error
+                )
+                raise self._wrong from error
             if error.status_code < 500 and error.status_code not in AGAIN:
                 raise NoReply(status) from error
             return status, retry_after(error.response.headers.get('retry-after', ''), time.time())

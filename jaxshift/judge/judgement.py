@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from jaxshift.errors import InputError
-from jaxshift.store import jsonl
+from jaxshift.store import paths
 
 ASPECTS = ('helpfulness', 'clarity', 'factuality', 'depth', 'engagement')
 SAFETY = 'safety'  # judged apart, of prompts that ask for harm
@@ -44,7 +45,8 @@ class Judgement:
 
 def write(path: Path, judgements: Iterable[Judgement]) -> None:
     """One JSON object a line, in the order of the responses."""
-    jsonl.write(path, map(dataclasses.asdict, judgements))
+    lines = (json.dumps(dataclasses.asdict(each), ensure_ascii=False) for each in judgements)
+    paths.write_text(path, ''.join(f'{line}\n' for line in lines))
 
 
 def read(path: Path) -> list[Judgement]:
@@ -54,9 +56,10 @@ def read(path: Path) -> list[Judgement]:
       InputError: names the line that is not a judgement.
     """
     found = []
-    for number, record in enumerate(jsonl.read(path), 1):
+    for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), 1):
         try:
+            record = json.loads(line)
             found.append(Judgement(**record | {'raw': tuple(record['raw'])}))
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise InputError(f'{path}:{number}: not a judgement ({error}); run --mode=judge again') from error
     return found

@@ -69,7 +69,9 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
         try:
             found, end = decoder.raw_decode(text, start)
             yield found
-        except (ValueError, RecursionError):
+        except RecursionError:
+            return  # a thousand objects in each other are no reply, and each of them would be tried
+        except ValueError:
             end = start + 1
         start = text.find('{', end)
 
