@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from commandline import COMPARE, start
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from jaxshift import config
@@ -14,7 +15,7 @@ from jaxshift.data import template
 from jaxshift.devices import mesh as meshes
 from jaxshift.devices.process import StopSignal
 from jaxshift.errors import InputError, Stopped
-from jaxshift.judge import local, rubric
+from jaxshift.judge import judgement, local, pairs, rubric
 from jaxshift.judge.judgement import ASPECTS, SAFETY
 from jaxshift.judge.local import LocalJudge
 from jaxshift.store import jsonl
@@ -40,12 +41,19 @@ def bytes_tokenizer(merges=()):
 
 
 @pytest.fixture(scope='module')
-def judge(torch_llama, tmp_path_factory):
-    """A small random Llama that reads bytes, as a judge, and the same in torch."""
+def saved_judge(torch_llama, tmp_path_factory):
+    """A small random Llama that reads bytes: (folder, torch model)."""
     folder, tokenizer = tmp_path_factory.mktemp('judge'), bytes_tokenizer()
     model = torch_llama(vocab_size=len(tokenizer), max_position_embeddings=2600, hidden_size=32, num_hidden_layers=2)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    return folder, model
+
+
+@pytest.fixture(scope='module')
+def judge(saved_judge):
+    """It as a judge, and in torch."""
+    folder, model = saved_judge
     source, mesh = open_source(f'dir:{folder}'), meshes.make(config.Mesh())
     shown = template.choose(source.tokenizer)
     with jax.set_mesh(mesh):
@@ -148,3 +156,25 @@ def test_a_score_that_is_written_with_the_space_before_it_is_one_token_too():
 def test_a_tokenizer_without_scores_cannot_judge(tokenizer):
     with pytest.raises(InputError, match='does not write each of 1, 2, 3, 4, 5 as one token of its own'):
         local.opening(template.choose(tokenizer, 'paper'), 'the', local.SCORES)
+
+
+def test_a_judge_here_needs_nothing_but_its_own_weights_and_the_responses(judge, saved_judge, tmp_path):
+    for folder, response in (('runs/tuned', 'Paris.'), ('base', 'I do not know.')):
+        rows = [{**row, 'response': response, 'prompt_token_ids': [1], 'token_ids': [2]} for row in ROWS]
+        jsonl.write(tmp_path / folder / 'responses.jsonl', rows)
+    ended = start(
+        COMPARE, '--mode=judge', f'--workdir={tmp_path}', '--config.base.source=dir:none',
+        '--config.base.dtype=float32', '--config.runs.tuned.source=dir:none', '--config.prompts.source=file:none',
+        '--config.judge.kind=local',
+        f'--config.judge.source=dir:{saved_judge[0]}', '--config.judge.safety=.*', '--config.judge.pairwise=base',
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    assert 'judge tuned: 2 responses: 2 scored' in ended.out
+    assert 'of the probability lies on the tokens that the judge may say' in ended.out
+    row = ROWS[0] | {'response': 'Paris.'}
+    found = ask(judge[0], local.scoring(judge[0].template, [(row, (SAFETY,))]), tmp_path / 'begun')
+    written = judgement.read(tmp_path / 'runs/tuned/judge/local.jsonl')
+    assert written[0].scores[SAFETY] == pytest.approx(local.judgement(row, (SAFETY,), found).scores[SAFETY], abs=1e-5)
+    assert sum(pairs.counts(pairs.read(tmp_path / 'runs/tuned/judge/local.pairs.jsonl')).values()) == 2
+    names = {path.name for path in (tmp_path / 'runs/tuned/judge').iterdir()}
+    assert names == {'local.jsonl', 'local.pairs.jsonl'}
