@@ -10,8 +10,7 @@ import typing
 from jaxshift.errors import InputError
 
 FORMATS = (
-    'auto', 'alpaca', 'sharegpt', 'messages', 'prompt_completion', 'question_answer', 'tokenised', 'mt_bench',
-    'text',
+    'auto', 'alpaca', 'sharegpt', 'messages', 'prompt_completion', 'question_answer', 'tokenised', 'turns', 'text',
 )  # fmt: skip
 LINEAR_TARGETS = ('q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj')
 # Keys are named by dataclass and field: the rules of a run are those of the world's pre-training too.

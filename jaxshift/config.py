@@ -28,7 +28,7 @@ class Data:
 
     source: str = ''  # file:PATH (a file, folder or glob), datasets:NAME[[:CONFIG]:SPLIT], tfds:NAME[:SPLIT], or world:
     mixture: tuple[str, ...] = ()  # more sources, each as SOURCE@WEIGHT: how many times its records are taken
-    format: str = 'auto'  # auto, alpaca, sharegpt, messages, prompt_completion, question_answer, tokenised, mt_bench or text
+    format: str = 'auto'  # auto, alpaca, sharegpt, messages, prompt_completion, question_answer, tokenised, turns, text
     columns: tuple[str, ...] = ()  # names of fields in the records, each as FIELD=COLUMN
     template: str = 'auto'  # auto (the tokenizer's chat template, else the paper's), native or paper
     max_length: int = 1024  # tokens an example may have; a longer one is cut, and counted

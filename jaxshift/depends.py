@@ -171,7 +171,7 @@ def of_pairs(study: Study, name: str, judge: Settings) -> Settings:
 
 
 def of_report(study: Study) -> Settings:
-    names = ('summary.json', 'metrics.jsonl', 'responses.jsonl', 'causes/truth.json')
+    names = ('summary.json', 'metrics.jsonl', 'responses.jsonl', 'causes/truth.json', 'judge/*.json', 'judge/*.jsonl')
     shown = [*(f'runs/*/{name}' for name in names), 'done/summary-*.json']
     kept = [path for pattern in shown for path in study.workdir.root.glob(pattern)]
     config = dataclasses.asdict(study.experiment)

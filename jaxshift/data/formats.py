@@ -6,9 +6,10 @@ A record becomes an `Example`; a bad one is an error that names file, line, fiel
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from jaxshift.data.shapes import FIELDS, SHAPES, BadRecord, Content, Message, Tokens, kind, text
@@ -37,7 +38,7 @@ class Example:
     where: str
     text: str = ''
     tokens: Tokens | None = None
-    tags: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    tags: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict, hash=False)
 
 
 class Refusal(NamedTuple):
@@ -116,9 +117,7 @@ def parse(
             refused.append(Refusal(record.where, bad.reason))
             continue
         seen[label] = record.where
-        examples.append(
-            Example(label, content.messages, record.where, content.text, content.tokens, _tags(value))
-        )
+        examples.append(Example(label, content.messages, record.where, content.text, content.tokens, _tags(value)))
     if not examples:
         reasons = Counter(refusal.reason for refusal in refused).most_common(3)
         counts = ', '.join(f'{reason} ({count})' for reason, count in reasons)
@@ -184,7 +183,7 @@ def _tags(value: object) -> dict[str, tuple[str, ...]]:
 
 
 def _id(value: dict, number: int, format: str) -> str:
-    names = ('id', 'example_id', *(['question_id'] if format == 'mt_bench' else []))
+    names = ('id', 'example_id', *(['question_id'] if format == 'turns' else []))
     field = next((name for name in names if value.get(name) not in (None, '')), '')
     if not field:
         return str(number)

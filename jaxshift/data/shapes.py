@@ -123,8 +123,8 @@ def _tokenised(record: dict) -> Content:
     return Content(tokens=Tokens(ids, trained))
 
 
-def _mt_bench(record: dict) -> Content:
-    """The first turn alone: a later one asks about an answer that is not there yet."""
+def _questions(record: dict) -> Content:
+    """The first turn of MT-bench's alone: a later one asks about an answer that is not there yet."""
     return Content((Message('user', asked({'turns[0]': _list(record, 'turns', '[question, ...]')[0]}, 'turns[0]')),))
 
 
@@ -140,7 +140,7 @@ SHAPES: dict[str, tuple[str, Callable[[dict], Content]]] = {
     'tokenised': ('input_ids', _tokenised),
     'prompt_completion': ('prompt', _prompt_completion),
     'question_answer': ('question', _question_answer),
-    'mt_bench': ('turns', _mt_bench),
+    'turns': ('turns', _questions),
     'text': ('text', _plain_text),
 }
 FIELDS = (

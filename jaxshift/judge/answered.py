@@ -57,7 +57,9 @@ def pair(rows: Sequence[Record], records: Sequence[Record] | None, samples: int 
         prompt = prompt_of(name, samples)
         for field in ('prompt', 'response'):
             if not isinstance(row.get(field), str):
-                raise InputError(f'response {name}: has no {field} in text; write it into every line of responses.jsonl')
+                raise InputError(
+                    f'response {name}: has no {field} in text; write it into every line of responses.jsonl'
+                )
         sample = int(name.removeprefix(f'{prompt}#')) if name != prompt else 0
         found.append(Answered(name, sample, by_id.get(prompt, {}), row['prompt'], row['response']))
     return found

@@ -91,7 +91,7 @@ def compare(
     """
     aspects = aspects_of([each for found in judgements.values() for each in found])
     prompts = {run: by_prompt(found, responses[run], samples) for run, found in judgements.items()}
-    rows = []
+    rows: list[dict[str, Any]] = []
     for first, second in itertools.combinations(prompts, 2):
         for aspect in aspects:
             ours, theirs = ({k: p for k, p in prompts[run].items() if aspect in p.scores} for run in (first, second))
@@ -103,7 +103,7 @@ def compare(
                 names = {'aspect': aspect, 'first': first, 'second': second, 'prompts': len(both)}
                 rows.append(names | alone | _figures(score, length, bootstrap, seed))
     adjusted = holm([row['wilcoxon_p'] for row in rows])
-    return [row | {'holm_p': p} for row, p in zip(rows, adjusted, strict=True)]
+    return [{**row, 'holm_p': p} for row, p in zip(rows, adjusted, strict=True)]
 
 
 def _figures(score: np.ndarray, length: np.ndarray, bootstrap: int, seed: int) -> dict[str, Any]:

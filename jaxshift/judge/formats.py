@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from jaxshift.data import sources
 from jaxshift.data.formats import Example
 from jaxshift.errors import InputError
-from jaxshift.judge import just_eval, mt_bench
+from jaxshift.judge import judgement, just_eval, mt_bench
 from jaxshift.judge.answered import Answered, Record, pair
 from jaxshift.judge.judgement import Judgement
 from jaxshift.store import jsonl, paths
@@ -17,7 +16,7 @@ from jaxshift.store import jsonl, paths
 _NEEDED = {
     'just-eval': ('id', 'output_cand'),
     'MT-bench': ('question_id', 'model', 'judgment', 'score'),
-    'jaxshift': tuple(field.name for field in dataclasses.fields(Judgement) if field.default is dataclasses.MISSING),
+    'jaxshift': ('example_id', 'outcome', 'scores', 'reasons', 'raw'),
 }
 
 
@@ -54,7 +53,7 @@ def write_responses(
 
 
 def alpaca_outputs(generator: str, answered: Sequence[Answered]) -> list[Record]:
-    """AlpacaEval's model_outputs (github.com/tatsu-lab/alpaca_eval): what a model answered, matched by `instruction`."""
+    """AlpacaEval's model_outputs (github.com/tatsu-lab/alpaca_eval), which it matches by `instruction`."""
     return [
         {
             **({'dataset': each.record['dataset']} if 'dataset' in each.record else {}),
@@ -111,4 +110,4 @@ def judgements(path: Path, model: str) -> list[Judgement]:
         return just_eval.judgements(records)
     if kind == 'MT-bench':
         return mt_bench.judgements(records, model)
-    return [Judgement(**record | {'raw': tuple(record.get('raw', ()))}) for record in records]
+    return judgement.read(path)

@@ -1,8 +1,9 @@
 """just-eval's files (github.com/Re-Align/just-eval): what a model answered, and how it was scored.
 
-An outputs file is a list of {id, instruction, source_id, dataset, output, generator, datasplit}, of which the tool needs
-instruction, output and generator. A scored file is a list of {id, input, output_cand, generator_cand, eval_config,
-prompt, result, parsed_result: {aspect: {reason, score}}}; a reply that was not read leaves `parsed_result` out.
+An outputs file is a list of {id, instruction, source_id, dataset, output, generator, datasplit}, of which the tool
+needs instruction, output and generator. A scored file is a list of {id, input, output_cand, generator_cand,
+eval_config, prompt, result, parsed_result: {aspect: {reason, score}}}; a reply that was not read leaves
+`parsed_result` out.
 
 The tool's own report counts a score of "N/A" as 5.0. Read here it is no score, and none is ever written: an aspect
 without a score is left out of `parsed_result`, so that the tool's mean, like ours, is one of scores that were given.

@@ -23,14 +23,19 @@ def answers(generator: str, answered: Sequence[Answered]) -> list[Record]:
     found: dict[str, Record] = {}
     for each in answered:
         number = _question_id(each)
-        line = {'question_id': number, 'answer_id': f'{generator}-{number}', 'model_id': generator, 'choices': []}
+        line: Record = {
+            'question_id': number,
+            'answer_id': f'{generator}-{number}',
+            'model_id': generator,
+            'choices': [],
+        }
         choices = found.setdefault(each.prompt, line)['choices']
         choices.append({'index': len(choices), 'turns': [each.output]})
     return list(found.values())
 
 
 def questions(answered: Sequence[Answered]) -> list[Record]:
-    """The questions behind `answers`, of one turn each; `category` and the turn's `reference` where records have them."""
+    """The questions behind `answers`, of one turn each, with the category and reference of their records."""
     found: dict[str, Record] = {}
     for each in answered:
         reference = {'reference': each.record['reference'][:1]} if each.record.get('reference') else {}

@@ -14,6 +14,7 @@ last named before it; where nobody is, and behind `causes.truth.MARK`, that is t
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 from jaxshift.causes.truth import MARK, answer
 from jaxshift.judge.judgement import ASPECTS, HIGHEST, LOWEST, Judgement
@@ -56,6 +57,12 @@ def judgements(facts: dict, answered: list[dict], samples: int = 1) -> list[Judg
         }
         found.append(Judgement(name, 'scored', scores, reasons))
     return found
+
+
+def tags(facts: Mapping[str, Any]) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Prompt to its kind, held-out or new, and its relation: the groups of `scores.summary`."""
+    fields = ('kind', 'relation')
+    return {name: {field: (asked[field],) for field in fields} for name, asked in facts['questions'].items()}
 
 
 def statements(text: str, asked: str, people: Collection[str], relations: Mapping[str, str]) -> Iterator[Statement]:
