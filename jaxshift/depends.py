@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +171,17 @@ def of_pairs(study: Study, name: str, judge: Settings) -> Settings:
     return of_judgements(study, name, judge) | {
         'other': other, 'other_responses': file_hash(study.workdir.responses(other)),
     }  # fmt: skip
+
+
+def of_scores(study: Study, files: Sequence[Path], groups: Any) -> Settings:
+    """The figures of a judge on a run: `files` are what it said, `groups` the tags of the prompts."""
+    return {
+        'seed': study.experiment.seed,
+        'bootstrap': study.experiment.sweep.bootstrap,
+        **_of_samples(study),
+        'groups': hashlib.sha256(json.dumps(groups, sort_keys=True).encode()).hexdigest(),
+        'judged': {path.name: file_hash(path) for path in files},
+    }
 
 
 def of_report(study: Study) -> Settings:

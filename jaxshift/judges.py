@@ -15,7 +15,7 @@ from typing import Any
 from jaxshift.data import template
 from jaxshift.depends import Settings
 from jaxshift.devices import mesh as meshes
-from jaxshift.judge import asking, file, local, oracle, rubric
+from jaxshift.judge import asking, file, local, oracle, rubric, summary
 from jaxshift.judge.asking import Row
 from jaxshift.judge.cache import Cache
 from jaxshift.judge.endpoint import Endpoint
@@ -62,6 +62,13 @@ def path(study: Study, name: str, what: str = '') -> Path:
 def begun(path: Path) -> Path:
     """What a local judge has found so far of what `path` will hold."""
     return path.with_suffix('.begun')
+
+
+def groups(study: Study) -> summary.Tags:
+    """What makes groups of the prompts."""
+    if study.experiment.world:
+        return oracle.tags(json.loads(_facts(study).read_text(encoding='utf-8')))
+    return summary.tags_of(study.records[0])
 
 
 def _endpoint(study: Study) -> Judge:
@@ -134,13 +141,17 @@ def _local(study: Study) -> Judge:
 
 
 def _oracle(study: Study) -> Judge:
-    facts = study.workdir.data / 'world' / 'facts.json'
+    facts = _facts(study)
 
     def score(name: str, rows: list[Row]) -> list[Judgement]:
         samples = study.experiment.respond.samples
         return oracle.judgements(json.loads(facts.read_text(encoding='utf-8')), rows, samples)
 
     return Judge(lambda name: {'kind': 'oracle', 'facts': file_hash(facts)}, score)
+
+
+def _facts(study: Study) -> Path:
+    return study.workdir.data / 'world' / 'facts.json'
 
 
 def _file(study: Study) -> Judge:

@@ -11,12 +11,13 @@ from jaxshift import depends, judges
 from jaxshift.depends import Settings
 from jaxshift.devices import process
 from jaxshift.errors import InputError
-from jaxshift.judge import judgement, pairs
+from jaxshift.judge import judgement, pairs, preferences, summary
 from jaxshift.judge.asking import Row
 from jaxshift.judge.judgement import OUTCOMES, Judgement
 from jaxshift.judge.pairs import Pair
 from jaxshift.judges import Judge
 from jaxshift.respond import responses
+from jaxshift.store import paths
 from jaxshift.study import Study
 
 
@@ -30,8 +31,11 @@ def judge_all(study: Study) -> None:
         depends.check_responses(study, source)
     for name in study.only:
         _score(study, judge, name)
+        files = [judges.path(study, name)]
         if judge.compare and asked.pairwise not in ('', name):
             _compare(study, judge, judge.compare, name)
+            files.append(judges.path(study, name, '.pairs'))
+        _sum_up(study, name, files)
 
 
 def _score(study: Study, judge: Judge, name: str) -> None:
@@ -106,6 +110,27 @@ def _do(
 
     process.by_leader('again', again)
     study.ledger.do(stage, f'{name}.{path.name.partition(".")[0]}', settings, do, clear, shared=True)
+
+
+def _sum_up(study: Study, name: str, files: list[Path]) -> None:
+    """The figures of what a judge said: NAME.json, and NAME.pairs.json where it compared."""
+    judge, experiment = files[0].stem, study.experiment
+    drawn = experiment.respond.samples, experiment.sweep.bootstrap, experiment.seed
+    groups = judges.groups(study)
+
+    def work() -> list[Path]:
+        written = [summary.write(files[0].parent, judge, _rows(study, name), groups, *drawn)]
+        for path in files[1:]:
+            found = preferences.figures([(each.example_id, pairs.result(each)) for each in pairs.read(path)], *drawn)
+            paths.write_json(path.with_suffix('.json'), {'judge': judge, 'other': experiment.judge.pairwise} | found)
+            written.append(path.with_suffix('.json'))
+        return written
+
+    def clear() -> None:
+        for path in files:
+            path.with_suffix('.json').unlink(missing_ok=True)
+
+    study.ledger.do('scores', f'{name}.{judge}', depends.of_scores(study, files, groups), work, clear)
 
 
 def _rows(study: Study, source: str) -> list[Row]:

@@ -17,7 +17,7 @@ from jaxshift.judge import judgement, pairs
 from jaxshift.judge.judgement import ASPECTS, Judgement
 from jaxshift.store import jsonl
 
-# A judge behind a server needs neither weights nor prompts, only responses.
+# A judge behind a server needs no weights, only responses and what was asked.
 MODELS = (COMPARE, '--config.base.source=dir:none', '--config.runs.tuned.source=dir:none', '--mode=judge')
 NAMES = [f'q{number}' for number in range(12)]
 
@@ -31,11 +31,13 @@ def answer_by_hand(folder, run='tuned', names=NAMES, text='the answer'):
     path = folder / ('base' if run == 'base' else f'runs/{run}') / 'responses.jsonl'
     path.parent.mkdir(parents=True, exist_ok=True)
     jsonl.write(path, rows)
+    prompts = [{'id': name, 'instruction': f'Question {name}?'} for name in names]
+    (folder / 'prompts.json').write_text(json.dumps(prompts))
 
 
 def asked(folder, stub, *more):
     return (
-        *MODELS, f'--config.prompts.source=file:{folder}/none.json', f'--workdir={folder}',
+        *MODELS, f'--config.prompts.source=file:{folder}/prompts.json', f'--workdir={folder}',
         '--config.judge.kind=endpoint', '--config.judge.model=m', f'--config.judge.base_url={stub.url}',
         '--config.judge.key_variable=', '--config.judge.backoff=0.01', '--config.judge.retries=1', *more,
     )  # fmt: skip
@@ -115,7 +117,8 @@ def test_other_responses_or_another_model_are_judged_anew(tmp_path):
         assert len(stub.requests) == 6
         start(*asked(tmp_path, stub, '--config.judge.model=n', '--config.judge.name=second'))
         assert len(stub.requests) == 6
-    assert sorted(path.name for path in (tmp_path / 'runs/tuned/judge').iterdir()) == ['endpoint.jsonl', 'second.jsonl']
+    names = {path.name for path in (tmp_path / 'runs/tuned/judge').iterdir()}
+    assert names == {'endpoint.json', 'endpoint.jsonl', 'second.json', 'second.jsonl'}
 
 
 def test_marked_prompts_are_judged_on_safety_alone(tmp_path):
@@ -148,6 +151,8 @@ def test_pairs_are_asked_in_both_orders_against_the_base(tmp_path):
         assert len(stub.requests) == 3 + 2 * 2
     assert 'pairs tuned: 1 responses of tuned or base have no counterpart' in ended.out
     assert 'pairs tuned: 2 against base, by what both orders say: 1 win, 0 loss, 0 tie, 1 inconsistent' in ended.out
+    counts = {'win': 1, 'tie': 0, 'loss': 0, 'inconsistent': 1, 'unjudged': 0}
+    assert json.loads((tmp_path / 'runs/tuned/judge/endpoint.pairs.json').read_text())['counts'] == counts
     found = pairs.read(tmp_path / 'runs/tuned/judge/endpoint.pairs.jsonl')
     assert {each.example_id: each.verdicts for each in found} == {'q1': ('run', 'run'), 'q2': ('run', 'other')}
 
@@ -156,7 +161,7 @@ def test_judgements_of_a_file_are_brought_to_the_responses(tmp_path):
     answer_by_hand(tmp_path, names=['q1', 'q2'])
     given = [Judgement('q2', 'scored', {'depth': 3.5}), Judgement('q9', 'unparsed', {'depth': None}, raw=('?',))]
     judgement.write(tmp_path / 'made_tuned.jsonl', given)
-    files = (*MODELS, f'--config.prompts.source=file:{tmp_path}/none.json', f'--workdir={tmp_path}')
+    files = (*MODELS, f'--config.prompts.source=file:{tmp_path}/prompts.json', f'--workdir={tmp_path}')
     ended = start(*files, '--config.judge.kind=file', f'--config.judge.source={tmp_path}/made_RUN.jsonl')
     assert ended.code == 0, ended.err
     assert 'judge tuned: 1 judgements of' in ended.out

@@ -162,10 +162,11 @@ def test_a_judge_here_needs_nothing_but_its_own_weights_and_the_responses(judge,
     for folder, response in (('runs/tuned', 'Paris.'), ('base', 'I do not know.')):
         rows = [{**row, 'response': response, 'prompt_token_ids': [1], 'token_ids': [2]} for row in ROWS]
         jsonl.write(tmp_path / folder / 'responses.jsonl', rows)
+    (tmp_path / 'prompts.json').write_text(json.dumps([{'instruction': 'Why?'}]))
     ended = start(
         COMPARE, '--mode=judge', f'--workdir={tmp_path}', '--config.base.source=dir:none',
-        '--config.base.dtype=float32', '--config.runs.tuned.source=dir:none', '--config.prompts.source=file:none',
-        '--config.judge.kind=local',
+        '--config.base.dtype=float32', '--config.runs.tuned.source=dir:none',
+        f'--config.prompts.source=file:{tmp_path}/prompts.json', '--config.judge.kind=local',
         f'--config.judge.source=dir:{saved_judge[0]}', '--config.judge.safety=.*', '--config.judge.pairwise=base',
     )  # fmt: skip
     assert ended.code == 0, ended.err
@@ -177,4 +178,4 @@ def test_a_judge_here_needs_nothing_but_its_own_weights_and_the_responses(judge,
     assert written[0].scores[SAFETY] == pytest.approx(local.judgement(row, (SAFETY,), found).scores[SAFETY], abs=1e-5)
     assert sum(pairs.counts(pairs.read(tmp_path / 'runs/tuned/judge/local.pairs.jsonl')).values()) == 2
     names = {path.name for path in (tmp_path / 'runs/tuned/judge').iterdir()}
-    assert names == {'local.jsonl', 'local.pairs.jsonl'}
+    assert names == {'local.json', 'local.jsonl', 'local.pairs.json', 'local.pairs.jsonl'}
