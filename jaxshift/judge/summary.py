@@ -62,16 +62,29 @@ def read(folder: Path) -> dict[str, Verdict]:
     """
     found = {}
     for path in sorted(folder.glob('*.json')):
-        try:
-            item = json.loads(path.read_text(encoding='utf-8'))
-        except ValueError as error:
-            raise InputError(f'{path}: cannot be read ({error}); run --mode=judge again') from error
+        item = _json(path)
         if isinstance(item, dict) and 'aspects' in item:
             lines = path.with_suffix('.jsonl')
             if not lines.is_file():
                 raise InputError(f'{lines}: no such file, but {path.name} sums it up; run --mode=judge again')
             found[path.stem] = Verdict(item, judgement.read(lines))
     return found
+
+
+def read_pairs(folder: Path) -> list[dict[str, Any]]:
+    """The objects of NAME.pairs.json in a run's folder `judge`: `preferences.figures`, with `judge` and `other`.
+
+    Raises:
+      InputError: a file is no JSON.
+    """
+    return [_json(path) for path in sorted(folder.glob('*.pairs.json'))]
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise InputError(f'{path}: cannot be read ({error}); run --mode=judge again') from error
 
 
 def tags_of(examples: Iterable[Example]) -> Tags:

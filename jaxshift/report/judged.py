@@ -27,7 +27,7 @@ def tables(found: Results, bootstrap: int, seed: int) -> dict[str, list[Row]]:
     `judged` has a row for each run, judge and aspect: `score`, `score_low`, `score_high`; `n`, responses with a score,
     of `prompts`; and how all responses ended, by `scores.COUNTS`. `judged_groups` has the same for every group of
     prompts; `judged_pairs` the rows of `comparison.compare`, Holm's adjustment within each judge; `judge_agreement`
-    those of `agreement.agreement`.
+    those of `agreement.agreement`, and `judged_preferences` those of `preferences.figures`.
     """
     verdicts = [(run, judge, each) for run, by_judge in found.judged.items() for judge, each in by_judge.items()]
     made = {
@@ -43,6 +43,9 @@ def tables(found: Results, bootstrap: int, seed: int) -> dict[str, list[Row]]:
             for row in _means(group['aspects'])
         ],
         'judged_pairs': [],
+        'judged_preferences': [
+            {'run': run, **_preference(item)} for run, items in found.preferred.items() for item in items
+        ],
         'judge_agreement': [
             {'run': run, 'one': one, 'other': other, **row}
             for run, by_judge in found.judged.items()
@@ -65,6 +68,12 @@ def _means(aspects: Mapping[str, Mapping[str, Any]]) -> list[Row]:
         rows.append({**figures, 'n': item['scored'], 'prompts': item['prompts'],
                      **{name: item['counts'][name] for name in COUNTS}})  # fmt: skip
     return rows
+
+
+def _preference(item: Mapping[str, Any]) -> Row:
+    low, high = item['interval'] or (None, None)
+    rate = {'win_rate': item['win_rate'], 'win_rate_low': low, 'win_rate_high': high, 'sign_p': item['sign_p']}
+    return {'judge': item['judge'], 'other': item['other'], 'prompts': item['prompts'], **rate, **item['counts']}
 
 
 def draw(made: Mapping[str, Sequence[Row]], methods: Mapping[str, str], folder: Path) -> dict[str, Markup]:

@@ -65,6 +65,7 @@ def write(workdir: str | Path, pieces: curves.Pieces, end_ids: Collection[int]) 
         | judged.draw(judges, {row['run']: row['method'] for row in head['all']}, folder / 'figures'),
         judged=judged.sections(judges),
         agreement=judges.get('judge_agreement', []),
+        preferences=judges.get('judged_preferences', []),
         rows=rows,
         head=head,
         truth=truth.table(truths),

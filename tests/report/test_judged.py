@@ -9,7 +9,7 @@ import pytest
 from made_up import END, PIECES, RUNS
 
 from jaxshift.errors import InputError
-from jaxshift.judge import judgement, summary
+from jaxshift.judge import judgement, preferences, summary
 from jaxshift.judge.judgement import ASPECTS, Judgement
 from jaxshift.report import judged, judged_figures, page, results
 from jaxshift.report.wording import number
@@ -41,6 +41,8 @@ def judged_dir(workdir, tmp_path_factory):
     for seed, run in enumerate(RUNS):
         judge(path, run, 'gpt-4/x'.replace('/', ':'), seed)
         judge(path, run, 'oracle', seed + 10, ASPECTS[:3])
+    won = preferences.figures([(f'q{i}', 'win') for i in range(8)] + [('q8', 'loss'), ('q9', 'inconsistent')], 1, 200)
+    (path / 'runs/lora/judge/gpt.pairs.json').write_text(json.dumps({'judge': 'gpt', 'other': 'full', **won}))
     return path
 
 
@@ -95,6 +97,13 @@ def test_groups_and_agreement_have_tables(judged_dir, html):
     assert 'topic law &lt;b&gt;' in html
     assert {(row['one'], row['other']) for row in rows_of(judged_dir, 'judge_agreement')} == {('gpt-4:x', 'oracle')}
     assert 'Agreement of judges' in html
+
+
+def test_preferences_stand_beside_verdicts_that_do_not_count(judged_dir, html):
+    (row,) = rows_of(judged_dir, 'judged_preferences')
+    assert (row['run'], row['other'], row['win'], row['loss'], row['inconsistent']) == ('lora', 'full', '8', '1', '1')
+    assert float(row['win_rate']) == pytest.approx(8 / 9)
+    assert 'Which response is better' in html
 
 
 def test_figures_of_every_judge_are_drawn(judged_dir, html):
