@@ -57,6 +57,7 @@ def tables(found: Results, bootstrap: int, seed: int) -> dict[str, list[Row]]:
         judged = {run: each.judgements for run, judge, each in verdicts if judge == name}
         rows = comparison.compare(judged, found.responses, found.samples, bootstrap, seed)
         made['judged_pairs'] += [{'judge': name, **row} for row in rows]
+    made['judged_groups'].sort(key=lambda row: (row['field'], row['value']))  # the runs of a group stand together
     return {name: rows for name, rows in made.items() if rows}
 
 
