@@ -8,7 +8,7 @@ Expected:  at the shared learning rate full tuning moves the distribution severa
            has the learning rate on its axis. The recipe's numbers are all in this file and in jaxshift/config.py.
 """
 
-from jaxshift.config import Base, Data, Experiment, Prompts, Respond, Run, Sweep, World
+from jaxshift.config import Base, Data, Experiment, Judge, Prompts, Respond, Run, Sweep, World
 
 SHARED = 2e-3  # the learning rate that both methods share
 # Best: the rate of the lowest loss on held-out answers in the house style, found by trying 1e-4 to 2e-2.
@@ -34,5 +34,6 @@ def get_config() -> Experiment:
         },
         respond=Respond(max_new_tokens=64, batch_size=64),
         sweep=Sweep(batch_size=32, chunk=2048),
+        judge=Judge(kind='oracle'),
         world=World(),
     )  # fmt: skip

@@ -10,7 +10,7 @@ import typing
 from jaxshift.errors import InputError
 
 FORMATS = (
-    'auto', 'alpaca', 'sharegpt', 'messages', 'prompt_completion', 'question_answer', 'tokenised', 'text',
+    'auto', 'alpaca', 'sharegpt', 'messages', 'prompt_completion', 'question_answer', 'tokenised', 'turns', 'text',
 )  # fmt: skip
 LINEAR_TARGETS = ('q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj')
 # Keys are named by dataclass and field: the rules of a run are those of the world's pre-training too.
@@ -25,6 +25,7 @@ CHOICES = {
     'Run.optimizer': ('adamw', 'adafactor'),
     'Sweep.compat': ('', 'aligntds'),
     'Sweep.spmd': ('jit', 'pmap'),
+    'Judge.kind': ('', 'endpoint', 'local', 'oracle', 'file'),
     'Run.remat': ('none', 'nothing_saveable', 'dots_saveable'),
 }
 LISTS = {
@@ -44,7 +45,8 @@ AT_LEAST = {
         'Experiment.seed', 'Data.limit', 'Prompts.limit', 'Run.min_steps', 'Run.max_steps', 'Run.micro_batch_size',
         'Run.weight_decay', 'Run.final_fraction', 'Run.seed', 'World.seed', 'Data.subset', 'Data.subset_seed',
         'Data.held_out', 'Run.neftune_alpha', 'Run.eval_every', 'Respond.temperature', 'Respond.top_k', 'Respond.seed',
-        'Process.count',
+        'Process.count', 'Judge.temperature', 'Judge.retries', 'Judge.backoff', 'Judge.max_calls', 'Judge.max_cost',
+        'Judge.input_price', 'Judge.output_price',
     ),
     1: (
         'Run.batch_size', 'Run.rank', 'Run.log_every', 'Run.checkpoint_every',
@@ -52,6 +54,7 @@ AT_LEAST = {
         'Sweep.top_k', 'Sweep.bootstrap', 'World.new_people', 'World.first_names', 'World.last_names',
         'World.vocabulary', 'World.documents', 'World.instructions', 'World.test_questions', 'World.hidden_size',
         'World.intermediate_size', 'World.layers', 'World.heads', 'World.kv_heads', 'Mesh.dcn', 'Process.timeout',
+        'Judge.max_tokens', 'Judge.concurrency', 'Judge.batch_size',
     ),
     2: (
         'World.known_people', 'World.values',  # half of the known people are tuned on, half are asked about
@@ -60,7 +63,10 @@ AT_LEAST = {
     16: ('World.row_length',),  # the context, four rows, then holds the longest conversation
 }  # fmt: skip
 AT_MOST = {2**32 - 1: ('Run.seed', 'Respond.seed')}  # JAX makes its keys of 32 bits
-ABOVE_ZERO = ('Run.learning_rate', 'Run.epochs', 'Run.clip', 'Run.alpha', 'Respond.top_p', 'Respond.repetition_penalty')
+ABOVE_ZERO = (
+    'Run.learning_rate', 'Run.epochs', 'Run.clip', 'Run.alpha', 'Respond.top_p', 'Respond.repetition_penalty',
+    'Judge.timeout',
+)  # fmt: skip
 BELOW_ONE = ('Run.warmup', 'Run.dropout', 'Run.b1', 'Run.b2')
 SHARES = ('World.new_share', 'World.gate', 'Respond.top_p')
 

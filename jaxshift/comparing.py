@@ -16,7 +16,6 @@ from jaxshift.respond import responses
 from jaxshift.shift import aligntds, contexts, records, summary, templates
 from jaxshift.shift.contexts import Comparison
 from jaxshift.shift.sweep import Pair, sweep
-from jaxshift.store import ledger
 from jaxshift.study import Study
 from jaxshift.terminal import Bar
 
@@ -28,8 +27,8 @@ def sweep_all(study: Study) -> None:
     for name in study.only:
         for source in {depends.response_source(study, name, each) for each in study.experiment.sweep.contexts}:
             # Another run's model may not be here; then its responses are taken as they are.
-            if source in (*study.only, depends.BASE) and ledger.read(study.workdir.done('respond', source)):
-                study.ledger.finished('respond', source, depends.of_responses(study, source))
+            if source in (*study.only, depends.BASE):
+                depends.check_responses(study, source)
         _steps(study, name)
     for name in study.only:
         # Before the ledger clears the records of other settings: what is asked for now may be refused.

@@ -28,7 +28,7 @@ class Data:
 
     source: str = ''  # file:PATH (a file, folder or glob), datasets:NAME[[:CONFIG]:SPLIT], tfds:NAME[:SPLIT], or world:
     mixture: tuple[str, ...] = ()  # more sources, each as SOURCE@WEIGHT: how many times its records are taken
-    format: str = 'auto'  # auto, alpaca, sharegpt, messages, prompt_completion, question_answer, tokenised or text
+    format: str = 'auto'  # auto, alpaca, sharegpt, messages, prompt_completion, question_answer, tokenised, turns, text
     columns: tuple[str, ...] = ()  # names of fields in the records, each as FIELD=COLUMN
     template: str = 'auto'  # auto (the tokenizer's chat template, else the paper's), native or paper
     max_length: int = 1024  # tokens an example may have; a longer one is cut, and counted
@@ -143,6 +143,31 @@ class Process:
 
 
 @dataclass
+class Judge:
+    """Who scores the responses, and how; nobody by default."""
+
+    kind: str = ''  # endpoint (a model behind a server), local (a model here), oracle (the world's facts) or file
+    name: str = ''  # of its files judge/NAME.jsonl, so that several judges can judge a run; empty: its kind
+    model: str = ''  # endpoint: how the server calls the model
+    base_url: str = ''  # endpoint: any that has /chat/completions, such as http://localhost:8000/v1; empty: OpenAI's
+    key_variable: str = 'OPENAI_API_KEY'  # endpoint: environment variable that holds the key; empty: it needs none
+    source: str = ''  # local: the judging model, named like base.source; file: PATH of its judgements, with RUN in it
+    safety: str = ''  # regular expression: prompts whose whole example_id matches are judged on safety, and on it alone
+    pairwise: str = ''  # endpoint, local: compare responses with those of this run too, or of base, in both orders
+    temperature: float = 0.0  # endpoint: of its replies
+    max_tokens: int = 1024  # endpoint: tokens a reply may have
+    concurrency: int = 8  # endpoint: questions on their way at the same time
+    timeout: float = 60.0  # endpoint: seconds that a reply may take
+    retries: int = 5  # endpoint: more attempts after a time-out, 429 or 5xx
+    backoff: float = 1.0  # endpoint: seconds before the second attempt, at most; twice as many before each next
+    max_calls: int = 0  # endpoint: calls that all starts in this workdir may make together; 0: any
+    max_cost: float = 0.0  # endpoint: what they may cost together, in the currency of the prices; 0: anything
+    input_price: float = 0.0  # endpoint: of a million tokens that the model reads
+    output_price: float = 0.0  # endpoint: of a million tokens that it writes
+    batch_size: int = 16  # local: questions in one forward pass; a response has one for each aspect
+
+
+@dataclass
 class World:
     """The controlled world: a synthetic encyclopaedia whose every fact is known."""
 
@@ -187,6 +212,7 @@ class Experiment:
     runs: dict[str, Run] = field(default_factory=dict)
     respond: Respond = field(default_factory=Respond)
     sweep: Sweep = field(default_factory=Sweep)
+    judge: Judge = field(default_factory=Judge)
     mesh: Mesh = field(default_factory=Mesh)
     process: Process = field(default_factory=Process)
     world: World | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from jaxshift import checks
@@ -34,6 +35,7 @@ def check(experiment: Experiment, only: tuple[str, ...]) -> None:
     _sweep(experiment)
     _data(experiment)
     _devices(experiment)
+    _judge(experiment)
 
 
 def _name(name: str) -> None:
@@ -157,3 +159,31 @@ def _data(experiment: Experiment) -> None:
             )
     if not data.source and not mixed and not prompts.source:
         raise InputError('config.prompts.source is empty; give the prompts to compare on, file:PATH')
+
+
+def _judge(experiment: Experiment) -> None:
+    judge = experiment.judge
+    if judge.name and not judge.name.replace('-', '_').isidentifier():
+        raise InputError(f'config.judge.name is {judge.name!r}; it names a file: use letters, digits, _ and -')
+    # Not shown: what is no name may be the key itself.
+    if judge.key_variable and not judge.key_variable.isidentifier():
+        raise InputError(
+            'config.judge.key_variable is no name of an environment variable; give the name of the one that holds the '
+            'key, never the key'
+        )
+    needed = {'endpoint': 'model', 'local': 'source', 'file': 'source'}.get(judge.kind, 'kind')
+    if judge.kind and not getattr(judge, needed):
+        raise InputError(f'config.judge.{needed} is empty; kind {judge.kind} needs it, see --help')
+    if judge.kind == 'oracle' and experiment.world is None:
+        raise InputError('config.judge.kind is oracle, but config.world is not set; start from configs/demo.py')
+    if judge.max_cost and not judge.input_price and not judge.output_price:
+        raise InputError(
+            f'config.judge.max_cost is {judge.max_cost}, but nothing costs anything; set input_price and output_price'
+        )
+    if judge.pairwise:
+        checks.one_of('config.judge.pairwise', judge.pairwise, (*experiment.runs, 'base'))
+        checks.one_of('config.judge.kind', judge.kind, ('endpoint', 'local'))
+    try:
+        re.compile(judge.safety)
+    except re.error as error:
+        raise InputError(f'config.judge.safety is {judge.safety!r}; give a regular expression ({error})') from error

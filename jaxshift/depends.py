@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jaxshift.config import Respond, Run
 from jaxshift.errors import InputError
-from jaxshift.store import manifest
+from jaxshift.store import ledger, manifest
 from jaxshift.study import Study, file_hash
 from jaxshift.weights.peft import Adapter
 
@@ -85,6 +88,12 @@ def _of_prompts(study: Study) -> Settings:
     }
 
 
+def check_responses(study: Study, source: str) -> None:
+    """Refuses responses that were made here with other settings; those of another tool are taken as they are."""
+    if ledger.read(study.workdir.done('respond', source)):
+        study.ledger.finished('respond', source, of_responses(study, source))
+
+
 def response_source(study: Study, name: str, context: str) -> str:
     """Whose responses the windows of a run follow in a context: a run's or the base's; '' where the data have them."""
     shared = study.experiment.sweep.shared_from or next(iter(study.experiment.runs))
@@ -146,8 +155,37 @@ def of_truth(study: Study, name: str, facts: Path) -> Settings:
     }
 
 
+def of_judgements(study: Study, name: str, judge: Settings) -> Settings:
+    """What a judge says of a run; `judge` holds who it is: settings of its kind, and hashes of its model or file."""
+    return {
+        'judge': judge,
+        'safety': study.experiment.judge.safety,
+        'responses': file_hash(study.workdir.responses(name)),
+        **_of_samples(study),
+    }
+
+
+def of_pairs(study: Study, name: str, judge: Settings) -> Settings:
+    """What it says of them beside those of another run."""
+    other = study.experiment.judge.pairwise
+    return of_judgements(study, name, judge) | {
+        'other': other, 'other_responses': file_hash(study.workdir.responses(other)),
+    }  # fmt: skip
+
+
+def of_scores(study: Study, files: Sequence[Path], groups: Any) -> Settings:
+    """The figures of a judge on a run: `files` are what it said, `groups` the tags of the prompts."""
+    return {
+        'seed': study.experiment.seed,
+        'bootstrap': study.experiment.sweep.bootstrap,
+        **_of_samples(study),
+        'groups': hashlib.sha256(json.dumps(groups, sort_keys=True).encode()).hexdigest(),
+        'judged': {path.name: file_hash(path) for path in files},
+    }
+
+
 def of_report(study: Study) -> Settings:
-    names = ('summary.json', 'metrics.jsonl', 'responses.jsonl', 'causes/truth.json')
+    names = ('summary.json', 'metrics.jsonl', 'responses.jsonl', 'causes/truth.json', 'judge/*.json', 'judge/*.jsonl')
     shown = [*(f'runs/*/{name}' for name in names), 'done/summary-*.json']
     kept = [path for pattern in shown for path in study.workdir.root.glob(pattern)]
     config = dataclasses.asdict(study.experiment)

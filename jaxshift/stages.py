@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from jaxshift import comparing, depends, tuning
+from jaxshift import comparing, depends, judging, tuning
 from jaxshift.causes import truth
 from jaxshift.data import dataset
 from jaxshift.errors import InputError
@@ -140,6 +140,7 @@ STAGES: dict[str, Callable[[Study], None]] = {
     'respond': respond,
     'sweep': comparing.sweep_all,
     'causes': causes,
+    'judge': judging.judge_all,
     'report': report,
 }
 
@@ -147,6 +148,8 @@ STAGES: dict[str, Callable[[Study], None]] = {
 def run(study: Study, mode: str) -> None:
     """Every stage in order (`run`), or one of them."""
     tuning.check_mesh(study, mode)
+    if mode == 'judge' and not study.experiment.judge.kind:
+        raise InputError('config.judge.kind is empty, so nobody judges; set it to endpoint, local, oracle or file')
     for name, stage in STAGES.items():
         if mode == 'run' and name == 'train' and study.experiment.base.source != MADE_HERE:
             # Before hours go into training; to a base that is made here the prompts are made to measure.

@@ -66,7 +66,7 @@ def _run(
     study = Study(experiment, workdir, only, stop, say, profile)
     try:
         capacity.check(experiment, only, mode)
-        with nullcontext() if mode in tuning.NO_MESH else jax.set_mesh(study.mesh):
+        with jax.set_mesh(study.mesh) if tuning.computes(study, mode) else nullcontext():
             stages.run(study, mode)
     except InputError:
         # A refused config must not be taken for the one that made what lies here.

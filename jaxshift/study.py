@@ -191,19 +191,19 @@ class Study:
             raise InputError(f'{", ".join(self.prompt_sources)}: every prompt was left out; correct the records')
 
     @cached_property
-    def _asked(self) -> tuple[list[tuple[formats.Example, responses.Prompt]], int]:
-        """Records and their prompts, and how many were left out: those of the instruction data each once."""
+    def records(self) -> tuple[list[formats.Example], list[str]]:
+        """The records behind the prompts, those of the instruction data each once, and why others were left out."""
         asked, on_bad = self.experiment.prompts, self.experiment.data.on_bad_record
-        if asked.source:
-            found = mixture.read(self.prompt_sources, asked.format, asked.columns, on_bad, asked.limit)
-            examples, refused = found.examples, [f'{each.where}: {each.reason}' for each in found.refused]
-        else:
-            found, refused = self.instructions(), []
-            once: dict[str, formats.Example] = {}
-            for example in (*found.examples, *found.held_out):
-                once.setdefault(example.where, example)
-            examples = list(once.values())[: asked.limit or None]
-        kept = []
+        if not asked.source:
+            return self.instructions().once[: asked.limit or None], []
+        found = mixture.read(self.prompt_sources, asked.format, asked.columns, on_bad, asked.limit)
+        return found.examples, [f'{each.where}: {each.reason}' for each in found.refused]
+
+    @cached_property
+    def _asked(self) -> tuple[list[tuple[formats.Example, responses.Prompt]], int]:
+        """Records and their prompts, and how many were left out."""
+        (examples, left_out), on_bad = self.records, self.experiment.data.on_bad_record
+        kept, refused = [], list(left_out)
         for example in examples:
             try:
                 with formats.named(example):

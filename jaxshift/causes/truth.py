@@ -197,28 +197,30 @@ def of_tokens(facts: dict, tokens: pa.Table, vocabulary: Sequence[str], samples:
 
 
 def _answers(facts: dict, responses: Iterable[dict], kind: str, samples: int) -> list[Answer]:
-    found = []
-    for response in responses:
-        name = prompt_of(response['example_id'], samples)
-        question = facts['questions'].get(name)
-        if question is None or question['kind'] != kind:
-            continue
-        text = response['response']
-        words = text.split()
-        value = read_answer(text, facts['values'][question['relation']])
-        repeated = any(one == other for one, other in zip(words, words[1:], strict=False))
-        answer = Answer(
-            question=name,
-            person=question['person'],
-            relation=question['relation'],
-            right=question['value'],
-            value=value,
-            broken=value is None or repeated or response['finish_reason'] == 'length',
-            words=len(words),
-            house_style=text.startswith(facts['opener']) and facts['closer'] in text,
-        )
-        found.append(answer)
-    return found
+    asked = {name for name, question in facts['questions'].items() if question['kind'] == kind}
+    read = (answer(facts, response, samples) for response in responses)
+    return [each for each in read if each and each.question in asked]
+
+
+def answer(facts: dict, response: dict, samples: int = 1) -> Answer | None:
+    """One object of responses.jsonl, read; None where the world did not ask."""
+    name, text = prompt_of(response['example_id'], samples), response['response']
+    question = facts['questions'].get(name)
+    if question is None:
+        return None
+    words = text.split()
+    value = read_answer(text, facts['values'][question['relation']])
+    repeated = any(one == other for one, other in zip(words, words[1:], strict=False))
+    return Answer(
+        question=name,
+        person=question['person'],
+        relation=question['relation'],
+        right=question['value'],
+        value=value,
+        broken=value is None or repeated or response['finish_reason'] == 'length',
+        words=len(words),
+        house_style=text.startswith(facts['opener']) and facts['closer'] in text,
+    )
 
 
 def _accuracy(name: str, answers: Sequence[Answer]) -> Truth:

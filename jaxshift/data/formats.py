@@ -6,6 +6,7 @@ A record becomes an `Example`; a bad one is an error that names file, line, fiel
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,17 +16,21 @@ from jaxshift.data.shapes import FIELDS, SHAPES, BadRecord, Content, Message, To
 from jaxshift.data.sources import Record
 from jaxshift.errors import InputError
 
+_LONGEST_TAG = 100  # characters; what is longer is text
+
 
 @dataclass(frozen=True)
 class Example:
     """What one record gives: a conversation, or a plain text, or tokens; the others are empty.
 
     Attributes:
-      id: the record's own `id` or `example_id`, else its index in the file, from 0.
+      id: the record's own `id` or `example_id` (MT-bench: `question_id`), else its index in the file, from 0.
       messages: the turns: at most one system turn, then user (or tool) and assistant in turn.
       where: 'file:line', or file and index of the record; for messages to the user.
       text: a document to go on pre-training with.
       tokens: made elsewhere.
+      tags: fields of the record that no format reads and that name what kind of record it is, such as dataset, topic
+        or category: each with its values, which are short texts.
     """
 
     id: str
@@ -33,6 +38,7 @@ class Example:
     where: str
     text: str = ''
     tokens: Tokens | None = None
+    tags: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict, hash=False)
 
 
 class Refusal(NamedTuple):
@@ -111,7 +117,7 @@ def parse(
             refused.append(Refusal(record.where, bad.reason))
             continue
         seen[label] = record.where
-        examples.append(Example(label, content.messages, record.where, content.text, content.tokens))
+        examples.append(Example(label, content.messages, record.where, content.text, content.tokens, _tags(value)))
     if not examples:
         reasons = Counter(refusal.reason for refusal in refused).most_common(3)
         counts = ', '.join(f'{reason} ({count})' for reason, count in reasons)
@@ -163,14 +169,25 @@ def _read(value: object, format: str, number: int) -> tuple[Content, str]:
         raise BadRecord('record', *value.args)
     if not isinstance(value, dict):
         raise BadRecord('record', f'is {kind(value)}, not a JSON object', 'write it as {"key": value, ...}')
-    return SHAPES[format][1](value), _id(value, number)
+    return SHAPES[format][1](value), _id(value, number, format)
 
 
-def _id(value: dict, number: int) -> str:
-    field = 'id' if value.get('id') not in (None, '') else 'example_id'
-    given = value.get(field)
-    if given in (None, ''):
+def _tags(value: object) -> dict[str, tuple[str, ...]]:
+    found = {}
+    for key, held in value.items() if isinstance(value, dict) else ():
+        values = tuple(held) if isinstance(held, list) else (held,)
+        short = all(isinstance(each, str) and 0 < len(each) <= _LONGEST_TAG for each in values)
+        if key not in FIELDS and values and short:
+            found[str(key)] = values
+    return found
+
+
+def _id(value: dict, number: int, format: str) -> str:
+    names = ('id', 'example_id', *(['question_id'] if format == 'turns' else []))
+    field = next((name for name in names if value.get(name) not in (None, '')), '')
+    if not field:
         return str(number)
+    given = value[field]
     if isinstance(given, bool) or not isinstance(given, str | int):
         raise BadRecord(field, f'is {kind(given)}', 'make it a number or a text, or leave it out')
     return text(value, field) if isinstance(given, str) else str(given)

@@ -33,6 +33,14 @@ class Mixture(NamedTuple):
     refused: list[Refusal]
     sources: dict[str, Figures]
 
+    @property
+    def once(self) -> list[Example]:
+        """Every record once, held out or not, however often its source is taken."""
+        found: dict[str, Example] = {}
+        for example in (*self.examples, *self.held_out):
+            found.setdefault(example.where, example)
+        return list(found.values())
+
 
 def read(
     weights: Mapping[str, float],

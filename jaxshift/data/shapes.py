@@ -123,6 +123,11 @@ def _tokenised(record: dict) -> Content:
     return Content(tokens=Tokens(ids, trained))
 
 
+def _questions(record: dict) -> Content:
+    """The first turn of MT-bench's alone: a later one asks about an answer that is not there yet."""
+    return Content((Message('user', asked({'turns[0]': _list(record, 'turns', '[question, ...]')[0]}, 'turns[0]')),))
+
+
 def _plain_text(record: dict) -> Content:
     return Content(text=asked(record, 'text'))
 
@@ -135,11 +140,12 @@ SHAPES: dict[str, tuple[str, Callable[[dict], Content]]] = {
     'tokenised': ('input_ids', _tokenised),
     'prompt_completion': ('prompt', _prompt_completion),
     'question_answer': ('question', _question_answer),
+    'turns': ('turns', _questions),
     'text': ('text', _plain_text),
 }
 FIELDS = (
     'id', 'example_id', 'messages', 'conversations', 'system', 'tools', 'functions', 'instruction', 'input', 'output',
-    'history', 'input_ids', 'labels', 'prompt', 'completion', 'question', 'answer', 'text',
+    'history', 'input_ids', 'labels', 'prompt', 'completion', 'question', 'answer', 'question_id', 'turns', 'text',
 )  # fmt: skip
 
 

@@ -56,7 +56,8 @@ def read(path: Path) -> list[Judgement]:
       InputError: names the line that is not a judgement.
     """
     found = []
-    for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), 1):
+    # Bytes, not text: text.splitlines also cuts at U+2028, which a JSON string may hold.
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
         try:
             record = json.loads(line)
             found.append(Judgement(**record | {'raw': tuple(record['raw'])}))

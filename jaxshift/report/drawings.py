@@ -71,7 +71,7 @@ def draw(
     if any(found.metrics[run] for run in methods):
         drawn['loss'] = training_figures.loss_curves(found.metrics, methods)
     drawn['top_tokens'] = figures.top_tokens(tokens, methods)
-    return {name: _inline(style.save(figure, folder, name), name) for name, figure in drawn.items()}
+    return {name: inline(style.save(figure, folder, name), name) for name, figure in drawn.items()}
 
 
 def series(configs: Mapping[str, Row], methods: Mapping[str, str]) -> dict[str, str]:
@@ -106,7 +106,7 @@ def _of_base(truths: Mapping[str, Row]) -> dict[str, float]:
     return {name: first[truth.BASE + name] for name, _ in _TRUTH_PANELS if truth.BASE + name in first}
 
 
-def _inline(svg: str, name: str) -> Markup:
+def inline(svg: str, name: str) -> Markup:
     """The SVG as an element of the page: no prolog, no metadata, no namespaces (HTML knows them), ids of its own."""
     svg = re.sub(r'<metadata>.*?</metadata>|\s+xmlns(:xlink)?="[^"]*"', '', svg[svg.index('<svg') :], flags=re.DOTALL)
     svg = re.sub(r'(\sid="|url\(#|href="#)', rf'\g<1>{name}-', svg)

@@ -8,7 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from jaxshift.report import caveats, drawings, examples, findings, results, tables, truth
+from jaxshift.report import caveats, drawings, examples, findings, judged, results, tables, truth
 from jaxshift.report.results import Results
 from jaxshift.report.style import token_text
 from jaxshift.report.tables import Row
@@ -53,13 +53,19 @@ def write(workdir: str | Path, pieces: curves.Pieces, end_ids: Collection[int]) 
         'top_tokens': [{'run': run, **row} for run, items in tokens.items() for row in items],
         'curves': _curve_rows(lines, found.headline),
     }
+    judges = judged.tables(found, bootstrap, seed)
+    saved |= judges
     for name, items in saved.items():
         tables.save(items, folder / 'tables', name)
     page = _template().render(
         found=found,
         warnings=caveats.sentences(found),
         findings=findings.sentences(head['all'], pairs, tokens, truths),
-        svgs=drawings.draw(found, rows['all'], head, tokens, lines, folder / 'figures'),
+        svgs=drawings.draw(found, rows['all'], head, tokens, lines, folder / 'figures')
+        | judged.draw(judges, {row['run']: row['method'] for row in head['all']}, folder / 'figures'),
+        judged=judged.sections(judges),
+        agreement=judges.get('judge_agreement', []),
+        preferences=judges.get('judged_preferences', []),
         rows=rows,
         head=head,
         truth=truth.table(truths),

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from jaxshift.errors import InputError
+from jaxshift.judge import summary as judges
 from jaxshift.report.tables import Row
 from jaxshift.shift import records, summary
 from jaxshift.store import jsonl, ledger
@@ -32,6 +33,8 @@ class Results:
       tokens: the token records of `headline`, of the runs that have them.
       responses: the objects of responses.jsonl by example id.
       truths: truth.json, for runs of the controlled world.
+      judged: what judges say, by judge; none for a run that was not judged.
+      preferred: how often judges prefer a run's responses to those of another, one object each.
       recorded: the settings that the record of a summary keeps; none for a run without a record.
       unfinished: runs that have not been compared.
     """
@@ -42,6 +45,8 @@ class Results:
     tokens: dict[str, pa.Table]
     responses: dict[str, dict[str, Row]]
     truths: dict[str, Row]
+    judged: dict[str, dict[str, judges.Verdict]]
+    preferred: dict[str, list[Row]]
     recorded: dict[str, Row]
     unfinished: list[str]
 
@@ -108,6 +113,8 @@ def load(workdir: Workdir) -> Results:
         },
         {run: {r['example_id']: r for r in jsonl.read(f / 'responses.jsonl')} for run, f in folders.items()},
         {run: _json(path) for run, path in truths.items() if path.exists()},
+        {run: verdicts for run, folder in folders.items() if (verdicts := judges.read(folder / 'judge'))},
+        {run: judges.read_pairs(folder / 'judge') for run, folder in folders.items()},
         {run: record['settings'] for run, record in records_of.items() if record},
         [run for run in runs if run not in folders],
     )

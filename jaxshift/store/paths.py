@@ -37,6 +37,15 @@ class Workdir:
         """What a run answered, or the base, which is named `base`."""
         return (self.base if name == 'base' else self.run(name)) / 'responses.jsonl'
 
+    def judged(self, run: str, judge: str) -> Path:
+        """What a judge says about each response of a run; beside it `.pairs.jsonl`, where it compared two."""
+        return self.run(run) / 'judge' / f'{judge}.jsonl'
+
+    @property
+    def replies(self) -> Path:
+        """What judges replied, and what it cost: by the key of the question."""
+        return self.root / 'judge' / 'cache.jsonl'
+
     def done(self, stage: str, run: str = '') -> Path:
         """The record that a stage has finished."""
         return self.root / 'done' / (f'{stage}-{run}.json' if run else f'{stage}.json')

@@ -134,7 +134,7 @@ def test_prompt_and_completion_of_messages_are_read_from_parquet(tmp_path, chose
 
 def test_every_format_of_the_configuration_has_its_reader():
     assert sorted(checks.FORMATS) == sorted(['auto', *SHAPES])
-    assert set(SHAPES) == {*FORMATS, 'text'}
+    assert set(SHAPES) == {*FORMATS, 'turns', 'text'}
 
 
 def test_every_answer_and_its_end_is_trained(tmp_path, chosen):

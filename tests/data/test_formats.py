@@ -173,3 +173,23 @@ def test_a_file_that_cannot_be_used_is_one_clear_error(tmp_path, content, proble
 def test_when_all_are_skipped_nothing_is_left(tmp_path):
     with pytest.raises(InputError, match=r'all 1 records were refused as alpaca: instruction: is empty \(1\)'):
         read(write(tmp_path / 'f.json', {'instruction': ''}), on_bad='skip')
+
+
+def test_the_first_turn_of_an_mt_bench_question_is_asked_under_its_own_id(tmp_path):
+    question = {'question_id': 81, 'category': 'writing', 'turns': ['Write it.', 'Again.'], 'reference': ['a', 'b']}
+    found = read(write(tmp_path / 'question.jsonl', question, lines=True))
+    assert format_of(found) == 'turns'
+    (example,) = found.examples
+    assert (example.id, example.messages) == ('81', (Message('user', 'Write it.'),))
+
+
+def test_a_question_id_names_records_of_that_format_alone(tmp_path):
+    records = [{'instruction': 'q', 'output': 'a', 'question_id': 7}] * 2
+    assert [example.id for example in read(write(tmp_path / 'a.json', *records)).examples] == ['0', '1']
+
+
+@pytest.mark.parametrize('turns', [[], 'one', [''], [3], [None]])
+def test_a_question_without_a_first_turn_is_named(tmp_path, turns):
+    good = {'question_id': 1, 'turns': ['q']}
+    with pytest.raises(InputError, match=r'q\.jsonl:2: turns'):
+        read(write(tmp_path / 'q.jsonl', good, {'question_id': 2, 'turns': turns}, lines=True))

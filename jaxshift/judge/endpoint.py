@@ -1,0 +1,191 @@
+"""A judge behind an OpenAI-compatible /v1/chat/completions: cache, budget, retries."""
+
+from __future__ import annotations
+
+import collections
+import email.utils
+import json
+import os
+import random
+import threading
+import time
+from typing import Any
+
+from jaxshift.config import Judge
+from jaxshift.devices.process import StopSignal
+from jaxshift.errors import InputError
+from jaxshift.judge import cache
+from jaxshift.judge.asking import NoReply
+from jaxshift.judge.budget import Budget
+from jaxshift.judge.cache import Cache, Reply
+from jaxshift.judge.rubric import Messages, encodable
+
+LONGEST = 60.0  # seconds between two attempts, unless the server asks for more
+PATIENCE = 600.0  # seconds that a server may ask to be left alone
+GIVE_UP = 20  # calls in a row without a reply, after which nothing more is asked
+AGAIN = (408, 409, 429)  # and 5xx: a later attempt may succeed
+WRONG = (401, 403, 404)  # every call would fail
+UNSENT = ('ConnectError', 'ConnectTimeout')  # of httpx, or of httpx2: whichever the installed client is built on
+
+
+class Endpoint:
+    """Asks one model, from several threads; `with` it, or close what it opens.
+
+    Attributes:
+      budget: what was spent.
+      events: how often each thing happened: 'asked' (a request was sent), 'cached', and reasons why none replied.
+    """
+
+    def __init__(self, asked: Judge, replies: Cache, stop: StopSignal):
+        self._asked, self._cache, self._stop = asked, replies, stop
+        prices = asked.input_price, asked.output_price
+        self.budget = Budget(asked.max_calls, asked.max_cost, prices, replies.calls, replies.cost)
+        self.events: collections.Counter[str] = collections.Counter()
+        self._parameters = {'temperature': asked.temperature, 'max_tokens': asked.max_tokens}
+        self._lock = threading.Lock()
+        self._turns: dict[str, threading.Lock] = collections.defaultdict(threading.Lock)
+        self._client: Any = None
+        self._in_a_row = 0
+        self._wrong: InputError | None = None
+
+    def __call__(self, messages: Messages) -> Reply:
+        """The reply to a conversation, from the cache where it was asked before.
+
+        Raises:
+          NoReply: the budget is spent, or the server does not answer.
+          InputError: no call can succeed: no key, a wrong key, no such model or address.
+        """
+        name = cache.key(self._asked.model, messages, self._parameters)
+        with self._lock:
+            turn = self._turns[name]
+        with turn:  # of two that ask the same at the same time, one pays
+            found = self._cache.get(name)
+            try:
+                if found is None:
+                    return self._ask(name, messages)
+            except NoReply as error:
+                self._count(str(error))
+                raise
+        self._count('cached')
+        return found
+
+    def _ask(self, name: str, messages: Messages) -> Reply:
+        reason = ''
+        for attempt in range(self._asked.retries + 1):
+            if self._wrong:  # another thread may take up a question before the first error has ended all
+                raise self._wrong
+            if self._stop.requested:
+                raise NoReply('stopped')
+            if self._in_a_row >= GIVE_UP:
+                raise NoReply(f'not asked, after {GIVE_UP} calls in a row without a reply')
+            found = self._attempt(name, messages)
+            if isinstance(found, Reply):
+                self._in_a_row = 0
+                return found
+            reason, wait = found
+            if attempt < self._asked.retries:
+                self._pause(attempt, reason, wait)
+        self._in_a_row += 1
+        raise NoReply(reason)
+
+    def _attempt(self, name: str, messages: Messages) -> Reply | tuple[str, float]:
+        """The reply, or why there is none and how many seconds the server asks to wait."""
+        import openai
+
+        client = self._open()
+        most = self.budget.reserve(messages, self._asked.max_tokens)
+        if most is None:
+            raise NoReply('not asked, the budget is spent')
+        self._count('asked')
+        try:
+            response = client.chat.completions.with_raw_response.create(
+                model=self._asked.model, messages=messages, **self._parameters
+            )
+        except openai.APIConnectionError as error:
+            if type(error.__cause__).__name__ in UNSENT:
+                self.budget.release(most)
+            else:  # it was sent, so it may be billed
+                self._cache.add(name, self._asked.model, None, {}, most)
+            return 'time-out' if isinstance(error, openai.APITimeoutError) else 'connection failed', 0.0
+        except openai.APIStatusError as error:
+            self.budget.release(most)
+            status = f'HTTP {error.status_code}'
+            if error.status_code in WRONG:
+                self._wrong = InputError(
+                    f'config.judge: {client.base_url} answers {status} for model {self._asked.model!r}; check model '
+                    f'and base_url, and the key in ${self._asked.key_variable}'
+                )
+                raise self._wrong from error
+            if error.status_code < 500 and error.status_code not in AGAIN:
+                raise NoReply(status) from error
+            return status, retry_after(error.response.headers.get('retry-after', ''), time.time())
+        reply, usage = read(response.text)
+        self._cache.add(name, self._asked.model, reply, usage, self.budget.settle(most, usage))
+        return reply
+
+    def _pause(self, attempt: int, reason: str, asked: float) -> None:
+        """Waits longer after every attempt, not all threads equally long, and as long as the server asks."""
+        if asked > PATIENCE:
+            raise NoReply(f'{reason}, to be asked again in {asked:.0f} s')
+        end = time.monotonic() + max(asked, min(LONGEST, self._asked.backoff * 2**attempt) * random.uniform(0.5, 1))
+        while (left := end - time.monotonic()) > 0 and not self._stop.requested:
+            time.sleep(min(left, 0.2))
+
+    def _open(self) -> Any:
+        """The client, when something must be asked: what lies in the cache needs no key."""
+        with self._lock:
+            if self._client is None:
+                self._client = _client(self._asked)
+            return self._client
+
+    def _count(self, event: str) -> None:
+        with self._lock:
+            self.events[event] += 1
+
+
+def _client(asked: Judge) -> Any:
+    try:
+        import openai
+    except ImportError as error:
+        raise InputError("config.judge.kind endpoint needs the openai client: pip install 'jaxshift[judge]'") from error
+    key = os.environ.get(asked.key_variable, '') if asked.key_variable else 'none'
+    if not key:
+        raise InputError(
+            f'the environment has no {asked.key_variable}, which config.judge.key_variable names; set it to the key of '
+            'the endpoint, or leave key_variable empty where it needs none'
+        )
+    # Retries are counted, paid for and waited for here, not by the client.
+    return openai.OpenAI(api_key=key, base_url=asked.base_url or None, timeout=asked.timeout, max_retries=0)
+
+
+def read(body: str) -> tuple[Reply, dict[str, int]]:
+    """The reply in the body of an answer, and the tokens it took, {} where it does not say.
+
+    A body that is no chat completion is itself the reply: whoever sent it, it was read and says nothing.
+    """
+    try:
+        found = json.loads(body)
+        choice = found['choices'][0]
+        message, usage = choice['message'], found.get('usage') or {}
+        content, refusal = message.get('content'), message.get('refusal')
+        filtered = choice.get('finish_reason') == 'content_filter'
+        tokens: dict[str, Any] = {name: usage.get(name) for name in ('prompt_tokens', 'completion_tokens')}
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return Reply(encodable(body)), {}
+    counted = all(type(count) is int and count >= 0 for count in tokens.values())
+    if isinstance(refusal, str) and refusal:
+        return Reply(encodable(refusal), True), tokens if counted else {}
+    text = content if isinstance(content, str) else body
+    return Reply(encodable(text), filtered), tokens if counted else {}
+
+
+def retry_after(header: str, now: float) -> float:
+    """Seconds that a Retry-After asks for, as a number or as a date; 0 where it cannot be read."""
+    try:
+        seconds = float(header)
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(header).timestamp() - now
+        except (ValueError, TypeError, OverflowError):
+            return 0.0
+    return max(seconds, 0.0) if seconds == seconds else 0.0

@@ -1,0 +1,113 @@
+"""Files of just-eval, AlpacaEval and MT-bench: reading them, and writing responses for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from jaxshift.data import sources
+from jaxshift.data.formats import Example
+from jaxshift.errors import InputError
+from jaxshift.judge import judgement, just_eval, mt_bench
+from jaxshift.judge.answered import Answered, Record, pair
+from jaxshift.judge.judgement import Judgement
+from jaxshift.store import jsonl, paths
+
+_NEEDED = {
+    'just-eval': ('id', 'output_cand'),
+    'MT-bench': ('question_id', 'model', 'judgment', 'score'),
+    'jaxshift': ('example_id', 'outcome', 'scores', 'reasons', 'raw'),
+}
+
+
+def write_responses(
+    folder: Path, generator: str, rows: list[Record], records: list[Record] | None, samples: int = 1
+) -> list[Path]:
+    """Writes a run's responses as just_eval.json, alpaca_eval.json and mt_bench.jsonl, with mt_bench_question.jsonl.
+
+    Args:
+      folder: takes the files.
+      generator: what the tools call the model.
+      rows: objects of responses.jsonl.
+      records: of the prompts, with their ids (see `records_of`): what they say of source, dataset and category is
+        passed on.
+      samples: responses of each prompt; in the lists each stands by itself.
+
+    Raises:
+      InputError: a response has no text.
+    """
+    answered = pair(rows, records, samples)
+    lists = {
+        'just_eval.json': just_eval.outputs(generator, answered),
+        'alpaca_eval.json': alpaca_outputs(generator, answered),
+    }
+    lines = {
+        'mt_bench.jsonl': mt_bench.answers(generator, answered),
+        'mt_bench_question.jsonl': mt_bench.questions(answered),
+    }
+    for name, items in lists.items():
+        paths.write_json(folder / name, items)
+    for name, items in lines.items():
+        jsonl.write(folder / name, items)
+    return [folder / name for name in (*lists, *lines)]
+
+
+def alpaca_outputs(generator: str, answered: Sequence[Answered]) -> list[Record]:
+    """AlpacaEval's model_outputs (github.com/tatsu-lab/alpaca_eval), which it matches by `instruction`."""
+    return [
+        {
+            **({'dataset': each.record['dataset']} if 'dataset' in each.record else {}),
+            'instruction': each.instruction,
+            'output': each.output,
+            'generator': generator,
+        }
+        for each in answered
+    ]
+
+
+def records_of(examples: Iterable[Example]) -> list[Record]:
+    """What `write_responses` needs of the prompts' records."""
+    return [
+        {'id': each.id} | {key: held[0] if len(held) == 1 else list(held) for key, held in each.tags.items()}
+        for each in examples
+    ]
+
+
+def read(path: Path, fields: Sequence[str]) -> list[Record]:
+    """The objects of a JSON list or of JSON Lines, each with at least these fields.
+
+    Raises:
+      InputError: names file, record and field.
+    """
+    found = []
+    for record in sources.read(f'file:{path}'):
+        value = record.value
+        if not isinstance(value, dict):
+            raise InputError(f'{record.where}: not a JSON object; write it as {{"key": value, ...}}')
+        if missing := [field for field in fields if field not in value]:
+            raise InputError(f'{record.where}: field {missing[0]} is missing; add it to every record')
+        found.append(value)
+    return found
+
+
+def judgements(path: Path, model: str) -> list[Judgement]:
+    """Judgements made elsewhere: a scored file of just-eval, a single-answer model_judgment of MT-bench, or our own.
+
+    Args:
+      path: the file, whose kind is told from the fields of its first record.
+      model: whose answers, of those that an MT-bench file has.
+
+    Raises:
+      InputError: the file cannot be read, is none of these, or a record lacks a field.
+    """
+    records = read(path, ())
+    kind = next((kind for kind, fields in _NEEDED.items() if records and records[0].keys() >= set(fields)), None)
+    if kind is None:
+        needed = '; '.join(f'{kind} {", ".join(fields)}' for kind, fields in _NEEDED.items())
+        raise InputError(f'{path}: holds no judgements; records must have the fields of one of these: {needed}')
+    records = read(path, _NEEDED[kind])
+    if kind == 'just-eval':
+        return just_eval.judgements(records)
+    if kind == 'MT-bench':
+        return mt_bench.judgements(records, model)
+    return judgement.read(path)

@@ -1,0 +1,87 @@
+"""MT-bench's files (FastChat, fastchat/llm_judge): questions, a model's answers, a judge's judgments.
+
+question.jsonl has {question_id, category, turns, reference?}; model_answer/MODEL.jsonl has {question_id, answer_id,
+model_id, choices: [{index, turns}], tstamp}; model_judgment/JUDGE_single.jsonl has {question_id, model, judge,
+user_prompt, judgment, score, turn, tstamp} with a rating from 1 to 10, -1 where none was read, which the tool leaves
+out of its means; JUDGE_pair.jsonl has g1_winner and g2_winner, the two orders. Responses answer first turns alone, so
+`questions` writes questions of one turn beside them; the tool then asks for no second turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jaxshift.judge.answered import Answered, Record
+from jaxshift.judge.judgement import Judgement
+
+OVERALL = 'overall'  # the aspect that a rating is; from 1 to 10, unlike the others
+_NO_RATING = -1
+
+
+def answers(generator: str, answered: Sequence[Answered]) -> list[Record]:
+    """One object of a model_answer file for each prompt; its samples are the tool's choices."""
+    found: dict[str, Record] = {}
+    for each in answered:
+        number = _question_id(each)
+        line: Record = {
+            'question_id': number,
+            'answer_id': f'{generator}-{number}',
+            'model_id': generator,
+            'choices': [],
+        }
+        choices = found.setdefault(each.prompt, line)['choices']
+        choices.append({'index': len(choices), 'turns': [each.output]})
+    return list(found.values())
+
+
+def questions(answered: Sequence[Answered]) -> list[Record]:
+    """The questions behind `answers`, of one turn each, with the category and reference of their records."""
+    found: dict[str, Record] = {}
+    for each in answered:
+        reference = {'reference': each.record['reference'][:1]} if each.record.get('reference') else {}
+        found[each.prompt] = {
+            'question_id': _question_id(each), 'category': each.record.get('category', 'general'),
+            'turns': [each.instruction], **reference,
+        }  # fmt: skip
+    return list(found.values())
+
+
+def _question_id(each: Answered) -> int | str:
+    return each.record.get('question_id', each._replace(id=each.prompt, sample=0).number)
+
+
+def judgements(judgments: Sequence[Record], model: str, turn: int = 1) -> list[Judgement]:
+    """One model's ratings of one turn, in their order, under the aspect `OVERALL`."""
+    return [
+        Judgement(
+            str(line['question_id']),
+            'unparsed' if line['score'] == _NO_RATING else 'scored',
+            {OVERALL: None if line['score'] == _NO_RATING else float(line['score'])},
+            raw=(line['judgment'],),
+        )
+        for line in judgments
+        if line['model'] == model and line.get('turn', 1) == turn
+    ]
+
+
+def judgments(judged: Sequence[Judgement], aspect: str, model: str, judge: Sequence[str]) -> list[Record]:
+    """Lines of a model_judgment file from the scores of one aspect.
+
+    Args:
+      judged: by one judge.
+      aspect: whose scores are the tool's `score`; a response without one gets the tool's -1.
+      model: who answered.
+      judge: the tool's pair of the judge's name and that of its prompt.
+    """
+    return [
+        {
+            'question_id': int(each.example_id) if each.example_id.isdecimal() else each.example_id,
+            'model': model,
+            'judge': list(judge),
+            'user_prompt': '',
+            'judgment': each.raw[-1] if each.raw else '',
+            'score': _NO_RATING if each.scores.get(aspect) is None else each.scores[aspect],
+            'turn': 1,
+        }
+        for each in judged
+    ]
