@@ -39,12 +39,12 @@ PATTERNS = {
     'Prompts.columns': ('FIELD=COLUMN', r'\w+=.+'),
 }
 AT_LEAST = {
-    -1: ('Process.index',),
+    -1: ('Process.index', 'Evaluate.num_fewshot'),
     0: (
         'Experiment.seed', 'Data.limit', 'Prompts.limit', 'Run.min_steps', 'Run.max_steps', 'Run.micro_batch_size',
         'Run.weight_decay', 'Run.final_fraction', 'Run.seed', 'World.seed', 'Data.subset', 'Data.subset_seed',
         'Data.held_out', 'Run.neftune_alpha', 'Run.eval_every', 'Respond.temperature', 'Respond.top_k', 'Respond.seed',
-        'Process.count',
+        'Process.count', 'Evaluate.limit', 'Evaluate.seed',
     ),
     1: (
         'Run.batch_size', 'Run.rank', 'Run.log_every', 'Run.checkpoint_every',
@@ -52,6 +52,7 @@ AT_LEAST = {
         'Sweep.top_k', 'Sweep.bootstrap', 'World.new_people', 'World.first_names', 'World.last_names',
         'World.vocabulary', 'World.documents', 'World.instructions', 'World.test_questions', 'World.hidden_size',
         'World.intermediate_size', 'World.layers', 'World.heads', 'World.kv_heads', 'Mesh.dcn', 'Process.timeout',
+        'Evaluate.batch_size', 'Evaluate.bootstrap',
     ),
     2: (
         'World.known_people', 'World.values',  # half of the known people are tuned on, half are asked about

@@ -8,6 +8,7 @@ from typing import Any
 
 from jaxshift.config import Respond, Run
 from jaxshift.errors import InputError
+from jaxshift.evaluate import harness
 from jaxshift.store import manifest
 from jaxshift.study import Study, file_hash
 from jaxshift.weights.peft import Adapter
@@ -146,8 +147,34 @@ def of_truth(study: Study, name: str, facts: Path) -> Settings:
     }
 
 
+def of_evaluation(study: Study, name: str) -> Settings:
+    asked = dataclasses.asdict(study.experiment.evaluate)
+    written = {'chat_template': study.template.text_hash} if asked['apply_chat_template'] else {}
+    return {
+        'evaluate': {key: value for key, value in asked.items() if key != 'batch_size'},
+        'task_files': harness.fingerprints(asked['tasks']),
+        'lm_eval': harness.version(),
+        'reading': study.reading,
+        **written,
+        **of_evaluated(study, name),
+    }
+
+
+def of_evaluated(study: Study, name: str) -> Settings:
+    """The model alone."""
+    return {'model': study.base.fingerprint if name == BASE else model_key(study, name)}
+
+
+def of_forgetting(study: Study, name: str) -> Settings:
+    return {
+        'seed': study.experiment.seed,
+        'bootstrap': study.experiment.evaluate.bootstrap,
+        **{each: study.ledger.result('evaluate', each, of_evaluation(study, each)) for each in (BASE, name)},
+    }
+
+
 def of_report(study: Study) -> Settings:
-    names = ('summary.json', 'metrics.jsonl', 'responses.jsonl', 'causes/truth.json')
+    names = ('summary.json', 'metrics.jsonl', 'responses.jsonl', 'causes/truth.json', 'evaluate/forgetting.json')
     shown = [*(f'runs/*/{name}' for name in names), 'done/summary-*.json']
     kept = [path for pattern in shown for path in study.workdir.root.glob(pattern)]
     config = dataclasses.asdict(study.experiment)

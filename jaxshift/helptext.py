@@ -15,6 +15,7 @@ MODES = {
     'respond': 'let every tuned model answer the prompts',
     'sweep': 'compare base and tuned distributions at every position of the responses',
     'causes': 'hold the runs to the truth of the controlled world',
+    'evaluate': 'run the tasks of lm-evaluation-harness that config.evaluate names, on the base and every run',
     'report': 'write the page, its figures and tables',
     'plan': 'compile every step for --topology, without weights or data: does it fit, how long does it take',
     'list': 'show the configs, and which stages of the workdir are done',

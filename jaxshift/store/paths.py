@@ -37,6 +37,13 @@ class Workdir:
         """What a run answered, or the base, which is named `base`."""
         return (self.base if name == 'base' else self.run(name)) / 'responses.jsonl'
 
+    def evaluate(self, name: str) -> Path:
+        """Results of a run's tasks, or of the base's, which is named `base`."""
+        return (self.base if name == 'base' else self.run(name)) / 'evaluate'
+
+    def forgetting(self, name: str) -> Path:
+        return self.evaluate(name) / 'forgetting.json'
+
     def done(self, stage: str, run: str = '') -> Path:
         """The record that a stage has finished."""
         return self.root / 'done' / (f'{stage}-{run}.json' if run else f'{stage}.json')
