@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import json
@@ -25,7 +26,9 @@ KEY = 'config.evaluate.tasks'
 
 def check(tasks: Sequence[str]) -> None:
     """Raises InputError where the harness is not installed, or knows no such task."""
-    _manager(tasks)
+    if importlib.util.find_spec('lm_eval') is None:
+        raise InputError(f"{KEY} needs lm-evaluation-harness: pip install 'jaxshift[evaluate]'")
+    _manager(tuple(tasks))
 
 
 def version() -> str:
@@ -47,7 +50,7 @@ def run(lm: JaxshiftLM, asked: Evaluate) -> dict[str, Any]:
     Raises:
       InputError: a task cannot be loaded, or wants what there is not here.
     """
-    manager = _manager(asked.tasks)
+    manager = _manager(tuple(asked.tasks))
     from lm_eval import evaluator
 
     # Samples are drawn again in processes of their own, which would be forked from one that holds devices.
@@ -118,13 +121,15 @@ def lines(results: Mapping[str, Any]) -> Iterator[str]:
             yield f'{task}: {", ".join(shown)}{counts}'
 
 
-def _manager(tasks: Sequence[str]) -> Any:
-    if importlib.util.find_spec('lm_eval') is None:
-        raise InputError(f"{KEY} needs lm-evaluation-harness: pip install 'jaxshift[evaluate]'")
+@functools.cache
+def _manager(tasks: tuple[str, ...]) -> Any:
+    """Knows where tasks lie."""
     from lm_eval.tasks import TaskManager
 
     logging.getLogger('lm_eval').setLevel(logging.ERROR)
     local = [path for task in tasks if (path := _path(task))]
+    if missing := [task for task in tasks if task.endswith(('.yaml', '.yml')) and not _path(task)]:
+        raise InputError(f'{KEY} has {missing[0]}: no such file; correct the path')
     # Reading all of its thousands of tasks takes the harness long; groups name others.
     groups = [path for path in local if 'group' in _yaml(path)]
     known = bool(groups) or len(local) < len(tasks)
@@ -132,8 +137,8 @@ def _manager(tasks: Sequence[str]) -> Any:
     for task in tasks:
         if not _path(task) and task not in manager.task_index:
             raise InputError(
-                f'{KEY} has {task!r}, which is neither a task of lm-evaluation-harness {version()} nor a file; '
-                '`lm_eval ls tasks` lists them'
+                f'{KEY} has {task!r}, which is neither a file nor a task of lm-evaluation-harness {version()}; '
+                '`lm_eval ls tasks` lists those'
             )
     return manager
 

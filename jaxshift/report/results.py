@@ -32,6 +32,7 @@ class Results:
       tokens: the token records of `headline`, of the runs that have them.
       responses: the objects of responses.jsonl by example id.
       truths: truth.json, for runs of the controlled world.
+      forgetting: the rows of forgetting.json, for runs that were evaluated with the base.
       recorded: the settings that the record of a summary keeps; none for a run without a record.
       unfinished: runs that have not been compared.
     """
@@ -42,6 +43,7 @@ class Results:
     tokens: dict[str, pa.Table]
     responses: dict[str, dict[str, Row]]
     truths: dict[str, Row]
+    forgetting: dict[str, list[Row]]
     recorded: dict[str, Row]
     unfinished: list[str]
 
@@ -108,6 +110,7 @@ def load(workdir: Workdir) -> Results:
         },
         {run: {r['example_id']: r for r in jsonl.read(f / 'responses.jsonl')} for run, f in folders.items()},
         {run: _json(path) for run, path in truths.items() if path.exists()},
+        {run: _json(path)['rows'] for run in folders if (path := workdir.forgetting(run)).exists()},
         {run: record['settings'] for run, record in records_of.items() if record},
         [run for run in runs if run not in folders],
     )

@@ -1,51 +1,8 @@
 """Tasks on data that are made here, and a small torch model that knows their words."""
 
-import json
-
 import numpy as np
 import pytest
-
-WORDS = tuple('the of is in to a one two three four five six seven red blue green sun moon sea hill tree bird'.split())
-TEMPLATE = (
-    "{{ bos_token }}{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
-    "{{ 'one ' if m.role == 'user' else 'two ' }}{{ m.content }}{{ eos_token }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ 'two ' }}{% endif %}"
-)
-TASK = '''
-task: {name}
-dataset_path: json
-dataset_kwargs:
-  data_files:
-    test: {data}
-test_split: test
-fewshot_split: test
-'''
-CHOICE = '''
-output_type: multiple_choice
-doc_to_text: "{{question}}"
-doc_to_choice: "{{choices}}"
-doc_to_target: gold
-metric_list:
-  - metric: acc
-  - metric: acc_norm
-'''
-ROLLING = '''
-output_type: loglikelihood_rolling
-doc_to_text: ""
-doc_to_target: "{{text}}"
-metric_list:
-  - metric: word_perplexity
-'''
-GENERATE = '''
-output_type: generate_until
-doc_to_text: "{{question}}"
-doc_to_target: "{{text}}"
-generation_kwargs:
-  until: ["red", "sea tree"]
-  max_gen_toks: 12
-metric_list:
-  - metric: exact_match
-'''
+from local_tasks import CHOICE, GENERATE, ROLLING, TEMPLATE, WORDS, write_task
 
 
 @pytest.fixture(scope='session')
@@ -66,18 +23,13 @@ def speaker():
 @pytest.fixture(scope='session')
 def checkpoint(torch_llama, speaker, tmp_path_factory):
     """A folder as transformers writes it, and its torch model; its context is shorter than some texts below."""
-    folder, model = tmp_path_factory.mktemp('checkpoint'), torch_llama(max_position_embeddings=48, vocab_size=len(speaker))
+    folder, model = (
+        tmp_path_factory.mktemp('checkpoint'),
+        torch_llama(max_position_embeddings=48, vocab_size=len(speaker)),
+    )
     model.save_pretrained(folder)
     speaker.save_pretrained(folder)
     return folder, model
-
-
-def write_task(folder, name, kind, records):
-    data = folder / f'{name}.json'
-    data.write_text(json.dumps(records))
-    path = folder / f'{name}.yaml'
-    path.write_text(TASK.format(name=name, data=data) + kind)
-    return path
 
 
 def says(random, least, most):

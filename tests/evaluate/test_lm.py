@@ -3,11 +3,11 @@
 import jax
 import numpy as np
 import pytest
-from conftest import WORDS
 from lm_eval import evaluator
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
+from local_tasks import WORDS
 
 from jaxshift.config import Mesh
 from jaxshift.devices import mesh as meshes
@@ -57,7 +57,10 @@ def requests(kind, *arguments):
     return [Instance(kind, {}, each, index) for index, each in enumerate(arguments)]
 
 
-@pytest.mark.parametrize('settings', [{}, {'num_fewshot': 1, 'apply_chat_template': True, 'fewshot_as_multiturn': True}])
+CHAT = {'num_fewshot': 1, 'apply_chat_template': True, 'fewshot_as_multiturn': True}
+
+
+@pytest.mark.parametrize('settings', [{}, CHAT])
 def test_log_likelihoods_of_200_items_are_the_harness_s_own_and_so_is_every_greedy_flag(said, settings):
     theirs, ours, model = said('choice', **settings)
     assert len(ours) == 200
@@ -111,7 +114,7 @@ def test_neither_batch_nor_company_changes_a_score(make):
     [
         ({'num_beams': 4}, 'generate with num_beams'),
         ({'max_gen_toks': 48}, 'answers of 48 tokens, the model has a context of 48'),
-        ({'do_sample': True}, 'no temperature above 0'),
+        ({'do_sample': True, 'max_gen_toks': 8}, 'no temperature above 0'),
     ],
 )
 def test_what_a_task_may_not_ask_is_named(make, settings, said):
