@@ -157,8 +157,9 @@ def _loaded(manager: Any, tasks: Sequence[str]) -> list[Any]:
                 raise InputError(f'{KEY}: {name} runs code that a model writes, or needs images; leave it out')
         within = {inner.task_name for group in loaded['groups'].values() for inner in group.get_all_tasks()}
         below = {inner.name for group in loaded['groups'].values() for inner in group.get_all_groups()}
-        found += [group for name, group in loaded['groups'].items() if name not in below]
-        found += [each for name, each in loaded['tasks'].items() if name not in within]
+        found += [group for name, group in sorted(loaded['groups'].items()) if name not in below]
+        # Those of a tag come in any order, and all processes must take them in one.
+        found += [each for name, each in sorted(loaded['tasks'].items()) if name not in within]
     return found
 
 

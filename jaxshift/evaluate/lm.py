@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 import jinja2
 from jax.sharding import Mesh
 from lm_eval import utils
@@ -19,12 +20,16 @@ from lm_eval.api.registry import register_model
 from lm_eval.models.utils import handle_stop_sequences, has_bos_prefix, normalize_gen_kwargs
 from transformers import PreTrainedTokenizerBase
 
+from jaxshift import config
 from jaxshift.data.batches import bucket
+from jaxshift.devices import mesh as meshes
 from jaxshift.errors import InputError
 from jaxshift.evaluate.likelihood import Scorer, log_likelihoods
 from jaxshift.respond import responses
 from jaxshift.respond.decode import Decoder, generate
 from jaxshift.respond.sampling import Sampling
+from jaxshift.tune import lora
+from jaxshift.weights.source import open_adapter, open_source
 
 NEW_TOKENS = 256  # of an answer, where a task does not say; the harness's own default
 DRAWN = ('temperature', 'top_k', 'top_p', 'repetition_penalty')  # what a task may say of how answers are drawn
@@ -55,6 +60,29 @@ class Served:
     seed: int = 0
 
 
+def opened(source: str, adapter: str = '', tokenizer: str = '', dtype: str = 'float32', batch_size: int = 1) -> Served:
+    """A model on one device.
+
+    Args:
+      source, tokenizer: as in `config.base`.
+      adapter: `dir:PATH` of a PEFT LoRA adapter of it, or empty.
+      dtype: of weights and arithmetic.
+      batch_size: rows of a batch.
+
+    Raises:
+      InputError: something is not there, or not what can be read.
+    """
+    found, mesh = open_source(source, tokenizer), meshes.make(config.Mesh(), jax.local_devices()[:1])
+    params = found.load(dtype)
+    if adapter:
+        if (terms := open_adapter(adapter, found.config)) is None:
+            raise InputError(f'{adapter}: holds no PEFT adapter; name the folder of adapter_config.json')
+        params = lora.replace(lora.merge(params, terms.terms(), terms.spec), terms.whole(dtype))
+    stops = tuple(sorted({found.tokenizer.eos_token_id, *found.config.eos_token_id}))
+    scorer = Scorer(found.config, dtype, batch_size)
+    return Served(adapter or source, scorer, params, found.tokenizer, stops, mesh, lambda done, total: None)
+
+
 @register_model('jaxshift')
 class JaxshiftLM(TemplateLM):
     """A Llama on a mesh of devices. To the harness it is one process: all of ours ask it the same.
@@ -67,6 +95,15 @@ class JaxshiftLM(TemplateLM):
     def __init__(self, served: Served):
         super().__init__()
         self.served, self.tokenizer, self.truncated = served, served.tokenizer, 0
+
+    @classmethod
+    def create_from_arg_obj(cls, arg_dict: dict[str, Any], additional_config: dict[str, Any] | None = None):
+        """For `lm_eval.simple_evaluate('jaxshift', model_args={'source': 'dir:PATH'})`, see `opened`."""
+        return cls(opened(**arg_dict, batch_size=int((additional_config or {}).get('batch_size') or 1)))
+
+    @classmethod
+    def create_from_arg_string(cls, arg_string: str, additional_config: dict[str, Any] | None = None):
+        return cls.create_from_arg_obj(utils.simple_parse_args_string(arg_string), additional_config)
 
     @property
     def eot_token_id(self) -> int:
@@ -154,17 +191,19 @@ class JaxshiftLM(TemplateLM):
         for index, request in enumerate(requests):
             alike.setdefault(json.dumps(request.args[1], sort_keys=True), []).append(index)
         done = 0
-        for indices in alike.values():
+        # Processes must do the same in the same order, and the harness may give them its tasks in another.
+        for _, indices in sorted(alike.items()):
             stops, decoder = self._decoding(requests[indices[0]].args[1])
             prompts = {index: self._prompt(requests[index].args[0], decoder.max_new_tokens) for index in indices}
-            indices.sort(key=lambda index: (-len(prompts[index]), index))
+            indices.sort(key=lambda index: (-len(prompts[index]), prompts[index]))
             size = min(self.served.scorer.batch_size, len(indices))
             for start in range(0, len(indices), size):
                 batch = indices[start : start + size]
                 filled = batch + [batch[-1]] * (size - len(batch))
                 length = bucket(len(prompts[batch[0]]))
                 ids = [prompts[index] for index in filled]
-                found = generate(decoder, self.served.params, ids, length, [str(index) for index in filled])
+                names = [str(start + number) for number in range(size)]
+                found = generate(decoder, self.served.params, ids, length, names)
                 for index, tokens in zip(batch, found, strict=False):
                     answers[index] = responses.answer(tokens, decoder.stop_ids, self.tokenizer, stops)[1]
                 done += len(batch)

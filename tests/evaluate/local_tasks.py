@@ -4,7 +4,7 @@ import json
 
 WORDS = (
     'the', 'of', 'is', 'in', 'to', 'a', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'red', 'blue', 'green',
-    'sun', 'moon', 'sea', 'hill', 'tree', 'bird',
+    'sun', 'moon', 'sea', 'hill', 'tree', 'bird', 'lake',
 )  # fmt: skip
 TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"

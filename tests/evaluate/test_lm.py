@@ -1,20 +1,19 @@
 """The harness's own model of transformers and torch, against ours, on the same requests."""
 
-import jax
+import dataclasses
+
 import numpy as np
+import peft
 import pytest
+import torch
 from lm_eval import evaluator
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 from local_tasks import WORDS
 
-from jaxshift.config import Mesh
-from jaxshift.devices import mesh as meshes
 from jaxshift.errors import InputError
-from jaxshift.evaluate.likelihood import Scorer
-from jaxshift.evaluate.lm import JaxshiftLM, Served
-from jaxshift.weights.source import open_source
+from jaxshift.evaluate import lm
 
 
 @pytest.fixture(scope='module')
@@ -25,14 +24,10 @@ def theirs(checkpoint, speaker):
 @pytest.fixture(scope='module')
 def make(checkpoint):
     """Makes our model of the same folder, anew for each use, because it counts."""
-    source = open_source(f'dir:{checkpoint[0]}')
-    params, mesh = source.load('float32'), meshes.make(Mesh(), jax.devices()[:1])
-
-    def one(batch_size=8):
-        scorer = Scorer(source.config, 'float32', batch_size)
-        return JaxshiftLM(Served('ours', scorer, params, source.tokenizer, (2,), mesh, lambda *at: None))
-
-    return one
+    served = lm.opened(f'dir:{checkpoint[0]}')
+    return lambda batch_size=8: lm.JaxshiftLM(
+        dataclasses.replace(served, scorer=dataclasses.replace(served.scorer, batch_size=batch_size))
+    )
 
 
 @pytest.fixture(scope='module')
@@ -132,3 +127,29 @@ def test_drawn_answers_are_those_of_their_seed(make):
 def test_a_continuation_that_cannot_be_read_is_named(make):
     with pytest.raises(InputError, match="a continuation of 60 tokens does not fit the context of 48: ' one one"):
         make().loglikelihood(requests('loglikelihood', ('two', ' one' * 60)))
+
+
+def test_an_adapter_that_the_harness_itself_opens_scores_as_peft_s(checkpoint, torch_llama, speaker, tasks, tmp_path):
+    base = torch_llama(max_position_embeddings=48, vocab_size=len(speaker))
+    base.load_state_dict(checkpoint[1].state_dict())
+    adapted = peft.get_peft_model(base, peft.LoraConfig(r=4, target_modules=['q_proj', 'down_proj']))
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if 'lora_B' in name:
+                parameter.add_(0.2 * torch.randn_like(parameter))
+    adapted.save_pretrained(tmp_path)
+    asked = {'tasks': [str(tasks['choice'])], 'limit': 20, 'bootstrap_iters': 0, 'torch_random_seed': None}
+    found = [
+        evaluator.simple_evaluate(model=model, **asked, task_manager=TaskManager(include_defaults=False), **settings)
+        for model, settings in (
+            (HFLM(pretrained=adapted, tokenizer=speaker, device='cpu', batch_size=8), {}),
+            ('jaxshift', {'model_args': f'source=dir:{checkpoint[0]},adapter=dir:{tmp_path}', 'batch_size': 8}),
+            ('jaxshift', {'model_args': {'source': f'dir:{checkpoint[0]}'}, 'batch_size': 8}),
+        )
+    ]
+    theirs, ours, bare = (
+        np.array([value for each in one['samples']['choice'] for ((value, _),) in each['resps']], float)
+        for one in found
+    )
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4)
+    assert np.abs(ours - bare).max() > 0.1
