@@ -32,6 +32,8 @@ def check(experiment: Experiment) -> None:
         _world(experiment.world)
     _quantized(experiment)
     _sweep(experiment)
+    if experiment.evaluate.tasks:
+        checks.no_doubles('config.evaluate.tasks', experiment.evaluate.tasks)
     _data(experiment)
     _devices(experiment)
 
@@ -92,8 +94,6 @@ def _sweep(experiment: Experiment) -> None:
     for length in sweep.context_lengths:
         if length != -1 and length < 1:
             raise InputError(f'config.sweep.context_lengths has {length}; give prompt tokens, or -1 for all of them')
-    if experiment.evaluate.tasks:
-        checks.no_doubles('config.evaluate.tasks', experiment.evaluate.tasks)
     if sweep.steps:
         checks.no_doubles('config.sweep.steps', sweep.steps)
         if all(run.method == 'given' for run in experiment.runs.values()):

@@ -8,6 +8,7 @@ import importlib.util
 import json
 import logging
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -85,6 +86,7 @@ def write(folder: Path, lm: JaxshiftLM, found: dict[str, Any], asked: Evaluate) 
         fewshot_as_multiturn=asked.apply_chat_template and asked.fewshot_as_multiturn,
     )
     samples = found.pop('samples')
+    shutil.rmtree(folder, ignore_errors=True)  # what one that was killed while it wrote has left
     tracker.save_results_aggregated(results=found, samples=samples)
     for task in samples if asked.log_samples else ():
         tracker.save_results_samples(task, samples[task])
