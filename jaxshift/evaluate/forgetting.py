@@ -43,11 +43,11 @@ def forgetting(base: Evaluation, tuned: Evaluation, resamples: int, seed: int) -
     for task in base.samples:
         keyed = [_keyed(model.samples.get(task, ())) for model in (base, tuned)]
         for name, metric in dict.fromkeys((key[0], metric) for side in keyed for key in side for metric in side[key]):
-            sides = [
+            before, after = (
                 {key: value for key, sample in side.items() if key[0] == name and (value := sample.get(metric))}
                 for side in keyed
-            ]
-            if not any(sides):
+            )
+            if not before and not after:
                 left_out.append(f'{task} {metric}')
                 continue
             direction = base.results.get('higher_is_better', {}).get(task, {}).get(metric)
@@ -55,7 +55,7 @@ def forgetting(base: Evaluation, tuned: Evaluation, resamples: int, seed: int) -
             unit = LOGARITHMS[metric][0] if metric in LOGARITHMS else ''
             head = {'task': task, 'filter': name, 'metric': metric, 'unit': unit, 'better': 'lower' if unit else better}
             samples = {key for side in keyed for key in side if key[0] == name}
-            rows.append(head | _paired(*sides, len(samples), resamples, seed))
+            rows.append(head | _paired(before, after, len(samples), resamples, seed))
     return {'rows': rows, 'left_out': left_out}
 
 

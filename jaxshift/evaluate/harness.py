@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from jaxshift.config import Evaluate
 from jaxshift.errors import InputError, RunFailed
-from jaxshift.evaluate.forgetting import Evaluation
+from jaxshift.evaluate.forgetting import Evaluation, Sample
 from jaxshift.store import jsonl
 
 if TYPE_CHECKING:
@@ -100,10 +100,10 @@ def read(folder: Path) -> Evaluation:
     """What `write` wrote; no samples of what was evaluated without keeping them."""
     (path,) = folder.glob('*/results_*.json')
     results, time = json.loads(path.read_text(encoding='utf-8')), path.stem.removeprefix('results_')
-    return Evaluation(
-        results,
-        {task: jsonl.read(path.with_name(f'samples_{task}_{time}.jsonl')) for task in results['configs']},
-    )
+    samples: dict[str, list[Sample]] = {
+        task: [*jsonl.read(path.with_name(f'samples_{task}_{time}.jsonl'))] for task in results['configs']
+    }
+    return Evaluation(results, samples)
 
 
 def lines(results: Mapping[str, Any]) -> Iterator[str]:
@@ -190,7 +190,13 @@ def _files(path: Path) -> Iterator[Path]:
     data = config.get('dataset_kwargs') or {}
     for name in _texts([config.get('dataset_path'), data.get('data_files'), data.get('data_dir')]):
         place = Path(name).expanduser()
-        yield from (each for each in (place, *place.rglob('*')) if each.is_file())
+        for found in place.parent.glob(place.name) if place.name else (place,):  # data_files may be a pattern
+            yield from (each for each in (found, *found.rglob('*')) if each.is_file())
+    if 'group' in config:  # whose tasks may stand beside it
+        others = [each for each in path.parent.rglob('*.yaml') if each != path]
+        yield from others
+        for each in others:
+            yield from () if 'group' in _yaml(each, whole=False) else _files(each)
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -102,7 +102,7 @@ def log_likelihoods(
         batch = texts[start : start + size]
         rows = [[_windows(*requests[index]) for index in asked[text]] for text in batch]
         laid_out = _laid_out(scorer.config.context, size, mesh.shape['sequence'], batch, rows)
-        logprobs, likeliest = meshes.host(score(scorer, params, *meshes.put_rows(mesh, laid_out)))
+        logprobs, likeliest = meshes.host(score(scorer, params, **meshes.put_rows(mesh, laid_out)))
         for number, text in enumerate(batch):
             first = 0
             for index in asked[text]:
@@ -119,7 +119,7 @@ def _windows(context: list[int], continuation: list[int]) -> list[tuple[int, int
     return list(enumerate(continuation, start=len(context) - 1))
 
 
-def _laid_out(context: int, size: int, parts: int, batch: Sequence[tuple[int, ...]], rows) -> tuple[np.ndarray, ...]:
+def _laid_out(context: int, size: int, parts: int, batch: Sequence[tuple[int, ...]], rows) -> dict[str, np.ndarray]:
     """`tokens`, `ends` and `wanted` of `score`, of few shapes; rows that fill the batch up say nothing."""
     windows = [[window for windows in row for window in windows] for row in rows]
     longest = max(map(len, batch))
@@ -130,4 +130,4 @@ def _laid_out(context: int, size: int, parts: int, batch: Sequence[tuple[int, ..
     for number, (text, found) in enumerate(zip(batch, windows, strict=True)):
         tokens[number, : len(text)] = text
         ends[number, : len(found)], wanted[number, : len(found)] = zip(*found, strict=True)
-    return tokens, ends, wanted
+    return {'tokens': tokens, 'ends': ends, 'wanted': wanted}

@@ -188,3 +188,12 @@ def test_every_file_of_a_task_counts(tmp_path):
         each.write_text(each.read_text() + '\n')
         seen.add(harness.fingerprints([str(path)])[str(path)])
     assert len(seen) == 5
+
+
+def test_every_task_of_a_group_beside_it_counts(tmp_path):
+    write_task(tmp_path, 'task', CHOICE, [1])
+    group = tmp_path / 'group.yaml'
+    group.write_text('group: both\ntask: [task]\n')
+    before = harness.fingerprints([str(group)])
+    (tmp_path / 'task.json').write_text('[2]')
+    assert harness.fingerprints([str(group)]) != before
