@@ -149,7 +149,7 @@ def of_truth(study: Study, name: str, facts: Path) -> Settings:
 
 def of_evaluation(study: Study, name: str) -> Settings:
     asked = dataclasses.asdict(study.experiment.evaluate)
-    written = {'chat_template': study.template.text_hash} if asked['apply_chat_template'] else {}
+    written = {'chat_template': study.tokenizer.chat_template} if asked['apply_chat_template'] else {}
     return {
         'evaluate': {key: value for key, value in asked.items() if key != 'batch_size'},
         'task_files': harness.fingerprints(asked['tasks']),

@@ -1,4 +1,4 @@
-"""Two processes of four virtual devices each, whose parameters are cut over all of them, against one device."""
+"""Two processes of two virtual devices each, whose parameters are cut over all of them, against one device."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from commandline import COMPARE, ROOT, start
 
 from jaxshift.store import jsonl
 
-MESH = ('--config.mesh.data=2', '--config.mesh.fsdp=2', '--config.mesh.tensor=2')
+MESH = ('--config.mesh.data=1', '--config.mesh.fsdp=2', '--config.mesh.tensor=2')
 
 
 @pytest.fixture(scope='module')
@@ -21,7 +21,7 @@ def asked(checkpoint, tasks):
     source = f'dir:{checkpoint[0]}'
     return (
         COMPARE, '--mode=evaluate', f'--config.base.source={source}', f'--config.runs.tuned.source={source}',
-        f'--config.prompts.source=file:{tasks["choice"].with_suffix(".json")}', named, '--config.evaluate.limit=12',
+        f'--config.prompts.source=file:{tasks["choice"].with_suffix(".json")}', named, '--config.evaluate.limit=4',
     )  # fmt: skip
 
 
@@ -38,7 +38,7 @@ def test_both_say_what_one_says_and_one_writes(asked, tmp_path):
         port = free.getsockname()[1]
     environment = os.environ | {
         'JAX_PLATFORMS': 'cpu',
-        'XLA_FLAGS': '--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0',
+        'XLA_FLAGS': '--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0',
         'PJRT_NPROC': '64',  # devices that wait for each other hold threads
         'PYTHONHASHSEED': 'random',
     }
@@ -54,12 +54,12 @@ def test_both_say_what_one_says_and_one_writes(asked, tmp_path):
         for index in range(2)
     ]  # fmt: skip
     try:
-        said = [process.communicate(timeout=300) for process in both]
+        said = [process.communicate(timeout=600) for process in both]
     finally:
         for process in both:
             process.kill()
     assert [process.returncode for process in both] == [0, 0], said
-    assert '8 cpu in 2 processes' in said[0][0]
+    assert '4 cpu in 2 processes' in said[0][0]
     assert 'evaluate base: choice: acc ' in said[0][0]
     assert 'acc' not in said[1][0]
     assert len([*(tmp_path / 'two').rglob('results_*.json')]) == 2
@@ -69,7 +69,7 @@ def test_both_say_what_one_says_and_one_writes(asked, tmp_path):
     scores = [samples(tmp_path / name, 'choice') for name in ('one', 'two')]
     for place in ('base', 'runs/tuned'):
         pairs = [np.array([answer for (answer,) in row['resps']]) for side in scores for row in side[place]]
-        expected, found = np.array(pairs[:12]), np.array(pairs[12:])
+        expected, found = np.array(pairs[:4]), np.array(pairs[4:])
         np.testing.assert_allclose(found[..., 0].astype(float), expected[..., 0].astype(float), atol=1e-4)
         np.testing.assert_array_equal(found[..., 1], expected[..., 1])
     answers = [[row['resps'] for row in samples(tmp_path / name, 'generate')['base']] for name in ('one', 'two')]
