@@ -40,13 +40,14 @@ PATTERNS = {
     'Prompts.columns': ('FIELD=COLUMN', r'\w+=.+'),
 }
 AT_LEAST = {
-    -1: ('Process.index',),
+    -1: ('Process.index', 'Evaluate.num_fewshot'),
     0: (
         'Experiment.seed', 'Data.limit', 'Prompts.limit', 'Run.min_steps', 'Run.max_steps', 'Run.micro_batch_size',
         'Run.weight_decay', 'Run.final_fraction', 'Run.seed', 'World.seed', 'Data.subset', 'Data.subset_seed',
         'Data.held_out', 'Run.neftune_alpha', 'Run.eval_every', 'Respond.temperature', 'Respond.top_k', 'Respond.seed',
         'Process.count', 'Judge.temperature', 'Judge.retries', 'Judge.backoff', 'Judge.max_calls', 'Judge.max_cost',
         'Judge.input_price', 'Judge.output_price',
+        'Evaluate.limit', 'Evaluate.seed',
     ),
     1: (
         'Run.batch_size', 'Run.rank', 'Run.log_every', 'Run.checkpoint_every',
@@ -54,7 +55,7 @@ AT_LEAST = {
         'Sweep.top_k', 'Sweep.bootstrap', 'World.new_people', 'World.first_names', 'World.last_names',
         'World.vocabulary', 'World.documents', 'World.instructions', 'World.test_questions', 'World.hidden_size',
         'World.intermediate_size', 'World.layers', 'World.heads', 'World.kv_heads', 'Mesh.dcn', 'Process.timeout',
-        'Judge.max_tokens', 'Judge.concurrency', 'Judge.batch_size',
+        'Judge.max_tokens', 'Judge.concurrency', 'Judge.batch_size', 'Evaluate.batch_size', 'Evaluate.bootstrap',
     ),
     2: (
         'World.known_people', 'World.values',  # half of the known people are tuned on, half are asked about

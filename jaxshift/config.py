@@ -122,6 +122,21 @@ class Sweep:
 
 
 @dataclass
+class Evaluate:
+    """Tasks of lm-evaluation-harness (extra evaluate), which the base and every run are evaluated on."""
+
+    tasks: tuple[str, ...] = ()  # names of its tasks, groups or tags, or paths of task YAMLs; empty: no evaluation
+    num_fewshot: int = -1  # examples in a prompt; -1: as each task says
+    limit: int = 0  # use the first so many samples of each task; 0: all
+    batch_size: int = 8  # texts in one forward pass, or prompts decoded together
+    apply_chat_template: bool = False  # prompts are written by the tokenizer's chat template
+    fewshot_as_multiturn: bool = True  # with the chat template: examples are turns of their own
+    log_samples: bool = True  # keep what was said to each sample; without it forgetting is not measured
+    bootstrap: int = 1000  # resamples behind intervals of forgetting, and behind the errors that the harness resamples
+    seed: int = 1234  # draws the examples of prompts; the default is the harness's own
+
+
+@dataclass
 class Mesh:
     """How the devices are laid out; one axis may be -1 and takes what is left."""
 
@@ -213,6 +228,7 @@ class Experiment:
     respond: Respond = field(default_factory=Respond)
     sweep: Sweep = field(default_factory=Sweep)
     judge: Judge = field(default_factory=Judge)
+    evaluate: Evaluate = field(default_factory=Evaluate)
     mesh: Mesh = field(default_factory=Mesh)
     process: Process = field(default_factory=Process)
     world: World | None = None

@@ -33,6 +33,8 @@ def check(experiment: Experiment, only: tuple[str, ...]) -> None:
         _world(experiment.world)
     _quantized(experiment, only)
     _sweep(experiment)
+    if experiment.evaluate.tasks:
+        checks.no_doubles('config.evaluate.tasks', experiment.evaluate.tasks)
     _data(experiment)
     _devices(experiment)
     _judge(experiment)

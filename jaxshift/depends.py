@@ -11,6 +11,7 @@ from typing import Any
 
 from jaxshift.config import Respond, Run
 from jaxshift.errors import InputError
+from jaxshift.evaluate import harness
 from jaxshift.store import ledger, manifest
 from jaxshift.study import Study, file_hash
 from jaxshift.weights.peft import Adapter
@@ -184,9 +185,36 @@ def of_scores(study: Study, files: Sequence[Path], groups: Any) -> Settings:
     }
 
 
+def of_evaluation(study: Study, name: str) -> Settings:
+    asked = dataclasses.asdict(study.experiment.evaluate)
+    written = {'chat_template': study.tokenizer.chat_template} if asked['apply_chat_template'] else {}
+    return {
+        'evaluate': {key: value for key, value in asked.items() if key != 'batch_size'},
+        'task_files': harness.fingerprints(asked['tasks']),
+        'lm_eval': harness.version(),
+        'reading': study.reading,
+        **written,
+        **of_evaluated(study, name),
+    }
+
+
+def of_evaluated(study: Study, name: str) -> Settings:
+    """The model alone."""
+    return {'model': study.base.fingerprint if name == BASE else model_key(study, name)}
+
+
+def of_forgetting(study: Study, name: str) -> Settings:
+    return {
+        'seed': study.experiment.seed,
+        'bootstrap': study.experiment.evaluate.bootstrap,
+        **{each: study.ledger.result('evaluate', each, of_evaluation(study, each)) for each in (BASE, name)},
+    }
+
+
 def of_report(study: Study) -> Settings:
-    names = ('summary.json', 'metrics.jsonl', 'responses.jsonl', 'causes/truth.json', 'judge/*.json', 'judge/*.jsonl')
-    shown = [*(f'runs/*/{name}' for name in names), 'done/summary-*.json']
+    names = ('summary.json', 'metrics.jsonl', 'responses.jsonl', 'causes/truth.json')
+    judged = ('judge/*.json', 'judge/*.jsonl', 'evaluate/forgetting.json')
+    shown = [*(f'runs/*/{name}' for name in names + judged), 'done/summary-*.json']
     kept = [path for pattern in shown for path in study.workdir.root.glob(pattern)]
     config = dataclasses.asdict(study.experiment)
     return {

@@ -16,6 +16,7 @@ MODES = {
     'sweep': 'compare base and tuned distributions at every position of the responses',
     'causes': 'hold the runs to the truth of the controlled world',
     'judge': 'score the responses by the judge that the config names',
+    'evaluate': 'run the tasks of lm-evaluation-harness that config.evaluate names, on the base and every run',
     'report': 'write the page, its figures and tables',
     'plan': 'compile every step for --topology, without weights or data: does it fit, how long does it take',
     'list': 'show the configs, and which stages of the workdir are done',

@@ -9,19 +9,9 @@ from jaxshift import options
 from jaxshift.store import ledger
 
 ORDER = (
-    'world',
-    'data',
-    'base',
-    'train',
-    'respond',
-    'sweep',
-    'summary',
-    'causes',
-    'judge',
-    'pairs',
-    'scores',
-    'report',
-)
+    'world', 'data', 'base', 'train', 'respond', 'sweep', 'summary', 'causes', 'judge', 'pairs', 'scores', 'evaluate',
+    'forgetting', 'report',
+)  # fmt: skip
 
 
 def text(configs: Path, workdir: Path | None) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from jaxshift import comparing, depends, judging, tuning
+from jaxshift import comparing, depends, evaluating, judging, tuning
 from jaxshift.causes import truth
 from jaxshift.data import dataset
 from jaxshift.errors import InputError
@@ -124,6 +124,8 @@ def report(study: Study) -> None:
     for name in study.only:
         if (study.workdir.run(name) / 'summary.json').exists():  # else the page says that it was not compared
             study.ledger.finished('summary', name, depends.of_summary(study, name))
+        if study.workdir.forgetting(name).exists():
+            study.ledger.finished('evaluate', name, depends.of_evaluated(study, name))
 
     def work() -> list[Path]:
         page.write(study.workdir.root, study.pieces, study.template.stop_ids)
@@ -141,6 +143,7 @@ STAGES: dict[str, Callable[[Study], None]] = {
     'sweep': comparing.sweep_all,
     'causes': causes,
     'judge': judging.judge_all,
+    'evaluate': evaluating.evaluate_all,
     'report': report,
 }
 
@@ -150,6 +153,7 @@ def run(study: Study, mode: str) -> None:
     tuning.check_mesh(study, mode)
     if mode == 'judge' and not study.experiment.judge.kind:
         raise InputError('config.judge.kind is empty, so nobody judges; set it to endpoint, local, oracle or file')
+    evaluating.check(study, mode)
     for name, stage in STAGES.items():
         if mode == 'run' and name == 'train' and study.experiment.base.source != MADE_HERE:
             # Before hours go into training; to a base that is made here the prompts are made to measure.

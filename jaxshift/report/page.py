@@ -55,6 +55,8 @@ def write(workdir: str | Path, pieces: curves.Pieces, end_ids: Collection[int]) 
     }
     judges = judged.tables(found, bootstrap, seed)
     saved |= judges
+    if found.forgetting:
+        saved['forgetting'] = tables.forgetting(found.forgetting)
     for name, items in saved.items():
         tables.save(items, folder / 'tables', name)
     page = _template().render(
@@ -72,6 +74,7 @@ def write(workdir: str | Path, pieces: curves.Pieces, end_ids: Collection[int]) 
         tokens={run: items[:_MOST_TOKENS_SHOWN] for run, items in tokens.items()},
         examples=examples.examples(found, pieces),
         classes=CLASSES,
+        forgetting=saved.get('forgetting', []),
         saved=[name for name, items in saved.items() if items],
     )
     paths.write_text(folder / 'index.html', page)

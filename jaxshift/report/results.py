@@ -35,6 +35,7 @@ class Results:
       truths: truth.json, for runs of the controlled world.
       judged: what judges say, by judge; none for a run that was not judged.
       preferred: how often judges prefer a run's responses to those of another, one object each.
+      forgetting: the rows of forgetting.json, for runs that were evaluated with the base.
       recorded: the settings that the record of a summary keeps; none for a run without a record.
       unfinished: runs that have not been compared.
     """
@@ -47,6 +48,7 @@ class Results:
     truths: dict[str, Row]
     judged: dict[str, dict[str, judges.Verdict]]
     preferred: dict[str, list[Row]]
+    forgetting: dict[str, list[Row]]
     recorded: dict[str, Row]
     unfinished: list[str]
 
@@ -115,6 +117,7 @@ def load(workdir: Workdir) -> Results:
         {run: _json(path) for run, path in truths.items() if path.exists()},
         {run: verdicts for run, folder in folders.items() if (verdicts := judges.read(folder / 'judge'))},
         {run: judges.read_pairs(folder / 'judge') for run, folder in folders.items()},
+        {run: _json(path)['rows'] for run in folders if (path := workdir.forgetting(run)).exists()},
         {run: record['settings'] for run, record in records_of.items() if record},
         [run for run in runs if run not in folders],
     )

@@ -117,6 +117,17 @@ def _none(value: float) -> float | None:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
+def forgetting(found: Mapping[str, Sequence[Row]]) -> list[Row]:
+    """One row for each run and row of its forgetting.json, the bounds of the interval in columns of their own."""
+    rows = []
+    for run, items in found.items():
+        for item in items:
+            low, high = item['interval'] or (None, None)
+            rows.append({'run': run, **item, 'difference_low': low, 'difference_high': high})
+            del rows[-1]['interval']
+    return rows
+
+
 def save(rows: Sequence[Row], folder: str | Path, name: str) -> None:
     """Writes NAME.csv and NAME.parquet; the columns are all keys of the rows in order of appearance."""
     folder = Path(folder)

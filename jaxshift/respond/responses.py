@@ -184,14 +184,24 @@ def read(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def answer(
+    ids: list[int], stop_ids: Sequence[int], tokenizer: PreTrainedTokenizerBase, stop_texts: Sequence[str]
+) -> tuple[list[int], str, bool]:
+    """Of decoded tokens: those that count, their text, and whether an end token or a stop text ended them.
+
+    The text has neither end token nor stop text; the tokens go on to the one that completes it.
+    """
+    stopped = bool(ids) and ids[-1] in stop_ids
+    said = ids[: len(ids) - stopped]
+    if cut := _cut(said, tokenizer, stop_texts):
+        return *cut, True
+    return ids, str(tokenizer.decode(said, skip_special_tokens=True)), stopped
+
+
 def _row(
     prompt: Prompt, ids: list[int], decoder: Decoder, tokenizer: PreTrainedTokenizerBase, stop_texts: Sequence[str]
 ) -> dict[str, Any]:
-    stopped = bool(ids) and ids[-1] in decoder.stop_ids
-    said = ids[: len(ids) - stopped]
-    response = str(tokenizer.decode(said, skip_special_tokens=True))
-    if cut := _cut(said, tokenizer, stop_texts):
-        (ids, response), stopped = cut, True
+    ids, response, stopped = answer(ids, decoder.stop_ids, tokenizer, stop_texts)
     return {
         'example_id': prompt.example_id,
         'prompt': prompt.text,

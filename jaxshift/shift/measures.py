@@ -90,6 +90,15 @@ def measures(
     )
 
 
+def of_emitted(logits: jax.Array, emitted: jax.Array, axis: str | None = None) -> tuple[jax.Array, jax.Array]:
+    """Of one distribution at each position: the log-probability of a token [...], and whether it is the likeliest.
+
+    Arguments are those of `measures`; among equal logits the lowest id is the likeliest.
+    """
+    distribution = _Distribution(logits.astype(jnp.float32), _Vocabulary(logits.shape[-1], axis), 1)
+    return distribution.logprob(emitted), distribution.argmax == emitted
+
+
 class _Vocabulary:
     """Reductions over the vocabulary, whole or cut over a mesh axis."""
 

@@ -94,15 +94,21 @@ def compare(pair: Pair, params, tokens: Read, windows: Read, emitted: jax.Array,
 def _by_chunks(chunk: int, top_k: int, axis: str | None, base, tuned, base_head, tuned_head, emitted) -> Measures:
     """`Measures` of hidden states [B, R, D] under two heads [D, V], or [D, V / shards] of `axis`."""
 
-    def one_chunk(part):
-        base, tuned, emitted = part
-        return measures(_logits(base, base_head), _logits(tuned, tuned_head), emitted, top_k, axis)
+    def one_chunk(base, tuned, emitted):
+        return measures(logits(base, base_head), logits(tuned, tuned_head), emitted, top_k, axis)
 
-    rows, length = emitted.shape
+    return in_chunks(one_chunk, chunk, base, tuned, emitted)
+
+
+def in_chunks(work: Callable, chunk: int, *arrays: jax.Array):
+    """`work` of arrays [B, R, ...], done on `chunk` positions at a time, so that what it makes on the way is small.
+
+    `work` takes [B, width, ...] of each array; the arrays of the tree that it returns are put together again.
+    """
+    rows, length = arrays[0].shape[:2]
     width = max(1, min(length, chunk // rows))
     chunks = -(-length // width)
-    cut = functools.partial(_cut, chunks=chunks, width=width)
-    out = jax.lax.map(one_chunk, (cut(base), cut(tuned), cut(emitted)))
+    out = jax.lax.map(lambda part: work(*part), tuple(_cut(x, chunks, width) for x in arrays))
     return jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1).reshape(rows, chunks * width, *x.shape[3:])[:, :length], out)
 
 
@@ -123,7 +129,8 @@ def _cut(x: jax.Array, chunks: int, width: int) -> jax.Array:
     return jnp.moveaxis(x.reshape(x.shape[0], chunks, width, *x.shape[2:]), 1, 0)
 
 
-def _logits(hidden: jax.Array, head: jax.Array) -> jax.Array:
+def logits(hidden: jax.Array, head: jax.Array) -> jax.Array:
+    """[..., V] float32 of hidden states [..., D] under a head [D, V]."""
     return jnp.einsum('...d,dv->...v', hidden, head.astype(hidden.dtype), preferred_element_type=jnp.float32)
 
 

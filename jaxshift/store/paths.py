@@ -46,6 +46,13 @@ class Workdir:
         """What judges replied, and what it cost: by the key of the question."""
         return self.root / 'judge' / 'cache.jsonl'
 
+    def evaluate(self, name: str) -> Path:
+        """Results of a run's tasks, or of the base's, which is named `base`."""
+        return (self.base if name == 'base' else self.run(name)) / 'evaluate'
+
+    def forgetting(self, name: str) -> Path:
+        return self.evaluate(name) / 'forgetting.json'
+
     def done(self, stage: str, run: str = '') -> Path:
         """The record that a stage has finished."""
         return self.root / 'done' / (f'{stage}-{run}.json' if run else f'{stage}.json')
