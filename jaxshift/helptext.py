@@ -16,6 +16,8 @@ MODES = {
     'sweep': 'compare base and tuned distributions at every position of the responses',
     'causes': 'hold the runs to the truth of the controlled world',
     'report': 'write the page, its figures and tables',
+    'export': 'write the adapter, the folded Hugging Face model and a card of every run, for other tools',
+    'verify_export': 'read what export wrote, and print how far its logits are from those of the run',
     'plan': 'compile every step for --topology, without weights or data: does it fit, how long does it take',
     'list': 'show the configs, and which stages of the workdir are done',
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 from jaxshift import options
 from jaxshift.store import ledger
 
-ORDER = ('world', 'data', 'base', 'train', 'respond', 'sweep', 'summary', 'causes', 'report')
+ORDER = ('world', 'data', 'base', 'train', 'respond', 'sweep', 'summary', 'causes', 'report', 'export', 'verify_export')
 
 
 def text(configs: Path, workdir: Path | None) -> str:

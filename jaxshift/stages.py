@@ -12,6 +12,7 @@ from jaxshift import comparing, depends, tuning
 from jaxshift.causes import truth
 from jaxshift.data import dataset
 from jaxshift.errors import InputError
+from jaxshift.export import distance, files
 from jaxshift.report import page
 from jaxshift.respond import responses
 from jaxshift.respond.decode import Decoder
@@ -143,6 +144,11 @@ STAGES: dict[str, Callable[[Study], None]] = {
     'report': report,
 }
 
+ON_REQUEST: dict[str, Callable[[Study], None]] = {
+    'export': files.export_all,
+    'verify_export': distance.verify_all,
+}  # by their own mode alone
+
 
 def run(study: Study, mode: str) -> None:
     """Every stage in order (`run`), or one of them."""
@@ -154,3 +160,6 @@ def run(study: Study, mode: str) -> None:
         if mode in ('run', name):
             stage(study)
             study.stop.check()
+    if mode in ON_REQUEST:
+        ON_REQUEST[mode](study)
+        study.stop.check()

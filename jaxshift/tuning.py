@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from jaxshift import depends
 from jaxshift.causes import truth
@@ -73,42 +72,44 @@ def train_all(study: Study) -> None:
         study.ledger.do('train', name, settings, partial(_tune, study, name, run, settings), None, shared=True)
 
 
-def tuned(study: Study, name: str, paired: bool = False, step: int | None = None) -> dict:
-    """The tuned parameters of a run, in the dtype of the base.
+def tuned(study: Study, name: str, paired: bool = False, step: int | None = None, dtype: str = '') -> dict:
+    """The tuned parameters of a run.
 
     Args:
       study: the experiment.
       name: of the run.
       paired: leaves for one forward pass of base and tuned together; only where `is_paired`.
       step: of a checkpoint that the run keeps; None: the last.
+      dtype: of parameters that are not the base's own; '': that of the base.
 
     Raises:
       InputError: the run keeps no checkpoint of that step.
     """
-    run, dtype = study.experiment.runs[name], jnp.dtype(study.experiment.base.dtype)
+    run, kind = study.experiment.runs[name], dtype or study.experiment.base.dtype
     if run.method == 'given':
         if step is not None:
             raise InputError(f'run {name} was tuned elsewhere, so there is no step {step}; leave the step out')
         given = study.given[name]
         if not isinstance(given, peft.Adapter):
-            return study.load(given, study.experiment.base.dtype)
-        terms, whole = given.terms(), given.whole(dtype)
+            return study.load(given, kind)
+        terms, whole = given.terms(), given.whole(kind)
         terms, whole = jax.device_put((terms, whole), sharding.shardings(study.mesh, (terms, whole)))
         return lora.replace(lora.merge(study.base_params, terms, given.spec, paired=paired), whole)
     like = sharding.abstract(study.mesh, shapes(_recipe(study, run)))
     values = checkpoint.restore(depends.kept_checkpoint(study, name, step)[0], 'trainable', like)
     if run.method == 'lora':
         return lora.merge(study.base_params, values, lora_spec(run), paired=paired)
-    return jax.tree.map(lambda leaf: leaf.astype(dtype), values)
+    return jax.tree.map(lambda leaf: leaf.astype(kind), values)
 
 
 def is_paired(study: Study, name: str) -> bool:
     """Whether tuned and base parameters differ by low-rank terms alone, so that one forward pass serves both."""
-    run = study.experiment.runs[name]
-    if run.method != 'given':
-        return run.method == 'lora'
-    given = study.given[name]
-    return isinstance(given, peft.Adapter) and not given.replaced
+    return is_lazy(study, name) and not getattr(study.given.get(name), 'replaced', ())
+
+
+def is_lazy(study: Study, name: str) -> bool:
+    """Whether the tuned parameters are those of the base beside low-rank terms, trained here or given."""
+    return study.experiment.runs[name].method == 'lora' or isinstance(study.given.get(name), peft.Adapter)
 
 
 def figures(study: Study, run: Run) -> dict[str, Any]:
@@ -182,7 +183,7 @@ def _tune(study: Study, name: str, run: Run, settings: dict[str, Any]) -> list[P
     if run.method == 'lora':
         peft.save_adapter(folder / 'adapter', meshes.host(values), lora_spec(run), study.base.model_id)
         process.together('adapter')  # which the leader has written
-        written += (folder / 'adapter').iterdir()
+        written += [folder / 'adapter' / file for file in peft.FILES]  # an export adds others
     return written
 
 

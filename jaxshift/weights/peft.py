@@ -21,6 +21,7 @@ from jaxshift.store import paths
 from jaxshift.weights import adapter_config, names
 
 FILE = 'adapter_model.safetensors'
+FILES = (adapter_config.NAME, FILE)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from jaxshift.errors import InputError
 from jaxshift.llama import model, quantised
 from jaxshift.llama.config import LlamaConfig, from_hf, to_hf
+from jaxshift.llama.linear import LoRA
 from jaxshift.store import paths
 from jaxshift.weights import names
 
@@ -130,22 +131,24 @@ def save(
     tokenizer: PreTrainedTokenizerBase,
     dtype: str = 'bfloat16',
     max_shard_bytes: int = 5 * 10**9,
+    stop_ids: Iterable[int] = (),
 ) -> None:
     """Writes a folder that transformers, and `dir:` here, read back.
 
     Every process must call it, since parameters may be spread over all of them; process 0 alone writes. The host
-    holds one tensor at a time: one layer of one leaf.
+    holds one tensor at a time, one layer of one leaf; so a lazy leaf is folded too, in float32.
 
     Args:
       folder: made where missing; older weights in it are replaced.
-      params: tree of plain arrays (see `tune.lora.fold`).
+      params: tree of arrays, or of lazy leaves of `tune.lora.merge`.
       config: shape of the model.
       tokenizer: saved beside it, with its chat template.
       dtype: 'float32', 'float16' or 'bfloat16' of the file.
       max_shard_bytes: greatest size of one file, unless a single tensor is larger.
+      stop_ids: tokens that end a response beside those of config, for generation_config.json.
 
     Raises:
-      InputError: the tree is not the one that config describes, or is quantised.
+      InputError: the tree is not the one that config describes, is quantised, or has numbers beyond float16.
     """
     folder, item = Path(folder), _dtype(dtype).itemsize
     quantised.refuse(params, str(folder))
@@ -158,7 +161,7 @@ def save(
         for old in (*folder.glob('model*.safetensors'), folder / INDEX):
             old.unlink(missing_ok=True)
         paths.write_json(folder / 'config.json', to_hf(config, dtype))
-        eos = config.eos_token_id
+        eos = tuple(dict.fromkeys((*config.eos_token_id, *stop_ids)))
         ends = {'bos_token_id': config.bos_token_id, 'eos_token_id': eos[0] if len(eos) == 1 else list(eos) or None}
         paths.write_json(folder / 'generation_config.json', {k: v for k, v in ends.items() if v is not None})
         tokenizer.save_pretrained(folder)
@@ -177,10 +180,9 @@ def save(
             for _ in tensors:  # every process takes part in gathering
                 pass
     if writes and len(shards) > 1:
-        size = item * sum(leaf.size for _, leaf in leaves)
-        paths.write_json(
-            folder / INDEX, {'metadata': {'total_size': size}, 'weight_map': dict(sorted(weight_map.items()))}
-        )
+        size = item * sum(math.prod(leaf.shape) for _, leaf in leaves)
+        index = {'metadata': {'total_size': size}, 'weight_map': dict(sorted(weight_map.items()))}
+        paths.write_json(folder / INDEX, index)
 
 
 def _write(path: Path, shapes: dict[str, tuple[int, ...]], tensors: Iterable[np.ndarray], dtype: str) -> None:
@@ -231,11 +233,17 @@ def _filed(shape: tuple[int, ...], row: names.Row) -> tuple[int, ...]:
 
 
 def _host(leaf, row: names.Row, layer: int | None, dtype: str) -> np.ndarray:
-    part = leaf if layer is None else leaf[layer]
+    part = leaf if layer is None else jax.tree.map(lambda x: x[layer], leaf)
+    if isinstance(part, LoRA):
+        part = part.folded('float32')
     if isinstance(part, jax.Array) and not part.is_fully_addressable:
         part = multihost_utils.process_allgather(part, tiled=True)
-    array = np.asarray(part)
-    return np.ascontiguousarray(array.T if row.transposed else array, dtype=_dtype(dtype))
+    array = np.asarray(part).T if row.transposed else np.asarray(part)
+    with np.errstate(over='ignore'):
+        cast = np.ascontiguousarray(array, dtype=_dtype(dtype))
+    if dtype == 'float16' and not np.isfinite(cast).all():
+        raise InputError(f'{row.hf.format(layer)} has numbers that float16 does not hold; take bfloat16 or float32')
+    return cast
 
 
 def _dtype(name: str) -> np.dtype:
