@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from jaxshift import comparing, depends, tuning
+from jaxshift import comparing, depends, making, tuning
 from jaxshift.causes import truth
 from jaxshift.data import dataset
 from jaxshift.errors import InputError
@@ -27,7 +27,7 @@ def data(study: Study) -> None:
     """Makes the controlled world, if there is one, and tokenises the instruction data."""
     experiment = study.experiment
     if experiment.world:
-        study.ledger.do('world', '', depends.of_world(study), lambda: tuning.write_world(study), None)
+        study.ledger.do('world', '', depends.of_world(study), lambda: making.write_world(study), None)
     if not study.data_sources:
         return
     root = study.workdir.root

@@ -1,31 +1,27 @@
-"""The training stage: makes a base where it is made here, tunes every run, and hands out tuned parameters."""
+"""The training stage: tunes every run, and hands out tuned parameters."""
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from jaxshift import depends
-from jaxshift.causes import truth
+from jaxshift import depends, making
 from jaxshift.config import Run
-from jaxshift.data import dataset, held_out, mixture, world, world_base
+from jaxshift.data import dataset, held_out, world_base
 from jaxshift.devices import mesh as meshes
 from jaxshift.devices import process, sharding
-from jaxshift.errors import InputError, RunFailed
+from jaxshift.errors import InputError
 from jaxshift.llama import model
-from jaxshift.respond import responses
-from jaxshift.respond.decode import Decoder
 from jaxshift.store import checkpoint
 from jaxshift.study import MADE_HERE, Study
 from jaxshift.terminal import Bar
 from jaxshift.tune import lora
-from jaxshift.tune.step import Recipe, assemble, lora_spec, recipe
+from jaxshift.tune.step import Recipe, lora_spec, recipe
 from jaxshift.tune.train import check, parameters, schedule, shapes, train
-from jaxshift.weights import peft, safetensors
+from jaxshift.weights import peft
 
 NO_MESH = ('data', 'causes', 'report')  # modes that compute nothing on the devices
 
@@ -54,9 +50,14 @@ def train_all(study: Study) -> None:
     runs = _trained(study)
     if study.experiment.base.source == MADE_HERE:
         settings = depends.of_base(study)
-        study.ledger.do('base', '', settings, partial(_make_base, study, settings), None, shared=True)
+        study.ledger.do('base', '', settings, partial(making.make_base, study, settings), None, shared=True)
     for name, found in study.given.items():
         study.say(f'train {name}: tuned elsewhere, {found.text}')
+        if added := study.base.config.vocab_size - study.own_rows:
+            study.say(
+                f'train {name}: its vocabulary has {added} rows more than the base, which is padded with the mean of '
+                'its own: it gives a token that it lacks less than the average probability, never the greatest'
+            )
     for name, run in runs.items():
         if run.method == 'lora':
             lora.check(lora_spec(run), study.base.config.num_hidden_layers, f'runs.{name}')
@@ -176,6 +177,7 @@ def _tune(study: Study, name: str, run: Run, settings: dict[str, Any]) -> list[P
         values = train(
             run, _recipe(study, run), settings, trainable, frozen, data, apart, study.mesh, folder, study.stop,
             study.say, bar.step, study.workdir.root / 'profile' / name if study.profile else None,
+            making.told(study, name, settings),
         )  # fmt: skip
     kept = {*run.keep_steps, schedule(run, data).steps}
     written = [path for step in kept for path in (folder / 'checkpoints' / str(step)).rglob('*') if path.is_file()]
@@ -185,59 +187,3 @@ def _tune(study: Study, name: str, run: Run, settings: dict[str, Any]) -> list[P
         process.together('adapter')  # which the leader has written
         written += [folder / 'adapter' / file for file in peft.FILES]  # an export adds others
     return written
-
-
-def _make_base(study: Study, settings: dict[str, Any]) -> list[Path]:
-    """Pre-trains the base of the controlled world, holds it to the gate, and keeps it as a Hugging Face directory."""
-    config = world_base.llama_config(study.world)
-    folder, data = study.workdir.base / 'pretraining', study.workdir.data / 'pretraining'
-    run = study.world.pretraining
-    documents, apart = held_out.split(dataset.open_dataset(data))
-    shape = recipe(run, config, study.experiment.base.dtype)
-
-    def trainable():
-        values = world_base.initial_params(config, study.world.seed)
-        return jax.device_put(values, sharding.shardings(study.mesh, values))
-
-    with Bar('pre-train the base') as bar:
-        values = train(
-            run, shape, settings, trainable, None, documents, apart, study.mesh, folder, study.stop, study.say,
-            bar.step,
-        )  # fmt: skip
-    _gate(study, config, assemble(shape, values, None))
-    safetensors.save(study.workdir.base, values, config, study.tokenizer, 'float32')
-    # The responses beside it are another stage's.
-    return [path for path in study.workdir.base.iterdir() if path.suffix in ('.json', '.jinja', '.safetensors')]
-
-
-def _gate(study: Study, config, params: dict) -> None:
-    """Goes no further with a base that does not know its facts."""
-    folder = study.workdir.data / 'world'
-    questions = mixture.read({f'file:{folder / "probe.json"}': 1}).examples
-    probe = [responses.prompt(question, study.template, config) for question in questions]
-    path = study.workdir.base / 'pretraining' / 'probe.jsonl'
-    process.by_leader('probe', partial(path.unlink, missing_ok=True))
-    decoder = Decoder(config, study.experiment.base.dtype, study.template.stop_ids, 16)
-    with Bar('ask the base every fact') as bar:
-        responses.respond(decoder, params, probe, study.tokenizer, path, 160, study.stop, bar)
-    facts = json.loads((folder / 'facts.json').read_text())
-    known = truth.probe_accuracy(facts, responses.read(path))
-    gate = study.world.gate
-    study.say(f'the base answers {known:.3f} of its facts (gate {gate})')
-    if known < gate:
-        raise RunFailed(
-            f'the base answers {known:.3f} of its facts, below the gate {gate}; nothing is tuned. '
-            'Raise config.world.pretraining.max_steps or take another config.world.seed, in another --workdir'
-        )
-
-
-def write_world(study: Study) -> list[Path]:
-    """The encyclopaedia, its questions and truth, the tokenizer of the base, and its pre-training data."""
-    made = world.generate(study.world)
-    folder = study.workdir.data / 'world'
-    world.write(made, folder)
-    vocabulary = world_base.tokenizer(made.vocabulary)
-    vocabulary.save_pretrained(study.workdir.base)
-    rows = study.world.row_length
-    dataset.build_texts(study.workdir.data / 'pretraining', made.documents, vocabulary, rows)
-    return [*folder.iterdir(), study.workdir.base / 'tokenizer.json', study.workdir.data / 'pretraining/counts.json']
