@@ -3,6 +3,7 @@
 import json
 import struct
 import sys
+import time
 
 import pytest
 import wandb
@@ -38,8 +39,15 @@ def parts(data):
 
 def records(folder):
     """What W&B would send of each of its offline folders, oldest first."""
-    for path in sorted(folder.glob('wandb/offline-run-*/*.wandb'), key=lambda path: path.stat().st_mtime_ns):
-        yield [wandb_internal_pb2.Record.FromString(part) for part in parts(path.read_bytes())]
+    paths = sorted(folder.glob('wandb/offline-run-*/*.wandb'), key=lambda path: path.parent.name)
+    for path in paths:
+        found = []
+        until = time.monotonic() + 60
+        while not found or found[-1].WhichOneof('record_type') != 'exit':  # W&B's service writes by itself
+            assert time.monotonic() < until, f'{path} is not finished'
+            time.sleep(0.05)
+            found = [wandb_internal_pb2.Record.FromString(part) for part in parts(path.read_bytes())]
+        yield found
 
 
 def history(found):
