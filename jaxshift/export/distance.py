@@ -46,7 +46,8 @@ def verify_all(study: Study) -> None:
         settings = depends.of_verification(study, name)
         work, clear = functools.partial(_verify, study, name, path), functools.partial(path.unlink, missing_ok=True)
         study.ledger.do('verify_export', name, settings, work, clear, shared=True)
-        for item in json.loads(path.read_text())['distances']:
+        read = process.by_leader(f'distances of {name}', lambda path=path: json.loads(path.read_text()))
+        for item in read['distances']:
             study.say(
                 f'{name}, {item["between"][0]} and {item["between"][1]}: greatest |dlogit| '
                 f'{item["greatest_logit_difference"]:.3g}, mean KL {item["mean_kl"]:.3g} nats, same top-1 '
@@ -78,7 +79,7 @@ def _verify(study: Study, name: str, path: Path) -> list[Path]:
         'kl': 'of the second from the first, nats',
         'distances': found,
     }
-    process.by_leader(f'distances of {name}', lambda: paths.write_json(path, answer))
+    process.by_leader(f'write {path.name} of {name}', lambda: paths.write_json(path, answer))
     return [path]
 
 

@@ -67,7 +67,8 @@ def _write(study: Study, name: str) -> list[Path]:
             )  # fmt: skip
         elif process.leads():
             study.tokenizer.save_pretrained(folder)
-    process.together(f'files of {name}')
+    if not process.leads():  # who has written them, and keeps the list
+        return []
     return [
         path
         for folder in folders(study, name)
