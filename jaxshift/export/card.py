@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from jaxshift import depends, tuning
@@ -45,19 +44,15 @@ def _head(study: Study, run: Run, kind: str) -> str:
     """The block that the hub reads: YAML, whose values may be written as JSON."""
     source, _, name = study.experiment.base.source.partition(':')
     values: dict[str, Any] = {'library_name': _LIBRARIES[kind], 'pipeline_tag': 'text-generation'}
-    if source == 'hf':
+    if source == 'hf':  # the hub takes its own names alone
         values |= {'base_model': name, 'base_model_relation': 'adapter' if kind == 'adapter' else 'finetune'}
-    else:
-        values['base_model'] = study.base.model_id
     if run.method != 'given':
-        sources = [
-            each.removeprefix('datasets:').partition(':')[0] for each in study.data_sources if 'datasets:' in each
-        ]
-        values |= {'datasets': sources} if sources else {}
+        kinds = (each.partition(':') for each in study.data_sources)
+        named = [rest.partition(':')[0] for way, _, rest in kinds if way == 'datasets']
+        values |= {'datasets': named} if named else {}
     values['tags'] = ['jaxshift', *(['lora'] if run.method == 'lora' else [])]
-    return '\n'.join(
-        ['---', *(f'{key}: {json.dumps(value, ensure_ascii=False)}' for key, value in values.items()), '---\n']
-    )
+    lines = (f'{key}: {json.dumps(value, ensure_ascii=False)}' for key, value in values.items())
+    return '\n'.join(['---', *lines, '---\n'])
 
 
 def _first(study: Study, name: str, kind: str) -> str:
@@ -84,13 +79,12 @@ def _data(study: Study, run: Run) -> Iterator[str]:
     counts = ', '.join(f'{key.replace("_", " ")}: {count:,}' for key, count in figures['counts'].items())
     hashes = {} if record is None else record['settings']
     yield f'{counts[:1].upper()}{counts[1:]}.\n'
-    yield _table(
-        ('SHA-256 of', ''), [(key, f'`{hashes[key]}`') for key in ('records', 'template', 'tokenizer') if key in hashes]
-    )
+    names = [key for key in ('records', 'template', 'tokenizer') if key in hashes]
+    yield _table(('SHA-256 of', ''), [(key, f'`{hashes[key]}`') for key in names])
 
 
 def _settings(study: Study, run: Run) -> Iterator[str]:
-    figures, every = tuning.figures(study, run), dataclasses.asdict(run)
+    figures, every = tuning.figures(study, run), depends.of_run(run)
     unused = (*_UNUSED, *(() if run.method == 'lora' else _LORA))
     yield f'{figures["steps"]:,} steps; {figures["trainable_parameters"]:,} parameters were trained.\n'
     yield _table(('key', 'value'), [(key, f'`{value}`') for key, value in every.items() if key not in unused])
@@ -126,7 +120,8 @@ def _mean(figure: dict[str, Any], form: str) -> str:
     return f'{figure["mean"]:{form}}' + (f' [{ends[0]:{form}}, {ends[1]:{form}}]' if ends else '')
 
 
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    lines = [tuple(head), *rows]
-    written = [f'| {" | ".join(str(cell).replace("|", chr(92) + "|") for cell in line)} |' for line in lines]
-    return '\n'.join([written[0], '|' + '---|' * len(lines[0]), *written[1:], ''])
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    def line(cells: Sequence[str]) -> str:
+        return f'| {" | ".join(cell.replace("|", chr(92) + "|") for cell in cells)} |'
+
+    return '\n'.join([line(head), '|' + '---|' * len(head), *map(line, rows), ''])

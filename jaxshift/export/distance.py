@@ -46,13 +46,17 @@ def verify_all(study: Study) -> None:
         settings = depends.of_verification(study, name)
         work, clear = functools.partial(_verify, study, name, path), functools.partial(path.unlink, missing_ok=True)
         study.ledger.do('verify_export', name, settings, work, clear, shared=True)
-        read = process.by_leader(f'distances of {name}', lambda path=path: json.loads(path.read_text()))
+        read = process.by_leader(f'distances of {name}', functools.partial(_read, path))
         for item in read['distances']:
             study.say(
                 f'{name}, {item["between"][0]} and {item["between"][1]}: greatest |dlogit| '
                 f'{item["greatest_logit_difference"]:.3g}, mean KL {item["mean_kl"]:.3g} nats, same top-1 '
                 f'{item["same_top_1"]:.2f} % of {item["positions"]:,} positions'
             )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding='utf-8'))
 
 
 def _verify(study: Study, name: str, path: Path) -> list[Path]:

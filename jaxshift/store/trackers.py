@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -109,4 +109,4 @@ def _project(title: str) -> str:
     return ''.join(letter if letter.isalnum() else '-' for letter in title)[:128]
 
 
-_KINDS = {'tensorboard': TensorBoard, 'wandb': Wandb}
+_KINDS: dict[str, Callable[[Told, Path, int], Tracker]] = {'tensorboard': TensorBoard, 'wandb': Wandb}

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,7 +23,6 @@ TABLES = ('embed_tokens', 'lm_head')
 _ROWS = 4096  # that are read at once for the mean
 
 
-@dataclass(frozen=True)
 class Padded:
     """Files whose embedding and head go on, behind their last row, with their mean.
 
@@ -33,12 +31,8 @@ class Padded:
       config: of the longer model.
     """
 
-    weights: Weights
-    config: LlamaConfig
-
-    @property
-    def scheme(self) -> str:
-        return self.weights.scheme
+    def __init__(self, weights: Weights, config: LlamaConfig):
+        self.weights, self.config, self.scheme = weights, config, weights.scheme
 
     @functools.cached_property
     def tensors(self) -> dict[str, names.Tensor]:
