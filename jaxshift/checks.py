@@ -18,6 +18,7 @@ CHOICES = {
     'Base.dtype': ('bfloat16', 'float32'),
     'Base.quantize': ('', 'int8', 'nf4'),
     'Data.format': FORMATS,
+    'Export.dtype': ('float32', 'bfloat16', 'float16'),
     'Data.template': ('auto', 'native', 'paper'),
     'Data.on_bad_record': ('error', 'skip'),
     'Prompts.format': FORMATS,
@@ -38,6 +39,7 @@ PATTERNS = {
     'Data.mixture': ('SOURCE@WEIGHT, with a weight above 0', r'.+@(?=[\d.]*[1-9])\d*\.?\d+'),
     'Data.columns': ('FIELD=COLUMN', r'\w+=.+'),
     'Prompts.columns': ('FIELD=COLUMN', r'\w+=.+'),
+    'Experiment.trackers': ('tensorboard or wandb, or nothing', 'tensorboard|wandb'),
 }
 AT_LEAST = {
     -1: ('Process.index', 'Evaluate.num_fewshot'),
@@ -56,6 +58,7 @@ AT_LEAST = {
         'World.vocabulary', 'World.documents', 'World.instructions', 'World.test_questions', 'World.hidden_size',
         'World.intermediate_size', 'World.layers', 'World.heads', 'World.kv_heads', 'Mesh.dcn', 'Process.timeout',
         'Judge.max_tokens', 'Judge.concurrency', 'Judge.batch_size', 'Evaluate.batch_size', 'Evaluate.bootstrap',
+        'Export.shard_size', 'Export.verify_responses',
     ),
     2: (
         'World.known_people', 'World.values',  # half of the known people are tuned on, half are asked about

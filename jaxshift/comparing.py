@@ -78,7 +78,7 @@ def _comparisons(study: Study, name: str) -> tuple[list[Comparison], Counts]:
         prompts = None if template == 'matched' else _base_prompts(study, template, ids)
         for context, (answered, left_out) in rows.items():
             cases, skipped = contexts.cases(answered, prompts, limit)
-            counts[context, template] = left_out + skipped
+            counts[context, template] = left_out + skipped + _lacking(study, cases)
             if not cases:
                 reasons = ', '.join(f'{key.replace("_", " ")}: {n}' for key, n in (left_out + skipped).items())
                 raise InputError(
@@ -89,6 +89,14 @@ def _comparisons(study: Study, name: str) -> tuple[list[Comparison], Counts]:
                 shorter = [contexts.shortened(case, length, bos) for case in cases]
                 found.append(Comparison(context, template, length, shorter))
     return [dataclasses.replace(each, step=step) for step in _steps(study, name) for each in found], counts
+
+
+def _lacking(study: Study, cases: list[contexts.Case]) -> Counter[str]:
+    """What of the vocabulary, and of the windows, are tokens that the base lacks."""
+    if not (added := study.base.config.vocab_size - study.own_rows):
+        return Counter()
+    emitted = sum(token >= study.own_rows for case in cases for token in case.response)
+    return Counter({'tokens_that_the_base_lacks': added, 'positions_of_tokens_that_the_base_lacks': emitted})
 
 
 def _steps(study: Study, name: str) -> list[int | None]:

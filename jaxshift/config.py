@@ -137,6 +137,15 @@ class Evaluate:
 
 
 @dataclass
+class Export:
+    """Files for other tools, which --mode=export writes."""
+
+    dtype: str = 'bfloat16'  # float32, bfloat16 or float16: in which the Hugging Face model is stored
+    shard_size: int = 5_000_000_000  # bytes that a file of the model may have
+    verify_responses: int = 8  # responses of each run that --mode=verify_export reads, the first ones
+
+
+@dataclass
 class Mesh:
     """How the devices are laid out; one axis may be -1 and takes what is left."""
 
@@ -229,6 +238,8 @@ class Experiment:
     sweep: Sweep = field(default_factory=Sweep)
     judge: Judge = field(default_factory=Judge)
     evaluate: Evaluate = field(default_factory=Evaluate)
+    export: Export = field(default_factory=Export)
+    trackers: tuple[str, ...] = ('tensorboard',)  # tensorboard, wandb: where metrics go beside metrics.jsonl
     mesh: Mesh = field(default_factory=Mesh)
     process: Process = field(default_factory=Process)
     world: World | None = None

@@ -211,6 +211,37 @@ def of_forgetting(study: Study, name: str) -> Settings:
     }
 
 
+def of_export(study: Study, name: str) -> Settings:
+    """Weights and tokenizers of a run, for other tools."""
+    asked = study.experiment.export
+    return {
+        'export': {'dtype': asked.dtype, 'shard_size': asked.shard_size},
+        'reading': study.reading,
+        'template': study.template.text_hash,
+        'model': model_key(study, name),
+    }
+
+
+def of_card(study: Study, name: str) -> Settings:
+    summary = study.workdir.run(name) / 'summary.json'
+    return {
+        'files': study.ledger.result('export', name, of_export(study, name)),
+        'run': of_run(study.experiment.runs[name]),
+        'base': study.base.model_id,
+        'name': study.experiment.name,
+        'summary': file_hash(summary) if summary.is_file() else '',
+    }
+
+
+def of_verification(study: Study, name: str) -> Settings:
+    """The distances between a run and its export."""
+    return {
+        'files': study.ledger.result('export', name, of_export(study, name)),
+        'responses': file_hash(study.workdir.responses(name)),
+        'count': study.experiment.export.verify_responses,
+    }
+
+
 def of_report(study: Study) -> Settings:
     names = ('summary.json', 'metrics.jsonl', 'responses.jsonl', 'causes/truth.json')
     judged = ('judge/*.json', 'judge/*.jsonl', 'evaluate/forgetting.json')
@@ -218,7 +249,7 @@ def of_report(study: Study) -> Settings:
     kept = [path for pattern in shown for path in study.workdir.root.glob(pattern)]
     config = dataclasses.asdict(study.experiment)
     return {
-        'config': {key: value for key, value in config.items() if key != 'process'},
+        'config': {key: value for key, value in config.items() if key not in ('process', 'export', 'trackers')},
         'reading': study.reading,
         'files': manifest.digests(study.workdir.root, kept),
     }

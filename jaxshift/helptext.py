@@ -18,6 +18,8 @@ MODES = {
     'judge': 'score the responses by the judge that the config names',
     'evaluate': 'run the tasks of lm-evaluation-harness that config.evaluate names, on the base and every run',
     'report': 'write the page, its figures and tables',
+    'export': 'write the adapter, the folded Hugging Face model and a card of every run, for other tools',
+    'verify_export': 'read what export wrote, and print how far its logits are from those of the run',
     'plan': 'compile every step for --topology, without weights or data: does it fit, how long does it take',
     'list': 'show the configs, and which stages of the workdir are done',
 }

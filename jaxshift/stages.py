@@ -8,10 +8,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from jaxshift import comparing, depends, evaluating, judging, tuning
+from jaxshift import comparing, depends, evaluating, judging, making, tuning
 from jaxshift.causes import truth
 from jaxshift.data import dataset
 from jaxshift.errors import InputError
+from jaxshift.export import distance, files
 from jaxshift.report import page
 from jaxshift.respond import responses
 from jaxshift.respond.decode import Decoder
@@ -26,7 +27,7 @@ def data(study: Study) -> None:
     """Makes the controlled world, if there is one, and tokenises the instruction data."""
     experiment = study.experiment
     if experiment.world:
-        study.ledger.do('world', '', depends.of_world(study), lambda: tuning.write_world(study), None)
+        study.ledger.do('world', '', depends.of_world(study), lambda: making.write_world(study), None)
     if not study.data_sources:
         return
     root = study.workdir.root
@@ -147,6 +148,11 @@ STAGES: dict[str, Callable[[Study], None]] = {
     'report': report,
 }
 
+ON_REQUEST: dict[str, Callable[[Study], None]] = {
+    'export': files.export_all,
+    'verify_export': distance.verify_all,
+}  # by their own mode alone
+
 
 def run(study: Study, mode: str) -> None:
     """Every stage in order (`run`), or one of them."""
@@ -161,3 +167,6 @@ def run(study: Study, mode: str) -> None:
         if mode in ('run', name):
             stage(study)
             study.stop.check()
+    if mode in ON_REQUEST:
+        ON_REQUEST[mode](study)
+        study.stop.check()

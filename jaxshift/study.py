@@ -20,13 +20,9 @@ from jaxshift.llama import model, quantised
 from jaxshift.respond import responses
 from jaxshift.store.ledger import Ledger
 from jaxshift.store.paths import Workdir
-from jaxshift.weights import peft, source
+from jaxshift.weights import given, peft, source
 
 MADE_HERE = 'world:'
-# Fields of a model's config that change its numbers and not the shapes of its parameters.
-NO_SHAPE_TELLS = (
-    'num_attention_heads', 'num_key_value_heads', 'rope_theta', 'rope_scaling', 'sliding_window', 'rms_norm_eps',
-)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,17 +63,46 @@ class Study:
 
     @cached_property
     def base(self) -> source.Source:
-        """The base model; one that is made here must have been made."""
+        """The base model, with the tokens of the models that were tuned from it elsewhere."""
+        base = given.lengthened(self._base, self.given)
+        added = base.config.vocab_size - self._base.config.vocab_size
+        if added and (trained := [name for name in self.only if name not in self.given]):
+            raise InputError(
+                f'run {next(iter(self.given))} was tuned with {added} tokens that the base {base.text} lacks, and run '
+                f'{trained[0]} is trained on it without them; keep the two apart by --only, in two workdirs'
+            )
+        return base
+
+    @cached_property
+    def _base(self) -> source.Source:
+        """The base model as it is; one that is made here must have been made."""
         asked = self.experiment.base
         if asked.source != MADE_HERE:
             return source.open_source(asked.source, asked.tokenizer)
         self._made(self.workdir.base / 'config.json', 'train')
         return source.open_source(f'dir:{self.workdir.base}', asked.tokenizer)
 
+    @property
+    def own_rows(self) -> int:
+        """Rows that the base itself has in its embedding; `base` may have more."""
+        return self._base.config.vocab_size
+
+    @cached_property
+    def given(self) -> dict[str, source.Source | peft.Adapter]:
+        """What the runs that were tuned elsewhere give, each checked to share the base's architecture."""
+        runs, words = self.experiment.runs, self.experiment.base.tokenizer
+        return {
+            name: given.open_given(runs[name].source, self._base, words, f'runs.{name}.source')
+            for name in self.only
+            if runs[name].method == 'given'
+        }
+
     @cached_property
     def tokenizer(self):
-        """The base's tokenizer, which a base that is made here has before its weights."""
-        if self.experiment.base.source == MADE_HERE:
+        """The tokenizer of `base`; a base that is made here has one before its weights."""
+        if self.experiment.base.source == MADE_HERE and not any(
+            self.experiment.runs[name].method == 'given' for name in self.only
+        ):
             self._made(self.workdir.base / 'tokenizer.json', 'data')
             return source.open_tokenizer(f'dir:{self.workdir.base}')
         return self.base.tokenizer
@@ -107,35 +132,6 @@ class Study:
         """How the numbers of the base are kept."""
         asked, keys = vars(self.experiment.base), ('dtype', 'quantize', 'double_quantization')
         return {key: asked[key] for key in keys if asked[key]}
-
-    @cached_property
-    def given(self) -> dict[str, source.Source | peft.Adapter]:
-        """What the runs that were tuned elsewhere give, each checked to share the base's shape and tokens."""
-        return {name: self._given(name) for name in self.only if self.experiment.runs[name].method == 'given'}
-
-    def _given(self, name: str) -> source.Source | peft.Adapter:
-        key, ours, asked = f'runs.{name}.source', self.base.config, self.experiment.runs[name].source
-        if adapter := source.open_adapter(asked, ours):
-            return adapter
-        found = source.open_source(asked, self.experiment.base.tokenizer, key)
-        if model.shapes(found.config) != model.shapes(ours):
-            raise InputError(
-                f'config.{key} {found.text}: its parameters have other shapes than those of the base '
-                f'{self.base.text}; compare models of one architecture and vocabulary'
-            )
-        for field in NO_SHAPE_TELLS:
-            values = getattr(found.config, field), getattr(ours, field)
-            if values[0] != values[1]:  # both are run by one config
-                raise InputError(
-                    f'config.{key} {found.text}: its config has {field} {values[0]}, that of the base '
-                    f'{self.base.text} has {values[1]}; compare models of one architecture'
-                )
-        if found.tokenizer.get_vocab() != self.base.tokenizer.get_vocab():
-            raise InputError(
-                f'config.{key} {found.text}: its tokenizer has other tokens than that of the base '
-                f'{self.base.text}; distributions can be compared over one vocabulary only'
-            )
-        return found
 
     @cached_property
     def base_params(self) -> dict:

@@ -1,32 +1,27 @@
-"""The training stage: makes a base where it is made here, tunes every run, and hands out tuned parameters."""
+"""The training stage: tunes every run, and hands out tuned parameters."""
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
-from jaxshift import depends
-from jaxshift.causes import truth
+from jaxshift import depends, making
 from jaxshift.config import Run
-from jaxshift.data import dataset, held_out, mixture, world, world_base
+from jaxshift.data import dataset, held_out, world_base
 from jaxshift.devices import mesh as meshes
 from jaxshift.devices import process, sharding
-from jaxshift.errors import InputError, RunFailed
+from jaxshift.errors import InputError
 from jaxshift.llama import model
-from jaxshift.respond import responses
-from jaxshift.respond.decode import Decoder
 from jaxshift.store import checkpoint
 from jaxshift.study import MADE_HERE, Study
 from jaxshift.terminal import Bar
 from jaxshift.tune import lora
-from jaxshift.tune.step import Recipe, assemble, lora_spec, recipe
+from jaxshift.tune.step import Recipe, lora_spec, recipe
 from jaxshift.tune.train import check, parameters, schedule, shapes, train
-from jaxshift.weights import peft, safetensors
+from jaxshift.weights import peft
 
 NO_MESH = ('data', 'causes', 'report')  # modes that compute nothing on the devices
 
@@ -60,9 +55,14 @@ def train_all(study: Study) -> None:
     runs = _trained(study)
     if study.experiment.base.source == MADE_HERE:
         settings = depends.of_base(study)
-        study.ledger.do('base', '', settings, partial(_make_base, study, settings), None, shared=True)
+        study.ledger.do('base', '', settings, partial(making.make_base, study, settings), None, shared=True)
     for name, found in study.given.items():
         study.say(f'train {name}: tuned elsewhere, {found.text}')
+        if added := study.base.config.vocab_size - study.own_rows:
+            study.say(
+                f'train {name}: its vocabulary has {added} rows more than the base, which is padded with the mean of '
+                'its own: it gives a token that it lacks less than the average probability, never the greatest'
+            )
     for name, run in runs.items():
         if run.method == 'lora':
             lora.check(lora_spec(run), study.base.config.num_hidden_layers, f'runs.{name}')
@@ -82,42 +82,44 @@ def train_all(study: Study) -> None:
             study.say(f'train {name}: {f"trace in {_trace(study, name)}" if traced else lack}')
 
 
-def tuned(study: Study, name: str, paired: bool = False, step: int | None = None) -> dict:
-    """The tuned parameters of a run, in the dtype of the base.
+def tuned(study: Study, name: str, paired: bool = False, step: int | None = None, dtype: str = '') -> dict:
+    """The tuned parameters of a run.
 
     Args:
       study: the experiment.
       name: of the run.
       paired: leaves for one forward pass of base and tuned together; only where `is_paired`.
       step: of a checkpoint that the run keeps; None: the last.
+      dtype: of parameters that are not the base's own; '': that of the base.
 
     Raises:
       InputError: the run keeps no checkpoint of that step.
     """
-    run, dtype = study.experiment.runs[name], jnp.dtype(study.experiment.base.dtype)
+    run, kind = study.experiment.runs[name], dtype or study.experiment.base.dtype
     if run.method == 'given':
         if step is not None:
             raise InputError(f'run {name} was tuned elsewhere, so there is no step {step}; leave the step out')
         given = study.given[name]
         if not isinstance(given, peft.Adapter):
-            return study.load(given, study.experiment.base.dtype)
-        terms, whole = given.terms(), given.whole(dtype)
+            return study.load(given, kind)
+        terms, whole = given.terms(), given.whole(kind)
         terms, whole = jax.device_put((terms, whole), sharding.shardings(study.mesh, (terms, whole)))
         return lora.replace(lora.merge(study.base_params, terms, given.spec, paired=paired), whole)
     like = sharding.abstract(study.mesh, shapes(_recipe(study, run)))
     values = checkpoint.restore(depends.kept_checkpoint(study, name, step)[0], 'trainable', like)
     if run.method == 'lora':
         return lora.merge(study.base_params, values, lora_spec(run), paired=paired)
-    return jax.tree.map(lambda leaf: leaf.astype(dtype), values)
+    return jax.tree.map(lambda leaf: leaf.astype(kind), values)
 
 
 def is_paired(study: Study, name: str) -> bool:
     """Whether tuned and base parameters differ by low-rank terms alone, so that one forward pass serves both."""
-    run = study.experiment.runs[name]
-    if run.method != 'given':
-        return run.method == 'lora'
-    given = study.given[name]
-    return isinstance(given, peft.Adapter) and not given.replaced
+    return is_lazy(study, name) and not getattr(study.given.get(name), 'replaced', ())
+
+
+def is_lazy(study: Study, name: str) -> bool:
+    """Whether the tuned parameters are those of the base beside low-rank terms, trained here or given."""
+    return study.experiment.runs[name].method == 'lora' or isinstance(study.given.get(name), peft.Adapter)
 
 
 def figures(study: Study, run: Run) -> dict[str, Any]:
@@ -183,7 +185,7 @@ def _tune(study: Study, name: str, run: Run, settings: dict[str, Any]) -> list[P
     with Bar(f'train {name}') as bar:
         values = train(
             run, _recipe(study, run), settings, trainable, frozen, data, apart, study.mesh, folder, study.stop,
-            study.say, bar.step, _trace(study, name) if study.profile else None,
+            study.say, bar.step, _trace(study, name) if study.profile else None, making.told(study, name, settings),
         )  # fmt: skip
     kept = {*run.keep_steps, schedule(run, data).steps}
     written = [path for step in kept for path in (folder / 'checkpoints' / str(step)).rglob('*') if path.is_file()]
@@ -191,65 +193,9 @@ def _tune(study: Study, name: str, run: Run, settings: dict[str, Any]) -> list[P
     if run.method == 'lora':
         peft.save_adapter(folder / 'adapter', meshes.host(values), lora_spec(run), study.base.model_id)
         process.together('adapter')  # which the leader has written
-        written += (folder / 'adapter').iterdir()
+        written += [folder / 'adapter' / file for file in peft.FILES]  # an export adds others
     return written
 
 
 def _trace(study: Study, name: str) -> Path:
     return study.workdir.root / 'profile' / name
-
-
-def _make_base(study: Study, settings: dict[str, Any]) -> list[Path]:
-    """Pre-trains the base of the controlled world, holds it to the gate, and keeps it as a Hugging Face directory."""
-    config = world_base.llama_config(study.world)
-    folder, data = study.workdir.base / 'pretraining', study.workdir.data / 'pretraining'
-    run = study.world.pretraining
-    documents, apart = held_out.split(dataset.open_dataset(data))
-    shape = recipe(run, config, study.experiment.base.dtype)
-
-    def trainable():
-        values = world_base.initial_params(config, study.world.seed)
-        return jax.device_put(values, sharding.shardings(study.mesh, values))
-
-    with Bar('pre-train the base') as bar:
-        values = train(
-            run, shape, settings, trainable, None, documents, apart, study.mesh, folder, study.stop, study.say,
-            bar.step,
-        )  # fmt: skip
-    _gate(study, config, assemble(shape, values, None))
-    safetensors.save(study.workdir.base, values, config, study.tokenizer, 'float32')
-    # The responses beside it are another stage's.
-    return [path for path in study.workdir.base.iterdir() if path.suffix in ('.json', '.jinja', '.safetensors')]
-
-
-def _gate(study: Study, config, params: dict) -> None:
-    """Goes no further with a base that does not know its facts."""
-    folder = study.workdir.data / 'world'
-    questions = mixture.read({f'file:{folder / "probe.json"}': 1}).examples
-    probe = [responses.prompt(question, study.template, config) for question in questions]
-    path = study.workdir.base / 'pretraining' / 'probe.jsonl'
-    process.by_leader('probe', partial(path.unlink, missing_ok=True))
-    decoder = Decoder(config, study.experiment.base.dtype, study.template.stop_ids, 16)
-    with Bar('ask the base every fact') as bar:
-        responses.respond(decoder, params, probe, study.tokenizer, path, 160, study.stop, bar)
-    facts = json.loads((folder / 'facts.json').read_text())
-    known = truth.probe_accuracy(facts, responses.read(path))
-    gate = study.world.gate
-    study.say(f'the base answers {known:.3f} of its facts (gate {gate})')
-    if known < gate:
-        raise RunFailed(
-            f'the base answers {known:.3f} of its facts, below the gate {gate}; nothing is tuned. '
-            'Raise config.world.pretraining.max_steps or take another config.world.seed, in another --workdir'
-        )
-
-
-def write_world(study: Study) -> list[Path]:
-    """The encyclopaedia, its questions and truth, the tokenizer of the base, and its pre-training data."""
-    made = world.generate(study.world)
-    folder = study.workdir.data / 'world'
-    world.write(made, folder)
-    vocabulary = world_base.tokenizer(made.vocabulary)
-    vocabulary.save_pretrained(study.workdir.base)
-    rows = study.world.row_length
-    dataset.build_texts(study.workdir.data / 'pretraining', made.documents, vocabulary, rows)
-    return [*folder.iterdir(), study.workdir.base / 'tokenizer.json', study.workdir.data / 'pretraining/counts.json']

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -95,6 +96,21 @@ class LoRA:
     key: jax.Array | None = None
     dropout: float = field(default=0.0)
     paired: bool = field(default=False)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return jax.tree.leaves(self.w)[0].shape
+
+    def folded(self, dtype=None) -> jax.Array:
+        """`w + scale * a @ b`, summed in float32: of all layers, or of the one that the fields were cut to.
+
+        Args:
+          dtype: of the result; None: w's own. w is not quantised (see `quantised.refuse`).
+        """
+        # Some devices multiply float32 in fewer bits unless they are told.
+        low_rank = jnp.matmul(self.a, self.b * self.scale[..., None, None], precision='highest')
+        w: Any = self.w
+        return (w.astype(jnp.float32) + low_rank).astype(dtype or w.dtype)
 
 
 def dot(x: jax.Array, w: jax.Array | Int8 | NF4 | LoRA) -> jax.Array:

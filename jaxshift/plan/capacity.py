@@ -14,7 +14,7 @@ from jaxshift.llama.config import LlamaConfig
 from jaxshift.plan import shape, steps
 from jaxshift.tune.step import recipe
 
-COMPUTING = ('run', 'train', 'respond', 'sweep', 'evaluate')  # modes that hold parameters
+COMPUTING = ('run', 'train', 'respond', 'sweep', 'evaluate', 'export', 'verify_export')  # modes that hold parameters
 
 
 def check(experiment: Experiment, only: Sequence[str], mode: str) -> None:

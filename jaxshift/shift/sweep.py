@@ -70,7 +70,7 @@ def compare(pair: Pair, params, tokens: Read, windows: Read, emitted: jax.Array,
     """
     dtype = jnp.dtype(pair.dtype)
     reads, ends = (each if isinstance(each, tuple) else (each, each) for each in (tokens, windows))
-    places = [_positions(read, end) for read, end in zip(reads, ends, strict=True)]
+    places = [positions(read, end) for read, end in zip(reads, ends, strict=True)]
     if pair.paired:
         base_head = tuned_head = model.head(params)
         hidden = model.forward(pair.config, params, reads[1], places[1], dtype=dtype, paired=True)
@@ -112,7 +112,7 @@ def in_chunks(work: Callable, chunk: int, *arrays: jax.Array):
     return jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1).reshape(rows, chunks * width, *x.shape[3:])[:, :length], out)
 
 
-def _positions(tokens: jax.Array, windows: jax.Array) -> jax.Array:
+def positions(tokens: jax.Array, windows: jax.Array) -> jax.Array:
     """Positions [B, T], 0 in the padding as in training: dynamic scaling takes the greatest for a row's length."""
     place = jnp.broadcast_to(jnp.arange(tokens.shape[1], dtype=jnp.int32), tokens.shape)
     last = windows.max(axis=1, keepdims=True) + 1  # where the last emitted token stands
@@ -198,10 +198,10 @@ def _measure(
         emitted[i, : len(case.response)] = case.response
         real[i, : len(case.response)] = True
     context = pair.config.context
-    tokens, windows = _laid_out(batch, [case.prompt for case in batch], emitted.shape, context, parts)
+    tokens, windows = laid_out(batch, [case.prompt for case in batch], emitted.shape, context, parts)
     rows: dict[str, Any] = {'tokens': tokens, 'windows': windows, 'emitted': emitted}
     if comparison.template != 'matched':
-        tokens, windows = _laid_out(batch, [case.base_prompt for case in batch], emitted.shape, context, parts)
+        tokens, windows = laid_out(batch, [case.base_prompt for case in batch], emitted.shape, context, parts)
         rows |= {'tokens': (tokens, rows['tokens']), 'windows': (windows, rows['windows'])}
     top_k = max(settings.top_k, aligntds.KEPT) if texts is not None else settings.top_k
     if settings.spmd == 'pmap':
@@ -230,7 +230,7 @@ def _on_each(pair: Pair, mesh: Mesh, chunk: int, top_k: int) -> Callable:
     return replicas.mapped(lambda params, rows: each(params, **rows), mesh)
 
 
-def _laid_out(
+def laid_out(
     batch: list[Case], prompts: list[list[int]], shape: tuple[int, ...], context: int, parts: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Prompts with their responses [B, T], T in equal parts, and the window of each token of `shape` [B, R]."""

@@ -11,6 +11,8 @@ from jaxshift.devices import process
 from jaxshift.errors import InputError
 from jaxshift.store import manifest, paths
 
+BY_THEMSELVES = ('export',)  # stages that --mode=run leaves out
+
 
 class Ledger:
     """One record a stage: `done/<stage>[-<run>].json` with the settings that made it and digests of its files."""
@@ -110,9 +112,9 @@ class Ledger:
         title = f'{self._workdir.root}: {_title(stage, run)}'
         record = read(self._workdir.done(stage, run))
         if record is None or record['files'] is None:
-            raise InputError(f'{title} is not finished; --mode=run does what is missing')
+            raise InputError(f'{title} is not finished; --mode={_mode(stage)} does what is missing')
         if changed := difference({key: record['settings'].get(key) for key in settings}, settings):
-            raise InputError(f'{title} was made with another {changed}; --mode=run does what is missing')
+            raise InputError(f'{title} was made with another {changed}; --mode={_mode(stage)} does what is missing')
         return record['files']
 
     def result(self, stage: str, run: str, settings: dict[str, Any]) -> dict[str, dict]:
@@ -125,7 +127,7 @@ class Ledger:
         if path not in self._sound:
             title, root = _title(stage, run), self._workdir.root
             if wrong := process.by_leader(title, lambda: manifest.difference(root, files)):
-                raise InputError(f'{root}: {title}: {wrong}; --mode=run makes it again')
+                raise InputError(f'{root}: {title}: {wrong}; --mode={_mode(stage)} makes it again')
             self._sound.add(path)
         return files
 
@@ -164,6 +166,10 @@ def difference(old: dict[str, Any], new: dict[str, Any], word: str = 'now') -> s
     """
     old, new = (json.loads(json.dumps(each)) for each in (old, new))  # JSON has no tuples
     return None if old == new else _first_difference(old, new, word)
+
+
+def _mode(stage: str) -> str:
+    return stage if stage in BY_THEMSELVES else 'run'
 
 
 def _title(stage: str, run: str) -> str:

@@ -13,8 +13,6 @@ The gradient is taken with respect to the adapter alone, so a frozen weight has 
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -102,19 +100,19 @@ def replace(params: dict, whole: dict) -> dict:
     return params | whole
 
 
-def fold(params: dict) -> dict:
-    """Plain arrays again: `w + scale * a @ b`, summed in float32 and cast back to w's dtype. For export.
+def fold(params: dict, dtype=None) -> dict:
+    """Plain arrays again: `w + scale * a @ b`, summed in float32.
+
+    Args:
+      params: parameter tree, with lazy leaves or without.
+      dtype: of all leaves; None: each keeps its own, of a lazy leaf w's.
 
     Raises:
       InputError: the base is quantised.
     """
     quantised.refuse(params, 'fold')
-    return jax.tree.map(_fold_leaf, params, is_leaf=lambda leaf: isinstance(leaf, LoRA))
-
-
-def _fold_leaf(leaf):
-    if not isinstance(leaf, LoRA):
-        return leaf
-    low_rank = jnp.einsum('lir,lro->lio', leaf.a, leaf.b * leaf.scale[:, None, None])
-    w: Any = leaf.w  # an array, or `fold` would have refused
-    return (w.astype(jnp.float32) + low_rank).astype(w.dtype)
+    return jax.tree.map(
+        lambda leaf: leaf.folded(dtype) if isinstance(leaf, LoRA) else leaf.astype(dtype or leaf.dtype),
+        params,
+        is_leaf=lambda leaf: isinstance(leaf, LoRA),
+    )

@@ -20,6 +20,7 @@ from jaxshift.errors import InputError, RunFailed
 from jaxshift.llama import flops, model
 from jaxshift.store import checkpoint, ledger
 from jaxshift.store.metrics import Metrics
+from jaxshift.store.trackers import TENSORBOARD, Told
 from jaxshift.tune import evaluate, lora, optimizer
 from jaxshift.tune.step import Recipe, train_step
 
@@ -89,6 +90,7 @@ def train(
     say: Callable[[str], None],
     progress: Callable[[int, int, dict], None],
     profile: Path | None = None,
+    told: Told = TENSORBOARD,
 ) -> dict:
     """Trains to the last step and returns the trained tree.
 
@@ -106,6 +108,7 @@ def train(
       say: takes lines for the user.
       progress: takes (steps done, steps in all, metrics) at every logged step.
       profile: a folder that takes a trace of a few steps, or None.
+      told: which trackers there are beside metrics.jsonl, and what they are told.
 
     Raises:
       InputError: the folder has checkpoints of other settings.
@@ -116,7 +119,7 @@ def train(
     values, state, start, rows = _begin(recipe, settings, trainable, mesh, checkpoints, say)
     rates = optimizer.learning_rates(run, plan.steps)
     key = jax.random.key(run.seed)
-    log = Metrics(folder, start, rows)
+    log = Metrics(folder, start, rows, told)
     step_function = train_step(recipe, mesh)
     pending: list[tuple[int, dict]] = []
     meter, trace = throughput.Meter(list(mesh.devices.flat)), throughput.Trace(profile)
@@ -157,6 +160,7 @@ def train(
             checkpoint.save(checkpoints, step, {'trainable': values, 'optimizer': state}, settings, log.rows)
             _forget_older(checkpoints, step, run.keep_steps)
         if stopping and not last:
+            log.close()
             stop.check()
     trace.close(values)
     log.close()

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from jaxshift.errors import InputError
+from jaxshift.llama.linear import LoRA
 
 
 @dataclass(frozen=True)
@@ -76,14 +77,16 @@ def modules(projection: str, layers: int) -> list[str]:
 def rows(tree: dict, where: str) -> list[tuple[Row, Any]]:
     """Every leaf of a parameter tree (or of its shapes) with its row, in the order of `jax.tree.flatten`.
 
+    A lazy leaf is one leaf.
+
     Raises:
       InputError: a leaf has no name in files.
     """
     found = []
-    for keys, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+    for keys, leaf in jax.tree_util.tree_flatten_with_path(tree, lambda leaf: isinstance(leaf, LoRA))[0]:
         path = jax.tree_util.keystr(keys, simple=True, separator='/')
         if path not in _ROWS:
-            raise InputError(f'{where}: parameter {path!r} has no name in model files; fold adapters first')
+            raise InputError(f'{where}: parameter {path!r} has no name in model files; a plain Llama has none like it')
         found.append((_ROWS[path], leaf))
     return found
 

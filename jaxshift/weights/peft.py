@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from jaxshift.store import paths
 from jaxshift.weights import adapter_config, names
 
 FILE = 'adapter_model.safetensors'
+FILES = (adapter_config.NAME, FILE)
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Adapter:
       text: how it was named, for example 'dir:PATH', and what it says its base was.
       path: its tensors.
       spec: what it is.
-      config: shape of the base that it is read for.
+      config: shape of the base that it is read for; more rows where it adds tokens.
       replaced: paths of the parameters that it replaces outright, 'embed_tokens' or 'lm_head'.
     """
 
@@ -94,8 +96,14 @@ def open_adapter(text: str, folder: Path, config: LlamaConfig) -> Adapter:
     spec, saved, base = adapter_config.read(folder, config.num_hidden_layers)
     with _opened(path) as file:
         found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 (not a dict)
+    # Beside a table that was resized PEFT writes it once more, and what it was before.
+    tables = {_key(row).removesuffix('.weight') for row in _rows(adapter_config.REPLACEABLE) if _key(row) in found}
+    twice = {f'{name}.{part}.weight' for name in tables for part in ('modules_to_save', 'original_module')}
+    found = {key: shape for key, shape in found.items() if key not in twice}
     # PEFT also saves a tied head and embeddings that were resized, which modules_to_save does not name.
     saved = tuple(r.path for r in _rows(adapter_config.REPLACEABLE) if r.path in saved or _key(r) in found)
+    if (rows := max((found[_key(r)][0] for r in _rows(saved) if _key(r) in found), default=0)) > config.vocab_size:
+        config = dataclasses.replace(config, vocab_size=rows)  # it adds tokens, for which the base will be padded
     _check(path, found, _wanted(spec, saved, config))
     return Adapter(f'{text}, an adapter of {base}', path, spec, config, saved)
 

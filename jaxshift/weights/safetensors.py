@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from jaxshift.errors import InputError
 from jaxshift.llama import model, quantised
 from jaxshift.llama.config import LlamaConfig, from_hf, to_hf
+from jaxshift.llama.linear import LoRA
 from jaxshift.store import paths
 from jaxshift.weights import names
 
@@ -131,22 +132,24 @@ def save(
     tokenizer: PreTrainedTokenizerBase,
     dtype: str = 'bfloat16',
     max_shard_bytes: int = 5 * 10**9,
+    stop_ids: Iterable[int] = (),
 ) -> None:
     """Writes a folder that transformers, and `dir:` here, read back.
 
     Every process must call it, since parameters may be spread over all of them; process 0 alone writes. The host
-    holds some rows of one tensor at a time.
+    holds some rows of one tensor at a time; a lazy leaf is folded layer by layer, in float32.
 
     Args:
       folder: made where missing; older weights in it are replaced.
-      params: tree of plain arrays (see `tune.lora.fold`).
+      params: tree of arrays, or of lazy leaves of `tune.lora.merge`.
       config: shape of the model.
       tokenizer: saved beside it, with its chat template.
       dtype: 'float32', 'float16' or 'bfloat16' of the file.
       max_shard_bytes: greatest size of one file, unless a single tensor is larger.
+      stop_ids: tokens that end a response beside those of config, for generation_config.json.
 
     Raises:
-      InputError: the tree is not the one that config describes, or is quantised.
+      InputError: the tree is not the one that config describes, is quantised, or has numbers beyond float16.
     """
     folder, item = Path(folder), _dtype(dtype).itemsize
     quantised.refuse(params, str(folder))
@@ -159,7 +162,7 @@ def save(
         for old in (*folder.glob('model*.safetensors'), folder / INDEX):
             old.unlink(missing_ok=True)
         paths.write_json(folder / 'config.json', to_hf(config, dtype))
-        eos = config.eos_token_id
+        eos = tuple(dict.fromkeys((*config.eos_token_id, *stop_ids)))
         ends = {'bos_token_id': config.bos_token_id, 'eos_token_id': eos[0] if len(eos) == 1 else list(eos) or None}
         paths.write_json(folder / 'generation_config.json', {k: v for k, v in ends.items() if v is not None})
         tokenizer.save_pretrained(folder)
@@ -175,13 +178,11 @@ def save(
         if writes:
             _write(folder / file, shapes, parts, dtype)
         else:
-            for _ in parts:  # every process takes part in gathering
-                pass
+            any(False for _ in parts)  # every process takes part in gathering
     if writes and len(shards) > 1:
-        size = item * sum(leaf.size for _, leaf in leaves)
-        paths.write_json(
-            folder / INDEX, {'metadata': {'total_size': size}, 'weight_map': dict(sorted(weight_map.items()))}
-        )
+        size = item * sum(math.prod(leaf.shape) for _, leaf in leaves)
+        index = {'metadata': {'total_size': size}, 'weight_map': dict(sorted(weight_map.items()))}
+        paths.write_json(folder / INDEX, index)
 
 
 def _write(path: Path, shapes: dict[str, tuple[int, ...]], parts: Iterable[np.ndarray], dtype: str) -> None:
@@ -233,7 +234,9 @@ def _filed(shape: tuple[int, ...], row: names.Row) -> tuple[int, ...]:
 
 def _parts(leaf, row: names.Row, layer: int | None, dtype: str) -> Iterator[np.ndarray]:
     """A tensor as the file has it, some of its rows after the others."""
-    whole = leaf if layer is None else leaf[layer]
+    whole = leaf if layer is None else jax.tree.map(lambda x: x[layer], leaf)
+    if isinstance(whole, LoRA):
+        whole = whole.folded('float32')
     axis = whole.ndim - 1 if row.transposed else 0
     rows = whole.shape[axis]
     at_once = max(1, IN_FLIGHT * rows // whole.nbytes)
@@ -242,7 +245,11 @@ def _parts(leaf, row: names.Row, layer: int | None, dtype: str) -> Iterator[np.n
         if not part.is_fully_addressable:
             part = multihost_utils.process_allgather(part, tiled=True)
         array = np.asarray(part)
-        yield np.ascontiguousarray(array.T if row.transposed else array, dtype=_dtype(dtype))
+        with np.errstate(over='ignore'):
+            cast = np.ascontiguousarray(array.T if row.transposed else array, dtype=_dtype(dtype))
+        if dtype == 'float16' and not np.isfinite(cast).all():
+            raise InputError(f'{row.hf.format(layer)} has numbers that float16 does not hold; take bfloat16 or float32')
+        yield cast
 
 
 def _dtype(name: str) -> np.dtype:

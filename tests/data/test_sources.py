@@ -1,14 +1,18 @@
 """Records are read from files, folders, globs, datasets and TFDS, each with its place."""
 
 import json
+import os
+import subprocess
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tensorflow_datasets as tfds
+from commandline import ROOT
 
 from jaxshift.data import mixture, sources
 from jaxshift.errors import InputError
@@ -134,9 +138,26 @@ def test_datasets_is_asked_for_name_config_and_split(monkeypatch):
 
 
 def test_a_folder_is_loaded_by_the_datasets_package(tmp_path):
-    pytest.importorskip('datasets')
     (tmp_path / 'train.jsonl').write_text('{"question": "q", "answer": "a"}\n')
     assert values(f'datasets:{tmp_path}:train') == [{'question': 'q', 'answer': 'a'}]
+
+
+def test_a_data_set_has_configs_and_splits_by_its_card(tmp_path):
+    files = {'easy': ['train', 'test'], 'hard': ['test']}
+    card = ['---', 'configs:']
+    for config, splits in files.items():
+        card += [f'- config_name: {config}', '  data_files:']
+        for split in splits:
+            rows = [{'messages': [{'role': 'user', 'content': f'{config} {split} {i}'}]} for i in range(3)]
+            pq.write_table(pa.Table.from_pylist(rows), tmp_path / f'{config}-{split}.parquet')
+            card += [f'  - split: {split}', f'    path: {config}-{split}.parquet']
+    (tmp_path / 'README.md').write_text('\n'.join([*card, '---', '']))
+    found = values(f'datasets:{tmp_path}:easy:test[1:]')
+    assert [value['messages'][0]['content'] for value in found] == ['easy test 1', 'easy test 2']
+    assert len(values(f'datasets:{tmp_path}:hard:test')) == 3
+    with pytest.raises(InputError, match=r'not loaded \(.*; correct the name or the split') as caught:
+        values(f'datasets:{tmp_path}:hard:train')
+    assert '\n' not in str(caught.value)
 
 
 def test_without_the_datasets_package_the_way_to_it_is_told(monkeypatch):
@@ -186,6 +207,17 @@ def test_tfds_is_read_without_tensorflow(talks, capsys):
     assert len(values(f'tfds:{talks}:test')) == 1
     assert 'tensorflow' not in sys.modules
     assert capsys.readouterr() == ('', '')
+
+
+def test_a_name_of_the_catalogue_is_read_where_it_was_prepared(talks):
+    """TFDS looks into TFDS_DATA_DIR once, when it is imported."""
+    script = (
+        'from jaxshift.data import sources; '
+        "print([len(list(sources.read(f'tfds:{name}'))) for name in ('talks', 'talks:1.0.0:test', 'talks:train[1:]')])"
+    )
+    place = os.environ | {'TFDS_DATA_DIR': str(Path(talks).parents[1])}
+    done = subprocess.run([sys.executable, '-c', script], env=place, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == '[2, 1, 1]\n', done.stderr
 
 
 def test_a_tfds_name_that_is_not_prepared_is_one_line(talks):

@@ -111,7 +111,9 @@ def test_a_leaf_without_a_name_is_refused():
         names.rows({'layers': {'router': np.zeros((3, 4))}}, 'out')
 
 
-def test_a_lazy_leaf_must_be_folded_before_it_gets_a_name():
+def test_a_lazy_leaf_is_one_leaf():
     zero = jax.numpy.zeros((3, 4, 4))
-    with pytest.raises(InputError, match='fold adapters first'):
-        names.rows({'layers': {'q_proj': LoRA(zero, zero, zero, zero[:, 0, 0])}}, 'out')
+    lazy = LoRA(zero, zero, zero, zero[:, 0, 0])
+    ((row, leaf),) = names.rows({'layers': {'q_proj': lazy}}, 'out')
+    assert (row.path, leaf) == ('layers/q_proj', lazy)
+    assert leaf.shape == (3, 4, 4)

@@ -101,6 +101,14 @@ def test_a_tree_that_is_not_the_configs_is_not_saved(saved, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_numbers_that_float16_does_not_hold_are_refused(saved, tmp_path):
+    source = open_source(f'dir:{saved[0]}')
+    params = source.load('float32')
+    params['norm'] = params['norm'].at[3].set(70_000.0)
+    with pytest.raises(InputError, match='model.norm.weight has numbers that float16 does not hold; take bfloat16'):
+        safetensors.save(tmp_path, params, source.config, source.tokenizer, 'float16')
+
+
 SHARDED = """
 import sys
 import jax, numpy as np
