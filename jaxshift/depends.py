@@ -233,6 +233,11 @@ def of_card(study: Study, name: str) -> Settings:
     }
 
 
+def of_answers(study: Study, name: str) -> Settings:
+    """Responses in the formats of evaluations, with what the records of their prompts say."""
+    return {'responses': file_hash(study.workdir.responses(name)), **_of_prompts(study), **_of_samples(study)}
+
+
 def of_verification(study: Study, name: str) -> Settings:
     """The distances between a run and its export."""
     return {

@@ -10,7 +10,7 @@ from jaxshift.store import ledger
 
 ORDER = (
     'world', 'data', 'base', 'train', 'respond', 'sweep', 'summary', 'causes', 'judge', 'pairs', 'scores', 'evaluate',
-    'forgetting', 'report', 'export', 'verify_export',
+    'forgetting', 'report', 'export', 'card', 'answers', 'verify_export',
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 adapter/   PEFT's files of a LoRA run (its training has left them), the tokenizer, README.md
 model/     the Hugging Face model: an adapter folded into its base, or trained weights; tokenizer, README.md
+answers/   its responses, as just-eval, AlpacaEval and MT-bench read them
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from jaxshift import depends, tuning
 from jaxshift.devices import process
 from jaxshift.errors import InputError
 from jaxshift.export import card
+from jaxshift.judge import formats
+from jaxshift.respond import responses
 from jaxshift.store import paths
 from jaxshift.study import Study
 from jaxshift.weights import safetensors
@@ -21,7 +24,7 @@ from jaxshift.weights.source import Source
 
 
 def export_all(study: Study) -> None:
-    """Writes the files of every run; responses.jsonl is plain JSON Lines as it stands.
+    """Writes the files of every run.
 
     Raises:
       InputError: a run is not trained; nothing of it can be written over a quantised base; its summary.json was made
@@ -45,6 +48,7 @@ def export_all(study: Study) -> None:
             study.say(f'export {name}: no model, because the base is quantised; the adapter fits the original')
         for folder in folders(study, name):
             study.say(f'export {name}: {folder}')
+        _write_answers(study, name)
 
 
 def folders(study: Study, name: str) -> list[Path]:
@@ -81,6 +85,23 @@ def _write_cards(study: Study, name: str, cards: list[Path]) -> list[Path]:
     for path in cards:
         paths.write_text(path, card.text(study, name, path.parent.name))
     return cards
+
+
+def _write_answers(study: Study, name: str) -> None:
+    folder, path = study.workdir.run(name) / 'answers', study.workdir.responses(name)
+    if not path.is_file():
+        study.say(f'export {name}: no answers for evaluations, because it has not answered; --mode=respond answers')
+        return
+
+    def work() -> list[Path]:
+        records = formats.records_of(study.records[0])
+        return formats.write_responses(
+            folder, name, responses.read(path), records, study.experiment.respond.samples
+        )  # fmt: skip
+
+    clear = partial(shutil.rmtree, folder, ignore_errors=True)
+    study.ledger.do('answers', name, depends.of_answers(study, name), work, clear)
+    study.say(f'export {name}: {folder}')
 
 
 def _remove(cards: list[Path]) -> None:

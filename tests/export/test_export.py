@@ -64,6 +64,20 @@ def test_torch_gives_the_exported_files_the_probabilities_that_the_sweep_measure
         np.testing.assert_allclose(measured[row['example_id']], theirs, atol=1e-4)
 
 
+def test_answers_are_written_as_evaluations_read_them(exported):
+    folder, rows = exported / 'runs/lora/answers', jsonl.read(exported / 'runs/lora/responses.jsonl')
+    answered = [row['response'] for row in rows]
+    for name in ('just_eval.json', 'alpaca_eval.json'):
+        found = json.loads((folder / name).read_text())
+        assert [each['output'] for each in found] == answered
+        assert {each['generator'] for each in found} == {'lora'}
+    questions = {each['question_id']: each['turns'] for each in jsonl.read(folder / 'mt_bench_question.jsonl')}
+    answers = jsonl.read(folder / 'mt_bench.jsonl')
+    assert [each['choices'][0]['turns'] for each in answers] == [[text] for text in answered]
+    asked = [each['instruction'] for each in json.loads((folder / 'just_eval.json').read_text())]
+    assert [questions[each['question_id']] for each in answers] == [[text] for text in asked]
+
+
 def test_generation_ends_where_the_run_was_trained_to_end(exported):
     folder = exported / 'runs/lora/model'
     row = next(row for row in jsonl.read(exported / 'runs/lora/responses.jsonl') if row['token_ids'])
