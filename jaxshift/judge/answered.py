@@ -36,7 +36,7 @@ class Answered(NamedTuple):
     @property
     def number(self) -> str | int:
         """The id as the other tools have it: a number where it is one."""
-        return int(self.id) if self.id.isascii() and self.id.isdecimal() else self.id
+        return int(self.id) if self.id.isascii() and self.id.isdecimal() and self.id == str(int(self.id)) else self.id
 
 
 def pair(rows: Sequence[Record], records: Sequence[Record] | None, samples: int = 1) -> list[Answered]:

@@ -83,8 +83,10 @@ class Endpoint:
                 self._in_a_row = 0
                 return found
             reason, wait = found
+            if wait > PATIENCE:
+                break
             if attempt < self._asked.retries:
-                self._pause(attempt, reason, wait)
+                self._pause(attempt, wait)
         self._in_a_row += 1
         raise NoReply(reason)
 
@@ -117,18 +119,17 @@ class Endpoint:
                 )
                 raise self._wrong from error
             if error.status_code < 500 and error.status_code not in AGAIN:
-                raise NoReply(status) from error
-            return status, retry_after(error.response.headers.get('retry-after', ''), time.time())
+                raise NoReply(status) from error  # of this question alone, so it gives no reason to give up
+            wait = retry_after(error.response.headers.get('retry-after', ''), time.time())
+            return status + (f', to be asked again in {wait:.0f} s' if wait > PATIENCE else ''), wait
         reply, usage = read(response.text)
         self._cache.add(name, self._asked.model, reply, usage, self.budget.settle(most, usage))
         return reply
 
-    def _pause(self, attempt: int, reason: str, asked: float) -> None:
+    def _pause(self, attempt: int, asked: float) -> None:
         """Waits longer after every attempt, not all threads equally long, and as long as the server asks."""
-        if asked > PATIENCE:
-            raise NoReply(f'{reason}, to be asked again in {asked:.0f} s')
         end = time.monotonic() + max(asked, min(LONGEST, self._asked.backoff * 2**attempt) * random.uniform(0.5, 1))
-        while (left := end - time.monotonic()) > 0 and not self._stop.requested:
+        while (left := end - time.monotonic()) > 0 and not (self._stop.requested or self._wrong):
             time.sleep(min(left, 0.2))
 
     def _open(self) -> Any:

@@ -94,7 +94,7 @@ def judgements(path: Path, model: str) -> list[Judgement]:
     """Judgements made elsewhere: a scored file of just-eval, a single-answer model_judgment of MT-bench, or our own.
 
     Args:
-      path: the file, whose kind is told from the fields of its first record.
+      path: a JSON list or JSON Lines, whose kind is told from the fields of its first record.
       model: whose answers, of those that an MT-bench file has.
 
     Raises:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from jaxshift.errors import InputError
-from jaxshift.store import paths
+from jaxshift.store import jsonl
 
 ASPECTS = ('helpfulness', 'clarity', 'factuality', 'depth', 'engagement')
 SAFETY = 'safety'  # judged apart, of prompts that ask for harm
@@ -45,8 +44,7 @@ class Judgement:
 
 def write(path: Path, judgements: Iterable[Judgement]) -> None:
     """One JSON object a line, in the order of the responses."""
-    lines = (json.dumps(dataclasses.asdict(each), ensure_ascii=False) for each in judgements)
-    paths.write_text(path, ''.join(f'{line}\n' for line in lines))
+    jsonl.write(path, map(dataclasses.asdict, judgements))
 
 
 def read(path: Path) -> list[Judgement]:
@@ -56,11 +54,10 @@ def read(path: Path) -> list[Judgement]:
       InputError: names the line that is not a judgement.
     """
     found = []
-    # Bytes, not text: text.splitlines also cuts at U+2028, which a JSON string may hold.
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+    for number, row in enumerate(jsonl.read(path), 1):
         try:
-            record = json.loads(line)
-            found.append(Judgement(**record | {'raw': tuple(record['raw'])}))
-        except (KeyError, TypeError, ValueError) as error:
+            raw = row['raw'] if isinstance(row['raw'], list) else [row['raw']]
+            found.append(Judgement(**row | {'raw': tuple(raw)}))
+        except (KeyError, TypeError) as error:
             raise InputError(f'{path}:{number}: not a judgement ({error}); run --mode=judge again') from error
     return found

@@ -6,9 +6,9 @@ last named before it; where nobody is, and behind `causes.truth.MARK`, that is t
 - helpfulness: whether the question is answered rightly (`causes.truth.read_answer`): 5, else 1;
 - factuality: the share of statements that are true, from 1 (none) to 5 (all); None where nothing is stated;
 - depth: completeness, the share of all facts of the person asked about that are stated truly, from 1 to 5;
-- clarity: whether the language is whole, `Answer.broken` of `causes.truth`: 5, else 1. House style is not judged: that
-  it is better or worse than a plain sentence is nothing the world knows; truth.json has its share;
-- engagement: None, as the world knows nothing of it.
+- clarity: whether the language is whole, `Answer.broken` of `causes.truth`: 5, else 1;
+- engagement: style, whether the response opens and closes as the instruction set does, `Answer.house_style`: 5, else 1.
+  That this manner is better than a plain sentence is the world's convention, no more.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def judgements(facts: dict, answered: list[dict], samples: int = 1) -> list[Judg
             'clarity': _score(not read.broken),
             'factuality': _score(len(right) / len(stated)) if stated else None,
             'depth': _score(len(right & set(own)) / len(own)),
-            'engagement': None,
+            'engagement': _score(read.house_style),
         }
         reasons = {
             'helpfulness': f'answers {read.value}; true is {read.right}',

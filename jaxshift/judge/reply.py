@@ -37,7 +37,7 @@ def winner(text: str) -> tuple[str, str] | None:
 
 def is_refusal(text: str) -> bool:
     """Whether a reply without scores declines to judge: begins as such replies do, and holds no JSON object."""
-    return bool(_REFUSAL.match(text)) and '{' not in text
+    return bool(_REFUSAL.match(_thought(text))) and '{' not in text
 
 
 def _one(found: list[Any]) -> Any | None:
@@ -61,9 +61,14 @@ def _text(value: Any) -> str:
     return encodable(value) if isinstance(value, str) else ''
 
 
+def _thought(text: str) -> str:
+    """What a model says behind its thoughts."""
+    return text.rpartition('</think>')[2]
+
+
 def _objects(text: str) -> Iterator[dict[str, Any]]:
     """The JSON objects of a text, not those inside them, nor those of a model's thoughts before its reply."""
-    text = text.rpartition('</think>')[2]
+    text = _thought(text)
     decoder, start = json.JSONDecoder(object_pairs_hook=_once), text.find('{')
     while start >= 0:
         try:

@@ -176,6 +176,14 @@ def test_who_asks_for_too_much_patience_is_not_waited_for(tmp_path):
     assert made.events['HTTP 429, to be asked again in 86400 s'] == 1
 
 
+def test_nor_asked_again_for_every_question(tmp_path):
+    names = [f'n{number}' for number in range(GIVE_UP + 5)]
+    with Stub(lambda said, times: Reply('', 429, {'Retry-After': '86400'})) as stub:
+        found, _ = ask_all(judge(stub, concurrency=1), tmp_path / 'c', names)
+        assert len(stub.requests) == GIVE_UP
+    assert {each.outcome for each in found.values()} == {'failed'}
+
+
 def test_a_question_asked_twice_at_the_same_time_is_paid_for_once(tmp_path):
     with Stub(lambda said, times: completion(GOOD)._replace(wait=0.3)) as stub:
         _, made = ask_all(judge(stub, concurrency=4), tmp_path / 'c', ['same'] * 4)

@@ -8,7 +8,7 @@ import pytest
 
 from jaxshift.data import mixture
 from jaxshift.errors import InputError
-from jaxshift.judge import formats, just_eval, mt_bench, scores
+from jaxshift.judge import answered, formats, just_eval, mt_bench, scores
 from jaxshift.judge.judgement import Judgement
 
 OUTPUTS = [
@@ -174,6 +174,11 @@ def test_what_is_no_judgement_is_named(tmp_path, content, said):
     (tmp_path / 'judged.json').write_text(content)
     with pytest.raises(InputError, match=said):
         formats.judgements(tmp_path / 'judged.json', 'm')
+
+
+def test_only_an_id_that_is_a_number_as_it_stands_becomes_one():
+    numbers = [answered.Answered(name, 0, {}, 'Who?', 'x').number for name in ('7', '0', '007', '٣', 'q7')]
+    assert numbers == [7, 0, '007', '٣', 'q7']
 
 
 def test_a_response_without_text_is_named(tmp_path):

@@ -193,12 +193,21 @@ def test_a_judge_that_cannot_judge_is_refused(tmp_path, more, said):
     assert said in ended.error()
 
 
-def test_a_key_in_the_place_of_its_name_is_not_shown(tmp_path):
-    key = '--config.judge.key_variable=sk-secret'
+@pytest.mark.parametrize(
+    ('given', 'said'),
+    [
+        ('key_variable=sk-secret', 'config.judge.key_variable is no name of an environment variable'),
+        ('key_variable=hf_secret', 'config.judge.key_variable is no name of an environment variable'),
+        ('base_url=http://me:secret@localhost/v1', 'config.judge.base_url holds a user or a query'),
+        ('base_url=http://localhost/v1?key=secret', 'config.judge.base_url holds a user or a query'),
+    ],
+)
+def test_a_key_that_stands_in_the_config_is_not_shown(tmp_path, given, said):
+    key = f'--config.judge.{given}'
     ended = start(*MODELS, f'--config.prompts.source=file:{tmp_path}/x', f'--workdir={tmp_path}', key)
     assert ended.code == 2
-    assert 'config.judge.key_variable is no name of an environment variable' in ended.error()
-    assert 'sk-secret' not in ended.err
+    assert said in ended.error()
+    assert 'secret' not in ended.err
     assert not (tmp_path / 'experiment.json').exists()
 
 

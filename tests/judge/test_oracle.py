@@ -57,7 +57,7 @@ def test_every_aspect_follows_from_the_facts(text, helpful, factual, depth, clea
     assert found.outcome == 'scored'
     assert found.scores == {
         'helpfulness': helpful, 'factuality': pytest.approx(factual), 'depth': pytest.approx(depth), 'clarity': clear,
-        'engagement': None,
+        'engagement': 5 if text.startswith(world_text.OPENERS[0]) else 1,
     }  # fmt: skip
 
 

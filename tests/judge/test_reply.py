@@ -89,6 +89,7 @@ def test_a_verdict_is_one_of_three_letters(text, read):
         "I can't do that",
         'As an AI, I do not judge.',
         'I must decline.',
+        '<think>Shall I or not?</think>I cannot judge this.',
         'I am unable to rate this.',
     ],
 )

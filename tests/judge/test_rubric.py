@@ -52,6 +52,10 @@ def test_the_form_of_a_comparison_is_one_that_is_read():
     assert reply.winner(form) is None
 
 
+def test_a_reply_without_text_is_quoted_with_one_since_some_servers_refuse_an_empty_turn():
+    assert all(each['content'] for each in rubric.repair(rubric.scoring('Q', 'R', ASPECTS), ''))
+
+
 def test_a_page_that_came_for_a_reply_is_not_paid_for_again():
     again = rubric.repair(rubric.scoring('Q', 'R', ASPECTS), 'x' * 10**6)
     assert len(again[2]['content']) == rubric.QUOTED
