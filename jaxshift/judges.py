@@ -159,7 +159,7 @@ def _file(study: Study) -> Judge:
         return Path(study.experiment.judge.source.replace('RUN', name)).expanduser()
 
     def score(name: str, rows: list[Row]) -> list[Judgement]:
-        found, unknown = file.judgements(given(name), [row['example_id'] for row in rows])
+        found, unknown = file.judgements(given(name), name, [row['example_id'] for row in rows])
         if unknown:
             study.say(f'judge {name}: {unknown} judgements of {given(name)} are of no response, and left out')
         return found

@@ -33,11 +33,6 @@ class Answered(NamedTuple):
         """The id of the prompt."""
         return self.id.removesuffix(f'#{self.sample}') if self.sample else self.id
 
-    @property
-    def number(self) -> str | int:
-        """The id as the other tools have it: a number where it is one."""
-        return int(self.id) if self.id.isascii() and self.id.isdecimal() and self.id == str(int(self.id)) else self.id
-
 
 def pair(rows: Sequence[Record], records: Sequence[Record] | None, samples: int = 1) -> list[Answered]:
     """Objects of responses.jsonl, each with the record of its prompt.
@@ -63,6 +58,11 @@ def pair(rows: Sequence[Record], records: Sequence[Record] | None, samples: int 
         sample = int(name.removeprefix(f'{prompt}#')) if name != prompt else 0
         found.append(Answered(name, sample, by_id.get(prompt, {}), row['prompt'], row['response']))
     return found
+
+
+def number(name: str) -> str | int:
+    """An id as the other tools have it: a number where it is written as one."""
+    return int(name) if name.isdecimal() and name == str(int(name)) else name
 
 
 def _id(record: Record, place: int) -> str:

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from jaxshift.errors import InputError
-from jaxshift.judge import judgement, just_eval
+from jaxshift.judge import formats
 from jaxshift.judge.judgement import ASPECTS, HIGHEST, LOWEST, OUTCOMES, SAFETY, Judgement
+from jaxshift.judge.mt_bench import BEST, OVERALL
+
+_KNOWN = dict.fromkeys((*ASPECTS, SAFETY), HIGHEST) | {OVERALL: BEST}  # aspect to the highest score
 
 
-def judgements(path: Path, example_ids: Sequence[str]) -> tuple[list[Judgement], int]:
+def judgements(path: Path, model: str, example_ids: Sequence[str]) -> tuple[list[Judgement], int]:
     """One judgement a response, in their order, and how many of the file are of no response.
 
-    A .json is a scored file of just-eval, any other a file as `judgement.write` writes it.
-
-    A response without one is 'missing', on the aspects that the file has.
+    `formats.judgements` says what the file may be, and what `model` is for. A response without one is
+    'missing', on the aspects that the file has.
 
     Raises:
       InputError: there is no such file, or what it holds are no judgements.
     """
     if not path.is_file():
         raise InputError(f'{path}: no such file; config.judge.source names the judgements of kind file')
-    found = just_eval.judgements(_scored(path)) if path.suffix == '.json' else judgement.read(path)
+    found = formats.judgements(path, model)
     for number, each in enumerate(found, 1):
         if wrong := _wrong(each):
             raise InputError(f'{path}:{number}: {wrong}; correct the line or remove it')
@@ -39,16 +39,6 @@ def judgements(path: Path, example_ids: Sequence[str]) -> tuple[list[Judgement],
     return judged, len(given.keys() - set(example_ids))
 
 
-def _scored(path: Path) -> list[Any]:
-    try:
-        found = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise InputError(f'{path}: no JSON ({error}); give a scored file of just-eval') from error
-    if not (isinstance(found, list) and all(isinstance(each, dict) and 'id' in each for each in found)):
-        raise InputError(f'{path}: no list of objects with an id; give a scored file of just-eval')
-    return found
-
-
 def _wrong(given: Judgement) -> str:
     """What is wrong with a judgement, '' for nothing."""
     if not isinstance(given.example_id, str):
@@ -58,10 +48,10 @@ def _wrong(given: Judgement) -> str:
     if not isinstance(given.scores, dict) or not given.scores:
         return 'scores must be an object of aspects and scores'
     for aspect, score in given.scores.items():
-        if aspect not in (*ASPECTS, SAFETY):
-            return f'aspect {aspect!r} is none of {", ".join((*ASPECTS, SAFETY))}'
-        if score is not None and not (type(score) in (int, float) and LOWEST <= score <= HIGHEST):
-            return f'the score of {aspect} is {score!r}; it must be a number from {LOWEST} to {HIGHEST}, or null'
+        if aspect not in _KNOWN:
+            return f'aspect {aspect!r} is none of {", ".join(_KNOWN)}'
+        if score is not None and not (type(score) in (int, float) and LOWEST <= score <= _KNOWN[aspect]):
+            return f'the score of {aspect} is {score!r}; it must be a number from {LOWEST} to {_KNOWN[aspect]}, or null'
     there = [score is not None for score in given.scores.values()]
     if given.outcome not in ('scored', 'repaired') and any(there):
         return f'outcome is {given.outcome}, but there is a score'

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from jaxshift.judge.answered import Answered, Record
+from jaxshift.judge.answered import Answered, Record, number
 from jaxshift.judge.judgement import ASPECTS, HIGHEST, LOWEST, SAFETY, Judgement
 
 ABSENT = 'N/A'  # the tool's word for a result that has not come, and for a score that does not apply
@@ -24,7 +24,7 @@ def outputs(generator: str, answered: Sequence[Answered]) -> list[Record]:
     found = []
     for each in answered:
         own = {key: each.record[key] for key in ('source_id', 'dataset', 'datasplit') if key in each.record}
-        named = {'id': each.number, 'instruction': each.instruction, 'output': each.output, 'generator': generator}
+        named = {'id': number(each.id), 'instruction': each.instruction, 'output': each.output, 'generator': generator}
         found.append(named | own)
     return found
 

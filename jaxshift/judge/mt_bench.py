@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jaxshift.judge.answered import Answered, Record
+from jaxshift.judge.answered import Answered, Record, number
 from jaxshift.judge.judgement import Judgement
 
-OVERALL = 'overall'  # the aspect that a rating is; from 1 to 10, unlike the others
+OVERALL, BEST = 'overall', 10  # the aspect that a rating is, and its highest score, unlike that of the others
 _NO_RATING = -1
 
 
@@ -22,10 +22,10 @@ def answers(generator: str, answered: Sequence[Answered]) -> list[Record]:
     """One object of a model_answer file for each prompt; its samples are the tool's choices."""
     found: dict[str, Record] = {}
     for each in answered:
-        number = _question_id(each)
+        question = _question_id(each)
         line: Record = {
-            'question_id': number,
-            'answer_id': f'{generator}-{number}',
+            'question_id': question,
+            'answer_id': f'{generator}-{question}',
             'model_id': generator,
             'choices': [],
         }
@@ -47,7 +47,7 @@ def questions(answered: Sequence[Answered]) -> list[Record]:
 
 
 def _question_id(each: Answered) -> int | str:
-    return each.record.get('question_id', each._replace(id=each.prompt, sample=0).number)
+    return each.record.get('question_id', number(each.prompt))
 
 
 def judgements(judgments: Sequence[Record], model: str, turn: int = 1) -> list[Judgement]:
@@ -75,7 +75,7 @@ def judgments(judged: Sequence[Judgement], aspect: str, model: str, judge: Seque
     """
     return [
         {
-            'question_id': int(each.example_id) if each.example_id.isdecimal() else each.example_id,
+            'question_id': number(each.example_id),
             'model': model,
             'judge': list(judge),
             'user_prompt': '',

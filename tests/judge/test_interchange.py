@@ -177,8 +177,7 @@ def test_what_is_no_judgement_is_named(tmp_path, content, said):
 
 
 def test_only_an_id_that_is_a_number_as_it_stands_becomes_one():
-    numbers = [answered.Answered(name, 0, {}, 'Who?', 'x').number for name in ('7', '0', '007', '٣', 'q7')]
-    assert numbers == [7, 0, '007', '٣', 'q7']
+    assert [answered.number(name) for name in ('7', '0', '007', '٣', 'q7')] == [7, 0, '007', '٣', 'q7']
 
 
 def test_a_response_without_text_is_named(tmp_path):

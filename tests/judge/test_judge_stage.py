@@ -170,6 +170,20 @@ def test_judgements_of_a_file_are_brought_to_the_responses(tmp_path):
     assert found == [Judgement('q1', 'missing', {'depth': None}), given[0]]
 
 
+def test_ratings_of_mt_bench_are_judgements_too(tmp_path):
+    answer_by_hand(tmp_path, names=['81', '82'])
+    lines = [
+        {'question_id': number, 'model': model, 'judge': ['g', 'v'], 'judgment': '[[9]]', 'score': score, 'turn': 1}
+        for number, model, score in ((81, 'tuned', 9), (82, 'tuned', -1), (81, 'other', 2))
+    ]
+    jsonl.write(tmp_path / 'model_judgment.jsonl', lines)
+    files = (*MODELS, f'--config.prompts.source=file:{tmp_path}/prompts.json', f'--workdir={tmp_path}')
+    ended = start(*files, '--config.judge.kind=file', f'--config.judge.source={tmp_path}/model_judgment.jsonl')
+    assert ended.code == 0, ended.err
+    found = judgement.read(tmp_path / 'runs/tuned/judge/file.jsonl')
+    assert [each.scores for each in found] == [{'overall': 9}, {'overall': None}]
+
+
 @pytest.mark.parametrize(
     ('more', 'said'),
     [
