@@ -167,12 +167,11 @@ def _judge(experiment: Experiment) -> None:
     judge = experiment.judge
     if judge.name and not judge.name.replace('-', '_').isidentifier():
         raise InputError(f'config.judge.name is {judge.name!r}; it names a file: use letters, digits, _ and -')
-    # Not shown: what is no name may be the key itself.
-    # Small letters are refused, because hf_... and gsk_... are keys.
+    # Not shown: what is no name may be the key itself. Small letters are refused: hf_... and gsk_... are keys.
     if judge.key_variable and not re.fullmatch('[A-Z_][A-Z0-9_]*', judge.key_variable):
         raise InputError(
-            'config.judge.key_variable is no name of an environment variable in capitals; give the name of the one that '
-            'holds the key, never the key'
+            'config.judge.key_variable is no name of an environment variable in capitals; give the name of the one '
+            'that holds the key, never the key'
         )
     if re.search(r'//[^/]*@|\?', judge.base_url):
         raise InputError(

@@ -53,6 +53,11 @@ def _greedy(respond: Mapping[str, Any]) -> bool:
 
 
 def _of_run(found: Results, run: str) -> Iterator[str]:
+    for name in found.outdated[run]:
+        yield (
+            f'runs/{run}/judge/{name} judges responses that run {run} has since given anew, so its scores are not of '
+            'those shown here. Judge again with that judge, or remove its files.'
+        )
     answers = found.responses[run]
     places: dict[str, list[str]] = {}
     for item in found.summaries[run]:

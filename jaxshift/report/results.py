@@ -15,7 +15,7 @@ from jaxshift.errors import InputError
 from jaxshift.judge import summary as judges
 from jaxshift.report.tables import Row
 from jaxshift.shift import records, summary
-from jaxshift.store import jsonl, ledger
+from jaxshift.store import jsonl, ledger, manifest
 from jaxshift.store.paths import Workdir
 
 # What tables and figures need of the token records; the other measures stand in the summaries.
@@ -35,6 +35,7 @@ class Results:
       truths: truth.json, for runs of the controlled world.
       judged: what judges say, by judge; none for a run that was not judged.
       preferred: how often judges prefer a run's responses to those of another, one object each.
+      outdated: files of `judged` and `preferred` that are of other responses than there are now.
       forgetting: the rows of forgetting.json, for runs that were evaluated with the base.
       recorded: the settings that the record of a summary keeps; none for a run without a record.
       unfinished: runs that have not been compared.
@@ -48,6 +49,7 @@ class Results:
     truths: dict[str, Row]
     judged: dict[str, dict[str, judges.Verdict]]
     preferred: dict[str, list[Row]]
+    outdated: dict[str, list[str]]
     forgetting: dict[str, list[Row]]
     recorded: dict[str, Row]
     unfinished: list[str]
@@ -117,10 +119,22 @@ def load(workdir: Workdir) -> Results:
         {run: _json(path) for run, path in truths.items() if path.exists()},
         {run: verdicts for run, folder in folders.items() if (verdicts := judges.read(folder / 'judge'))},
         {run: judges.read_pairs(folder / 'judge') for run, folder in folders.items()},
+        {run: _outdated(workdir, run) for run in folders},
         {run: _json(path)['rows'] for run in folders if (path := workdir.forgetting(run)).exists()},
         {run: record['settings'] for run, record in records_of.items() if record},
         [run for run in runs if run not in folders],
     )
+
+
+def _outdated(workdir: Workdir, run: str) -> list[str]:
+    (now,) = manifest.digests(workdir.root, [workdir.responses(run)]).values()
+    found = []
+    for path in sorted((workdir.run(run) / 'judge').glob('*.jsonl')):
+        judge, *pairs, _ = path.name.split('.')
+        record = ledger.read(workdir.done('pairs' if pairs else 'judge', f'{run}.{judge}'))
+        if record and record['settings'].get('responses') != now['sha256']:
+            found.append(path.name)
+    return found
 
 
 def _tokens(folder: Path, windows: Row, summaries: Sequence[Row]) -> pa.Table:

@@ -1,6 +1,7 @@
 """What judges say on the page: nothing without them; with them every mean with its counts, and figures."""
 
 import csv
+import hashlib
 import json
 import shutil
 
@@ -11,7 +12,7 @@ from made_up import END, PIECES, RUNS
 from jaxshift.errors import InputError
 from jaxshift.judge import judgement, preferences, summary
 from jaxshift.judge.judgement import ASPECTS, Judgement
-from jaxshift.report import judged, judged_figures, page, results
+from jaxshift.report import caveats, judged, judged_figures, page, results
 from jaxshift.report.wording import number
 from jaxshift.store.paths import Workdir
 
@@ -104,6 +105,21 @@ def test_preferences_stand_beside_verdicts_that_do_not_count(judged_dir, html):
     assert (row['run'], row['other'], row['win'], row['loss'], row['inconsistent']) == ('lora', 'full', '8', '1', '1')
     assert float(row['win_rate']) == pytest.approx(8 / 9)
     assert 'Which response is better' in html
+
+
+def test_judgements_of_responses_that_are_no_more_are_named(judged_dir, tmp_path, html):
+    assert 'given anew' not in html
+    path = shutil.copytree(judged_dir, tmp_path / 'w')
+    responses = path / 'runs/lora/responses.jsonl'
+    made_of = {'oracle': hashlib.sha256(responses.read_bytes()).hexdigest(), 'gpt-4:x': 'others'}
+    for name, digest in made_of.items():
+        record = {'settings': {'responses': digest}, 'files': {}}
+        (path / f'done/judge-lora.{name}.json').write_text(json.dumps(record))
+    said = caveats.sentences(results.load(Workdir(path)))
+    assert [line for line in said if 'given anew' in line] == [
+        'runs/lora/judge/gpt-4:x.jsonl judges responses that run lora has since given anew, so its scores are not of '
+        'those shown here. Judge again with that judge, or remove its files.'
+    ]
 
 
 def test_figures_of_every_judge_are_drawn(judged_dir, html):
