@@ -111,6 +111,7 @@ def test_judgements_of_responses_that_are_no_more_are_named(judged_dir, tmp_path
     assert 'given anew' not in html
     path = shutil.copytree(judged_dir, tmp_path / 'w')
     responses = path / 'runs/lora/responses.jsonl'
+    (path / 'done').mkdir(exist_ok=True)
     made_of = {'oracle': hashlib.sha256(responses.read_bytes()).hexdigest(), 'gpt-4:x': 'others'}
     for name, digest in made_of.items():
         record = {'settings': {'responses': digest}, 'files': {}}
