@@ -74,3 +74,9 @@ def test_a_summary_without_its_judgements_is_named(tmp_path):
     (tmp_path / 'gpt.json').write_text('{"aspects": {}}')
     with pytest.raises(InputError, match=r'gpt\.jsonl: no such file'):
         summary.read(tmp_path)
+
+
+def test_one_raw_reply_given_as_a_text_stays_one(tmp_path):
+    line = {'example_id': 'a', 'outcome': 'scored', 'scores': {'depth': 4}, 'reasons': {}, 'raw': 'Four.'}
+    (tmp_path / 'gpt.jsonl').write_text(json.dumps(line) + '\n')
+    assert judgement.read(tmp_path / 'gpt.jsonl')[0].raw == ('Four.',)
