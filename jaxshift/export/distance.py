@@ -70,7 +70,7 @@ def _verify(study: Study, name: str, path: Path) -> list[Path]:
     hidden, heads = {}, {}
     for kind, params in _models(study, name):
         tree = params()
-        hidden[kind] = _hidden(study, tree, cases)
+        hidden[kind] = hidden_states(study, tree, cases)
         heads[kind] = model.head(tree)
         del tree
     found = [
@@ -115,7 +115,7 @@ def _reread(study: Study, folder: Path) -> dict:
     return study.load(open_source(f'dir:{folder}'), study.experiment.export.dtype)
 
 
-def _hidden(study: Study, params: dict, cases: list[contexts.Case]) -> np.ndarray:
+def hidden_states(study: Study, params: dict, cases: list[contexts.Case]) -> np.ndarray:
     """Hidden states [N, D] behind every token of the responses, one response after another."""
     parts = study.mesh.shape['sequence']
     shape = ROWS, bucket(max(len(case.response) for case in cases))

@@ -21,6 +21,7 @@ from jaxshift.llama.config import LlamaConfig, from_hf, to_hf
 from jaxshift.llama.linear import LoRA
 from jaxshift.store import paths
 from jaxshift.weights import names
+from jaxshift.weights.json_files import read_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -110,19 +111,6 @@ def _inside(folder: Path, file: str) -> Path:
     if not (folder / path).exists():
         raise InputError(f'{folder / path}: missing, though {INDEX} names it; fetch it again')
     return folder / path
-
-
-def read_json(path: Path) -> dict:
-    """A JSON object from a file; InputError names the file if it is not one."""
-    try:
-        value = json.loads(path.read_text(encoding='utf-8'))
-    except FileNotFoundError as error:
-        raise InputError(f'{path}: missing; take the one that came with the weights') from error
-    except (OSError, ValueError) as error:
-        raise InputError(f'{path}: not readable as JSON ({error}); fetch it again') from error
-    if not isinstance(value, dict):
-        raise InputError(f'{path}: holds a {type(value).__name__}, not a JSON object; fetch it again')
-    return value
 
 
 def save(
