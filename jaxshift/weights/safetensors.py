@@ -227,7 +227,8 @@ def _parts(leaf, row: names.Row, layer: int | None, dtype: str) -> Iterator[np.n
         whole = whole.folded('float32')
     axis = whole.ndim - 1 if row.transposed else 0
     rows = whole.shape[axis]
-    at_once = max(1, IN_FLIGHT * rows // whole.nbytes)
+    item = max(whole.dtype.itemsize, _dtype(dtype).itemsize)
+    at_once = max(1, IN_FLIGHT * rows // (item * whole.size))
     for start in range(0, rows, at_once):
         part = jax.lax.dynamic_slice_in_dim(whole, start, min(at_once, rows - start), axis)
         if not part.is_fully_addressable:
