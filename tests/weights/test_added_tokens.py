@@ -162,6 +162,8 @@ def test_the_longer_model_is_exported_with_its_tokens(tuned, tmp_path):
     words = transformers.AutoTokenizer.from_pretrained(folder)
     assert words.convert_tokens_to_ids('<|end|>') == 10
     assert 'It was tuned elsewhere; its data are not known here.' in (folder / 'README.md').read_text()
+    stale = start(*asked, '--config.export.dtype=float32', '--config.respond.max_new_tokens=7', '--mode=export')
+    assert 'respond tuned was made with another max_new_tokens (8, now 7)' in stale.error()
 
 
 def test_tokens_with_other_ids_are_refused(base, tuned, tmp_path):
