@@ -133,7 +133,7 @@ class Evaluate:
     fewshot_as_multiturn: bool = True  # with the chat template: examples are turns of their own
     log_samples: bool = True  # keep what was said to each sample; without it forgetting is not measured
     bootstrap: int = 1000  # resamples behind intervals of forgetting, and behind the errors that the harness resamples
-    seed: int = 1234  # draws the examples of prompts; the default is the harness's own
+    seed: int = 1234  # draws examples of prompts, and answers where a task wants that; the default is the harness's own
 
 
 @dataclass

@@ -11,7 +11,6 @@ from typing import Any
 
 from jaxshift.config import Respond, Run
 from jaxshift.errors import InputError
-from jaxshift.evaluate import harness
 from jaxshift.store import ledger, manifest
 from jaxshift.study import Study, file_hash
 from jaxshift.weights.peft import Adapter
@@ -71,7 +70,7 @@ def of_responses(study: Study, name: str) -> Settings:
     unused = _PLAIN_DECODING if asked['temperature'] else (*_PLAIN_DECODING, 'top_k', 'top_p', 'seed')
     drawn = {key: value for key, value in asked.items() if value != plain[key] and key not in unused}
     return {
-        **_of_prompts(study),
+        **of_prompts(study),
         'reading': study.reading,
         'max_new_tokens': asked['max_new_tokens'],
         **drawn,
@@ -79,7 +78,7 @@ def of_responses(study: Study, name: str) -> Settings:
     }
 
 
-def _of_prompts(study: Study) -> Settings:
+def of_prompts(study: Study) -> Settings:
     asked = study.experiment.prompts
     return {
         'prompts': dataclasses.asdict(asked),
@@ -109,11 +108,11 @@ def _windows(study: Study, name: str) -> Settings:
         'responses': {each: file_hash(study.workdir.responses(source)) for each, source in sources.items() if source}
     }
     if '' in sources.values() or set(asked.templates) != {'matched'}:
-        found |= _of_prompts(study) | _of_samples(study)
+        found |= of_prompts(study) | of_samples(study)
     return found
 
 
-def _of_samples(study: Study) -> Settings:
+def of_samples(study: Study) -> Settings:
     """Tells which responses have one prompt, of those that another tool has written too."""
     return {'samples': study.experiment.respond.samples}
 
@@ -138,7 +137,7 @@ def of_summary(study: Study, name: str) -> Settings:
         'sweep': {key: value for key, value in sweep.items() if key != 'spmd'},
         'run': of_run(asked.runs[name]),
         **_windows(study, name),
-        **_of_samples(study),
+        **of_samples(study),
         'reading': study.reading,
         'tokens': study.ledger.result('sweep', name, of_records(study, name)),
     }
@@ -150,7 +149,7 @@ def of_truth(study: Study, name: str, facts: Path) -> Settings:
         'facts': file_hash(facts),
         'base_responses': file_hash(study.workdir.responses(BASE)),
         'responses': file_hash(study.workdir.responses(name)),
-        **_of_samples(study),
+        **of_samples(study),
         'reading': study.reading,
         'tokens': study.ledger.result('sweep', name, of_records(study, name)),
     }
@@ -162,7 +161,7 @@ def of_judgements(study: Study, name: str, judge: Settings) -> Settings:
         'judge': judge,
         'safety': study.experiment.judge.safety,
         'responses': file_hash(study.workdir.responses(name)),
-        **_of_samples(study),
+        **of_samples(study),
     }
 
 
@@ -179,71 +178,9 @@ def of_scores(study: Study, files: Sequence[Path], groups: Any) -> Settings:
     return {
         'seed': study.experiment.seed,
         'bootstrap': study.experiment.sweep.bootstrap,
-        **_of_samples(study),
+        **of_samples(study),
         'groups': hashlib.sha256(json.dumps(groups, sort_keys=True).encode()).hexdigest(),
         'judged': {path.name: file_hash(path) for path in files},
-    }
-
-
-def of_evaluation(study: Study, name: str) -> Settings:
-    asked = dataclasses.asdict(study.experiment.evaluate)
-    written = {'chat_template': study.tokenizer.chat_template} if asked['apply_chat_template'] else {}
-    return {
-        'evaluate': {key: value for key, value in asked.items() if key != 'batch_size'},
-        'task_files': harness.fingerprints(asked['tasks']),
-        'lm_eval': harness.version(),
-        'reading': study.reading,
-        **written,
-        **of_evaluated(study, name),
-    }
-
-
-def of_evaluated(study: Study, name: str) -> Settings:
-    """The model alone."""
-    return {'model': study.base.fingerprint if name == BASE else model_key(study, name)}
-
-
-def of_forgetting(study: Study, name: str) -> Settings:
-    return {
-        'seed': study.experiment.seed,
-        'bootstrap': study.experiment.evaluate.bootstrap,
-        **{each: study.ledger.result('evaluate', each, of_evaluation(study, each)) for each in (BASE, name)},
-    }
-
-
-def of_export(study: Study, name: str) -> Settings:
-    """Weights and tokenizers of a run, for other tools."""
-    asked = study.experiment.export
-    return {
-        'export': {'dtype': asked.dtype, 'shard_size': asked.shard_size},
-        'reading': study.reading,
-        'template': study.template.text_hash,
-        'model': model_key(study, name),
-    }
-
-
-def of_card(study: Study, name: str) -> Settings:
-    summary = study.workdir.run(name) / 'summary.json'
-    return {
-        'files': study.ledger.result('export', name, of_export(study, name)),
-        'run': of_run(study.experiment.runs[name]),
-        'base': study.base.model_id,
-        'name': study.experiment.name,
-        'summary': file_hash(summary) if summary.is_file() else '',
-    }
-
-
-def of_answers(study: Study, name: str) -> Settings:
-    """Responses in the formats of evaluations, with what the records of their prompts say."""
-    return {'responses': file_hash(study.workdir.responses(name)), **_of_prompts(study), **_of_samples(study)}
-
-
-def of_verification(study: Study, name: str) -> Settings:
-    """The distances between a run and its export."""
-    return {
-        'files': study.ledger.result('export', name, of_export(study, name)),
-        'responses': file_hash(study.workdir.responses(name)),
-        'count': study.experiment.export.verify_responses,
     }
 
 

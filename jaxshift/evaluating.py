@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from jaxshift import depends, tuning
+from jaxshift import depends, outward, tuning
 from jaxshift.devices import process
 from jaxshift.errors import InputError
 from jaxshift.evaluate import forgetting, harness
@@ -49,7 +49,7 @@ def _evaluate(study: Study, name: str, params: Callable[[], dict]) -> None:
     folder = study.workdir.evaluate(name)
     clear = partial(shutil.rmtree, folder, ignore_errors=True)
     work = partial(_work, study, name, params)
-    study.ledger.do('evaluate', name, depends.of_evaluation(study, name), work, clear, shared=True)
+    study.ledger.do('evaluate', name, outward.of_evaluation(study, name), work, clear, shared=True)
 
 
 def _work(study: Study, name: str, params: Callable[[], dict]) -> list[Path]:
@@ -67,7 +67,7 @@ def _work(study: Study, name: str, params: Callable[[], dict]) -> list[Path]:
 
         served = lm.Served(
             name, Scorer(config, study.experiment.base.dtype, asked.batch_size), params(), study.tokenizer,
-            tuple(sorted(stops)), study.mesh, progress, study.experiment.seed,
+            tuple(sorted(stops)), study.mesh, progress, asked.seed,
         )  # fmt: skip
         model = lm.JaxshiftLM(served)
         found = harness.run(model, asked)
@@ -79,7 +79,7 @@ def _work(study: Study, name: str, params: Callable[[], dict]) -> list[Path]:
 
 
 def _forgetting(study: Study, name: str) -> None:
-    path, settings = study.workdir.forgetting(name), depends.of_forgetting(study, name)
+    path, settings = study.workdir.forgetting(name), outward.of_forgetting(study, name)
 
     def work() -> list[Path]:
         base, tuned = (harness.read(study.workdir.evaluate(each)) for each in (depends.BASE, name))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from jaxshift import comparing, depends, evaluating, judging, making, tuning
+from jaxshift import comparing, depends, evaluating, judging, making, outward, tuning
 from jaxshift.causes import truth
 from jaxshift.data import dataset
 from jaxshift.errors import InputError
@@ -126,7 +126,7 @@ def report(study: Study) -> None:
         if (study.workdir.run(name) / 'summary.json').exists():  # else the page says that it was not compared
             study.ledger.finished('summary', name, depends.of_summary(study, name))
         if study.workdir.forgetting(name).exists():
-            study.ledger.finished('evaluate', name, depends.of_evaluated(study, name))
+            study.ledger.finished('evaluate', name, outward.of_evaluated(study, name))
 
     def work() -> list[Path]:
         page.write(study.workdir.root, study.pieces, study.template.stop_ids)

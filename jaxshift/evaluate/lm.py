@@ -29,6 +29,7 @@ from jaxshift.respond import responses
 from jaxshift.respond.decode import Decoder, generate
 from jaxshift.respond.sampling import Sampling
 from jaxshift.tune import lora
+from jaxshift.weights.given import lengthened
 from jaxshift.weights.source import open_adapter, open_source
 
 NEW_TOKENS = 256  # of an answer, where a task does not say; the harness's own default
@@ -73,10 +74,12 @@ def opened(source: str, adapter: str = '', tokenizer: str = '', dtype: str = 'fl
       InputError: something is not there, or not what can be read.
     """
     found, mesh = open_source(source, tokenizer), meshes.make(config.Mesh(), jax.local_devices()[:1])
+    terms = open_adapter(adapter, found.config) if adapter else None
+    if adapter and terms is None:
+        raise InputError(f'{adapter}: holds no PEFT adapter; name the folder of adapter_config.json')
+    found = lengthened(found, {'adapter': terms} if terms else {})
     params = found.load(dtype)
-    if adapter:
-        if (terms := open_adapter(adapter, found.config)) is None:
-            raise InputError(f'{adapter}: holds no PEFT adapter; name the folder of adapter_config.json')
+    if terms:
         params = lora.replace(lora.merge(params, terms.terms(), terms.spec), terms.whole(dtype))
     stops = tuple(sorted({found.tokenizer.eos_token_id, *found.config.eos_token_id}))
     scorer = Scorer(found.config, dtype, batch_size)

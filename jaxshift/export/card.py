@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from jaxshift import depends, tuning
@@ -49,6 +50,7 @@ def _head(study: Study, run: Run, kind: str) -> str:
     if run.method != 'given':
         kinds = (each.partition(':') for each in study.data_sources)
         named = [rest.partition(':')[0] for way, _, rest in kinds if way == 'datasets']
+        named = [each for each in named if not Path(each).exists()]  # a folder is none of the hub's
         values |= {'datasets': named} if named else {}
     values['tags'] = ['jaxshift', *(['lora'] if run.method == 'lora' else [])]
     lines = (f'{key}: {json.dumps(value, ensure_ascii=False)}' for key, value in values.items())
@@ -98,7 +100,7 @@ def _shift(study: Study, name: str) -> Iterator[str]:
     study.ledger.finished('summary', name, depends.of_summary(study, name))
     yield (
         'Between the next-token distributions of the base and of this run, over the whole vocabulary, with 95 % '
-        'intervals by bootstrap over prompts.\n'
+        f'intervals by bootstrap over prompts; computed in {study.experiment.base.dtype}, before the export.\n'
     )
     rows = []
     for item in summary.read(path):

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxshift import depends, tuning
+from jaxshift import outward, tuning
 from jaxshift.data.batches import bucket
 from jaxshift.devices import mesh as meshes
 from jaxshift.devices import process, sharding
@@ -31,6 +31,7 @@ from jaxshift.tune import lora
 from jaxshift.weights.source import open_adapter, open_source
 
 CHUNK = 64  # positions whose logits exist at the same time
+ROWS = 8  # responses that are read at the same time
 
 Params = Callable[[], dict]
 
@@ -43,7 +44,7 @@ def verify_all(study: Study) -> None:
     """
     for name in study.only:
         path = study.workdir.run(name) / 'export.json'
-        settings = depends.of_verification(study, name)
+        settings = outward.of_verification(study, name)
         work, clear = functools.partial(_verify, study, name, path), functools.partial(path.unlink, missing_ok=True)
         study.ledger.do('verify_export', name, settings, work, clear, shared=True)
         read = process.by_leader(f'distances of {name}', functools.partial(_read, path))
@@ -69,7 +70,7 @@ def _verify(study: Study, name: str, path: Path) -> list[Path]:
     hidden, heads = {}, {}
     for kind, params in _models(study, name):
         tree = params()
-        hidden[kind] = _hidden(study, tree, cases)
+        hidden[kind] = hidden_states(study, tree, cases)
         heads[kind] = model.head(tree)
         del tree
     found = [
@@ -114,19 +115,24 @@ def _reread(study: Study, folder: Path) -> dict:
     return study.load(open_source(f'dir:{folder}'), study.experiment.export.dtype)
 
 
-def _hidden(study: Study, params: dict, cases: list[contexts.Case]) -> np.ndarray:
+def hidden_states(study: Study, params: dict, cases: list[contexts.Case]) -> np.ndarray:
     """Hidden states [N, D] behind every token of the responses, one response after another."""
     parts = study.mesh.shape['sequence']
-    shape = len(cases), bucket(max(len(case.response) for case in cases))
-    config = study.base.config
-    tokens, windows = laid_out(cases, [case.prompt for case in cases], shape, config.context, parts)
-    real = np.arange(shape[1]) < np.array([[len(case.response)] for case in cases])
-    return meshes.host(_states(config, params, tokens, windows))[real]
+    shape = ROWS, bucket(max(len(case.response) for case in cases))
+    config, found = study.base.config, []
+    for start in range(0, len(cases), ROWS):
+        batch = cases[start : start + ROWS]
+        tokens, windows = laid_out(batch, [case.prompt for case in batch], shape, config.context, parts)
+        hidden = meshes.host(states(config, params, tokens, windows))
+        found += [row[: len(case.response)] for row, case in zip(hidden, batch, strict=False)]
+    return np.concatenate(found)
 
 
 @functools.partial(jax.jit, static_argnames='config')
-def _states(config: LlamaConfig, params: dict, tokens: jax.Array, windows: jax.Array) -> jax.Array:
-    hidden = model.forward(config, params, tokens, positions(tokens, windows), dtype=jnp.float32)
+def states(config: LlamaConfig, params: dict, tokens: jax.Array, windows: jax.Array) -> jax.Array:
+    """Hidden states [B, R, D], float32, of the windows [B, R] of tokens [B, T]."""
+    with jax.default_matmul_precision('highest'):  # some devices multiply float32 in fewer bits unless they are told
+        hidden = model.forward(config, params, tokens, positions(tokens, windows), dtype=jnp.float32)
     return jnp.take_along_axis(hidden, windows[..., None], axis=1)
 
 

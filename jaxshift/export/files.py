@@ -11,7 +11,7 @@ import shutil
 from functools import partial
 from pathlib import Path
 
-from jaxshift import depends, tuning
+from jaxshift import depends, outward, tuning
 from jaxshift.devices import process
 from jaxshift.errors import InputError
 from jaxshift.export import card
@@ -37,13 +37,13 @@ def export_all(study: Study) -> None:
                 'quantised model is not written; leave config.base.quantize empty to export it'
             )
     for name in study.only:
-        settings = depends.of_export(study, name)
+        settings = outward.of_export(study, name)
         clear = partial(shutil.rmtree, study.workdir.run(name) / 'model', ignore_errors=True)
         study.ledger.do('export', name, settings, partial(_write, study, name), clear, shared=True)
         cards = [folder / card.FILE for folder in folders(study, name)]
         remove = partial(_remove, cards)
         work = partial(_write_cards, study, name, cards)
-        study.ledger.do('card', name, depends.of_card(study, name), work, remove)
+        study.ledger.do('card', name, outward.of_card(study, name), work, remove)
         if 'model' not in (folder.name for folder in folders(study, name)):
             study.say(f'export {name}: no model, because the base is quantised; the adapter fits the original')
         for folder in folders(study, name):
@@ -93,6 +93,8 @@ def _write_answers(study: Study, name: str) -> None:
         study.say(f'export {name}: no answers for evaluations, because it has not answered; --mode=respond answers')
         return
 
+    depends.check_responses(study, name)
+
     def work() -> list[Path]:
         records = formats.records_of(study.records[0])
         return formats.write_responses(
@@ -100,7 +102,7 @@ def _write_answers(study: Study, name: str) -> None:
         )  # fmt: skip
 
     clear = partial(shutil.rmtree, folder, ignore_errors=True)
-    study.ledger.do('answers', name, depends.of_answers(study, name), work, clear)
+    study.ledger.do('answers', name, outward.of_answers(study, name), work, clear)
     study.say(f'export {name}: {folder}')
 
 

@@ -9,7 +9,7 @@ from jaxshift.data import world_base
 from jaxshift.errors import InputError
 from jaxshift.llama.config import LlamaConfig, from_hf
 from jaxshift.weights import gguf, known, source
-from jaxshift.weights.safetensors import read_json
+from jaxshift.weights.json_files import read_json
 
 
 def of_base(experiment: Experiment) -> LlamaConfig:

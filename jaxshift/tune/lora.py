@@ -13,6 +13,8 @@ The gradient is taken with respect to the adapter alone, so a frozen weight has 
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -112,7 +114,13 @@ def fold(params: dict, dtype=None) -> dict:
     """
     quantised.refuse(params, 'fold')
     return jax.tree.map(
-        lambda leaf: leaf.folded(dtype) if isinstance(leaf, LoRA) else leaf.astype(dtype or leaf.dtype),
+        lambda leaf: _folded(leaf, dtype) if isinstance(leaf, LoRA) else leaf.astype(dtype or leaf.dtype),
         params,
         is_leaf=lambda leaf: isinstance(leaf, LoRA),
     )
+
+
+@functools.partial(jax.jit, static_argnames='dtype')
+def _folded(leaf: LoRA, dtype) -> jax.Array:
+    """One layer after another: in float32 a stack of a large model does not fit beside its base."""
+    return jax.lax.map(lambda layer: layer.folded(dtype), leaf)

@@ -11,7 +11,7 @@ from typing import Any
 from jaxshift.errors import InputError
 from jaxshift.llama.linear import LoraSpec
 from jaxshift.weights import names
-from jaxshift.weights.safetensors import read_json
+from jaxshift.weights.json_files import read_json
 
 NAME = 'adapter_config.json'
 # Modules that an adapter may replace outright, and their leaves in the parameter tree.

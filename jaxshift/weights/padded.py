@@ -20,7 +20,7 @@ from jaxshift.weights import names
 from jaxshift.weights.loading import Weights
 
 TABLES = ('embed_tokens', 'lm_head')
-_ROWS = 4096  # that are read at once for the mean
+_ROWS = 1024  # that are read at once for the mean
 
 
 class Padded:
@@ -72,6 +72,6 @@ class Padded:
             total = np.zeros(width)
             for start in range(0, rows, _ROWS):
                 part = (slice(start, min(start + _ROWS, rows)), slice(None))
-                total += self.weights.read(name, part).astype(np.float64).sum(axis=0)
+                total += self.weights.read(name, part).sum(axis=0, dtype=np.float64)
             means[name] = (total / rows).astype(tensor.dtype)
         return means

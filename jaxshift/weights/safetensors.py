@@ -21,6 +21,7 @@ from jaxshift.llama.config import LlamaConfig, from_hf, to_hf
 from jaxshift.llama.linear import LoRA
 from jaxshift.store import paths
 from jaxshift.weights import names
+from jaxshift.weights.json_files import read_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -110,19 +111,6 @@ def _inside(folder: Path, file: str) -> Path:
     if not (folder / path).exists():
         raise InputError(f'{folder / path}: missing, though {INDEX} names it; fetch it again')
     return folder / path
-
-
-def read_json(path: Path) -> dict:
-    """A JSON object from a file; InputError names the file if it is not one."""
-    try:
-        value = json.loads(path.read_text(encoding='utf-8'))
-    except FileNotFoundError as error:
-        raise InputError(f'{path}: missing; take the one that came with the weights') from error
-    except (OSError, ValueError) as error:
-        raise InputError(f'{path}: not readable as JSON ({error}); fetch it again') from error
-    if not isinstance(value, dict):
-        raise InputError(f'{path}: holds a {type(value).__name__}, not a JSON object; fetch it again')
-    return value
 
 
 def save(
@@ -239,7 +227,8 @@ def _parts(leaf, row: names.Row, layer: int | None, dtype: str) -> Iterator[np.n
         whole = whole.folded('float32')
     axis = whole.ndim - 1 if row.transposed else 0
     rows = whole.shape[axis]
-    at_once = max(1, IN_FLIGHT * rows // whole.nbytes)
+    item = max(whole.dtype.itemsize, _dtype(dtype).itemsize)
+    at_once = max(1, IN_FLIGHT * rows // (item * whole.size))
     for start in range(0, rows, at_once):
         part = jax.lax.dynamic_slice_in_dim(whole, start, min(at_once, rows - start), axis)
         if not part.is_fully_addressable:

@@ -14,6 +14,7 @@ from commandline import COMPARE, start
 from jaxshift.config import Base, Experiment, Run
 from jaxshift.devices.process import StopSignal
 from jaxshift.errors import InputError
+from jaxshift.evaluate import lm
 from jaxshift.llama import model
 from jaxshift.store.paths import Workdir
 from jaxshift.study import Study
@@ -89,6 +90,9 @@ def test_an_adapter_with_added_tokens_has_pefts_logits_on_the_padded_base(base, 
     params = padded.load('float32')
     tuned = lora.replace(lora.merge(params, found.terms(), found.spec), found.whole('float32'))
     np.testing.assert_allclose(logits_of(padded.config, tuned), torch_logits(adapted), atol=1e-4, rtol=0)
+    served = lm.opened(f'dir:{folder}', f'dir:{tmp_path}')
+    np.testing.assert_array_equal(logits_of(served.scorer.config, served.params), logits_of(padded.config, tuned))
+    assert served.tokenizer.convert_tokens_to_ids('<|end|>') == 10
 
 
 def test_an_adapter_with_added_tokens_and_no_tokenizer_is_refused(base, tmp_path):
@@ -158,6 +162,8 @@ def test_the_longer_model_is_exported_with_its_tokens(tuned, tmp_path):
     words = transformers.AutoTokenizer.from_pretrained(folder)
     assert words.convert_tokens_to_ids('<|end|>') == 10
     assert 'It was tuned elsewhere; its data are not known here.' in (folder / 'README.md').read_text()
+    stale = start(*asked, '--config.export.dtype=float32', '--config.respond.max_new_tokens=7', '--mode=export')
+    assert 'respond tuned was made with another max_new_tokens (8, now 7)' in stale.error()
 
 
 def test_tokens_with_other_ids_are_refused(base, tuned, tmp_path):

@@ -114,6 +114,8 @@ import sys
 import jax, numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 from jaxshift.llama import model
+from jaxshift.llama.linear import LoraSpec
+from jaxshift.tune import lora
 from jaxshift.weights import safetensors, source
 
 opened = source.open_source('dir:' + sys.argv[1])
@@ -134,16 +136,32 @@ assert seen['model.embed_tokens.weight'] == [(10, 64)] * 4  # once, though two d
 assert seen['lm_head.weight'] == [(40, 16)] * 4
 assert seen['model.layers.1.self_attn.q_proj.weight'] == [(96, 16)] * 4
 safetensors.save(sys.argv[2], spread, opened.config, opened.tokenizer, 'bfloat16')
+
+spec = LoraSpec(('q_proj', 'down_proj'), 2, 6.0)
+adapter = jax.tree.map(lambda x: x + 0.1, lora.init(jax.random.key(0), model.shapes(opened.config), spec))
+safetensors.IN_FLIGHT, parts, written = 2048, safetensors._parts, []
+def measured(*asked):
+    for part in parts(*asked):
+        written.append(part.nbytes)
+        yield part
+safetensors._parts = measured
+safetensors.save(sys.argv[3], lora.merge(spread, adapter, spec), opened.config, opened.tokenizer, 'float32')
+assert max(written) <= 2048
+again = source.open_source('dir:' + sys.argv[3]).load('float32')
+expected = jax.tree.map(np.float64, whole)
+for name, term in jax.tree.map(np.float64, adapter['layers']).items():
+    expected['layers'][name] = expected['layers'][name] + 3 * term['a'] @ term['b']
+jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-6), again, expected)
 print('same')
 """
 
 
-def test_eight_devices_read_their_own_ranges_alone_and_get_the_same_numbers(saved, tmp_path):
+def test_eight_devices_read_their_own_ranges_alone_and_write_the_same_numbers_folded_or_not(saved, tmp_path):
     flags = {'XLA_FLAGS': '--xla_force_host_platform_device_count=8', 'JAX_PLATFORMS': 'cpu'}
-    command = [sys.executable, '-c', SHARDED, str(saved[0]), str(tmp_path)]
+    command = [sys.executable, '-c', SHARDED, str(saved[0]), str(tmp_path / 'plain'), str(tmp_path / 'lazy')]
     done = subprocess.run(command, env=os.environ | flags, capture_output=True, text=True, check=False)
     assert done.stdout == 'same\n', done.stderr
-    one, eight = open_source(f'dir:{saved[0]}'), open_source(f'dir:{tmp_path}')
+    one, eight = open_source(f'dir:{saved[0]}'), open_source(f'dir:{tmp_path / "plain"}')
     assert equal(one.load('bfloat16'), eight.load('bfloat16'))
 
 
