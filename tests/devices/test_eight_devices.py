@@ -1,14 +1,12 @@
 """What one device and a mesh of eight (data=2, fsdp=2, tensor=2) compute is the same; see eight_devices.py."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from virtual import run
 
 EXACT = ('argmax_id', 'rank', 'top_ids')
 
@@ -17,15 +15,7 @@ EXACT = ('argmax_id', 'rank', 'top_ids')
 def found(tmp_path_factory):
     """(arrays by name, facts) that the program of eight devices leaves."""
     out = tmp_path_factory.mktemp('eight') / 'out.npz'
-    program = Path(__file__).with_name('eight_devices.py')
-    environment = os.environ | {
-        'JAX_PLATFORMS': 'cpu',
-        'XLA_FLAGS': '--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0',  # compiles sooner
-        'PJRT_NPROC': '64',  # threads: with those of two cores, devices that wait for each other's may stand still
-        'PYTHONPATH': str(program.parents[2]),
-    }
-    ended = subprocess.run([sys.executable, program, out], env=environment, capture_output=True, text=True, timeout=900)
-    assert ended.returncode == 0, ended.stderr[-3000:]
+    run(Path(__file__).with_name('eight_devices.py'), out)
     with np.load(out) as file:
         arrays = {name: file[name] for name in file.files if name != 'facts'}
         return arrays, json.loads(str(file['facts']))

@@ -2,14 +2,12 @@
 
 import json
 import math
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from virtual import run
 
 CUT = ('data 2', 'data 8', 'fsdp 8', 'fsdp 4, tensor 2', 'fsdp 2, tensor 2, sequence 2')
 SWEPT = ('fsdp 8', 'fsdp 2, tensor 2, sequence 2')
@@ -20,15 +18,7 @@ BYTES = {'f32': 4, 's32': 4, 'pred': 1}
 def found(tmp_path_factory):
     """(arrays by name, texts of compiled programs by name) that the program leaves."""
     out = tmp_path_factory.mktemp('curves') / 'out.npz'
-    program = Path(__file__).with_name('curves.py')
-    environment = os.environ | {
-        'JAX_PLATFORMS': 'cpu',
-        'XLA_FLAGS': '--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0',
-        'PJRT_NPROC': '64',  # threads: with those of two cores, devices that wait for each other's may stand still
-        'PYTHONPATH': str(program.parents[2]),
-    }
-    ended = subprocess.run([sys.executable, program, out], env=environment, capture_output=True, text=True, timeout=900)
-    assert ended.returncode == 0, ended.stderr[-3000:]
+    run(Path(__file__).with_name('curves.py'), out)
     with np.load(out) as file:
         return {name: file[name] for name in file.files}, json.loads(str(file['texts']))
 

@@ -1,27 +1,17 @@
 """Attention on a mesh is that of one device; see sequence_devices.py."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from virtual import run
 
 
 @pytest.fixture(scope='module')
 def found(tmp_path_factory):
     """Arrays by name."""
     out = tmp_path_factory.mktemp('sequence') / 'out.npz'
-    program = Path(__file__).with_name('sequence_devices.py')
-    environment = os.environ | {
-        'JAX_PLATFORMS': 'cpu',
-        'XLA_FLAGS': '--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0',  # compiles sooner
-        'PJRT_NPROC': '64',  # threads: with those of two cores, devices that wait for each other's may stand still
-        'PYTHONPATH': str(program.parents[2]),
-    }
-    ended = subprocess.run([sys.executable, program, out], env=environment, capture_output=True, text=True, timeout=900)
-    assert ended.returncode == 0, ended.stderr[-3000:]
+    run(Path(__file__).with_name('sequence_devices.py'), out)
     with np.load(out) as file:
         return dict(file)
 

@@ -1,14 +1,12 @@
 """Two processes of two virtual devices each, whose parameters are cut over all of them, against one device."""
 
-import contextlib
-import os
-import socket
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 from commandline import COMPARE, ROOT, start
+from virtual import environment, free_port
 
 from jaxshift.store import jsonl
 
@@ -33,15 +31,7 @@ def samples(folder, task):
 
 
 def test_both_say_what_one_says_and_one_writes(asked, tmp_path):
-    with contextlib.closing(socket.socket()) as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    environment = os.environ | {
-        'JAX_PLATFORMS': 'cpu',
-        'XLA_FLAGS': '--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0',
-        'PJRT_NPROC': '64',  # devices that wait for each other hold threads
-        'PYTHONHASHSEED': 'random',
-    }
+    port = free_port()
     both = [
         subprocess.Popen(
             [
@@ -49,7 +39,8 @@ def test_both_say_what_one_says_and_one_writes(asked, tmp_path):
                 f'--config.process.coordinator=127.0.0.1:{port}', '--config.process.count=2',
                 f'--config.process.index={index}',
             ],
-            env=environment | {'PYTHONPATH': str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env=environment(2) | {'PYTHONHASHSEED': 'random'},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
         for index in range(2)
     ]  # fmt: skip

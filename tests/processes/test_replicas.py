@@ -1,26 +1,17 @@
 """The sweep under pmap, on eight virtual devices, has the numbers of the one under jit."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from commandline import DEMO, start
+from virtual import run
 
 from jaxshift.shift import records
 
 
 def test_the_sweep_under_pmap_is_that_under_jit(tmp_path):
-    program = Path(__file__).with_name('eight_replicas.py')
-    environment = os.environ | {
-        'JAX_PLATFORMS': 'cpu',
-        'XLA_FLAGS': '--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0',
-        'PYTHONPATH': str(program.parents[2]),
-    }
-    ended = subprocess.run([sys.executable, program, tmp_path], env=environment, capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr[-3000:]
+    run(Path(__file__).with_name('eight_replicas.py'), tmp_path)
     jit, pmap = (records.read(tmp_path / spmd) for spmd in ('jit', 'pmap'))
     assert jit.num_rows == 2 * sum(20 - number for number in range(11))
     assert len(set(jit['template'].to_pylist())) == 2

@@ -1,11 +1,8 @@
 """Two processes of four virtual devices each, on loopback, against one process of one device."""
 
-import contextlib
 import json
-import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from commandline import ROOT, TINY, start
+from virtual import environment, free_port
 
 from jaxshift.shift import records
 
@@ -47,15 +45,7 @@ class Pair(NamedTuple):
 
 def begin(folder, *arguments, alone=('', ''), folders=(None, None)):
     """Starts both; `alone` are arguments, and `folders` working directories, of each by itself."""
-    with contextlib.closing(socket.socket()) as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    environment = os.environ | {
-        'JAX_PLATFORMS': 'cpu',
-        'XLA_FLAGS': '--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0',
-        'PJRT_NPROC': '64',  # devices that wait for each other hold threads
-        'PYTHONPATH': str(ROOT),
-    }
+    port = free_port()
     logs = [folder.parent / f'written-{index}' for index in range(2)]
     program = Path(__file__).with_name('logged_run.py')
     processes = [
@@ -66,7 +56,7 @@ def begin(folder, *arguments, alone=('', ''), folders=(None, None)):
                 f'--config.process.coordinator=127.0.0.1:{port}', '--config.process.count=2',
                 f'--config.process.index={index}', *filter(None, [alone[index]]),
             ],
-            env=environment, cwd=folders[index], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env=environment(4), cwd=folders[index], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
         for index in range(2)
     ]  # fmt: skip

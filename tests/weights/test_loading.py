@@ -1,41 +1,17 @@
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
+from virtual import run
 
 from jaxshift.errors import InputError
 from jaxshift.llama import quantised
 from jaxshift.weights import loading, safetensors
 from jaxshift.weights.loading import pieces
 from jaxshift.weights.source import open_source
-
-ROOT = Path(__file__).resolve().parents[2]
-EIGHT = {
-    'XLA_FLAGS': '--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0',
-    'JAX_PLATFORMS': 'cpu',
-    'PYTHONPATH': str(ROOT),
-}
-
-
-def run(*command):
-    """What a program on eight virtual devices prints."""
-    done = subprocess.run(
-        [sys.executable, *map(str, command)],
-        env=os.environ | EIGHT,
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
 
 
 def assert_equal(tree, other):

@@ -1,7 +1,4 @@
 import json
-import os
-import subprocess
-import sys
 from typing import Any
 
 import jax
@@ -10,6 +7,7 @@ import pytest
 import torch
 import transformers
 from safetensors import safe_open
+from virtual import run
 
 from jaxshift.errors import InputError
 from jaxshift.llama import model
@@ -157,10 +155,7 @@ print('same')
 
 
 def test_eight_devices_read_their_own_ranges_alone_and_write_the_same_numbers_folded_or_not(saved, tmp_path):
-    flags = {'XLA_FLAGS': '--xla_force_host_platform_device_count=8', 'JAX_PLATFORMS': 'cpu'}
-    command = [sys.executable, '-c', SHARDED, str(saved[0]), str(tmp_path / 'plain'), str(tmp_path / 'lazy')]
-    done = subprocess.run(command, env=os.environ | flags, capture_output=True, text=True, check=False)
-    assert done.stdout == 'same\n', done.stderr
+    assert run('-c', SHARDED, saved[0], tmp_path / 'plain', tmp_path / 'lazy') == 'same\n'
     one, eight = open_source(f'dir:{saved[0]}'), open_source(f'dir:{tmp_path / "plain"}')
     assert equal(one.load('bfloat16'), eight.load('bfloat16'))
 
