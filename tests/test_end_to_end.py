@@ -124,7 +124,8 @@ def test_other_settings_of_the_summary_redo_no_sweep(copy):
     before = {path: path.stat().st_mtime_ns for path in copy.glob('runs/*/tokens/*')}
     ended = start(*TINY, f'--workdir={copy}', '--config.sweep.bootstrap=60')
     assert ended.code == 0, ended.err
-    assert stages(ended.out, 'doing it again') == ['summary lora', 'summary full', 'report']
+    again = stages(ended.out, 'doing it again')
+    assert again == ['summary lora', 'summary full', 'scores lora.oracle', 'scores full.oracle', 'report']
     assert before == {path: path.stat().st_mtime_ns for path in copy.glob('runs/*/tokens/*')}
     (found,) = json.loads((copy / 'runs/lora/summary.json').read_text())
     assert found['bootstrap']['resamples'] == 60

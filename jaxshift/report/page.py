@@ -64,7 +64,7 @@ def write(workdir: str | Path, pieces: curves.Pieces, end_ids: Collection[int]) 
         warnings=caveats.sentences(found),
         findings=findings.sentences(head['all'], pairs, tokens, truths),
         svgs=drawings.draw(found, rows['all'], head, tokens, lines, folder / 'figures')
-        | judged.draw(judges, {row['run']: row['method'] for row in head['all']}, folder / 'figures'),
+        | judged.draw(judges, {row['run']: row['method'] for row in rows['all']}, folder / 'figures'),
         judged=judged.sections(judges),
         agreement=judges.get('judge_agreement', []),
         preferences=judges.get('judged_preferences', []),
