@@ -156,7 +156,10 @@ def _facts(study: Study) -> Path:
 
 def _file(study: Study) -> Judge:
     def given(name: str) -> Path:
-        return Path(study.experiment.judge.source.replace('RUN', name)).expanduser()
+        path = Path(study.experiment.judge.source.replace('RUN', name)).expanduser()
+        if not path.is_file():
+            raise InputError(f'config.judge.source: {path}: no such file of judgements of {name}; correct the path')
+        return path
 
     def score(name: str, rows: list[Row]) -> list[Judgement]:
         found, unknown = file.judgements(given(name), name, [row['example_id'] for row in rows])
