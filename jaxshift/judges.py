@@ -15,6 +15,7 @@ from typing import Any
 from jaxshift.data import template
 from jaxshift.depends import Settings
 from jaxshift.devices import mesh as meshes
+from jaxshift.errors import InputError
 from jaxshift.judge import asking, file, local, oracle, rubric, summary
 from jaxshift.judge.asking import Row
 from jaxshift.judge.cache import Cache
