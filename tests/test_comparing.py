@@ -41,6 +41,10 @@ def test_the_terminal_tells_of_the_plain_windows_wherever_they_stand(copy):
     assert 'windows (context base, template matched, prompt tokens kept: 8)\n' in ended.out
 
 
+def test_a_study_as_it_was_made_is_compared_with_no_other_settings(finished):
+    assert 'has been compared with another' not in (finished / 'report/index.html').read_text()
+
+
 def test_a_run_that_was_compared_on_other_windows_is_left_out_of_the_figures_and_named(copy):
     ended = start(*TINY, f'--workdir={copy}', '--only=lora', '--config.sweep.contexts=reference')
     assert ended.code == 0, ended.err

@@ -22,7 +22,9 @@ def sentences(found: Results) -> list[str]:
 
 def _of_settings(found: Results) -> Iterator[str]:
     for run, made in found.recorded.items():
-        if changed := ledger.difference({'sweep': made.get('sweep')}, {'sweep': found.config['sweep']}):
+        kept = made.get('sweep', {})  # of the settings those that a summary depends on
+        now = {key: found.config['sweep'].get(key) for key in kept}
+        if changed := ledger.difference({'sweep': kept}, {'sweep': now}):
             yield (
                 f'Run {run} has been compared with another {changed}, so its figures do not compare with those of '
                 f'this experiment. Run --mode=run with {run} in the config, or remove runs/{run}.'
