@@ -146,6 +146,13 @@ class Export:
 
 
 @dataclass
+class Causes:
+    """Why it shifted: what is asked of the token records, the data and the weights."""
+
+    analyses: tuple[str, ...] = ('truth',)  # truth (of the controlled world)
+
+
+@dataclass
 class Mesh:
     """How the devices are laid out; one axis may be -1 and takes what is left."""
 
@@ -236,6 +243,7 @@ class Experiment:
     runs: dict[str, Run] = field(default_factory=dict)
     respond: Respond = field(default_factory=Respond)
     sweep: Sweep = field(default_factory=Sweep)
+    causes: Causes = field(default_factory=Causes)
     judge: Judge = field(default_factory=Judge)
     evaluate: Evaluate = field(default_factory=Evaluate)
     export: Export = field(default_factory=Export)

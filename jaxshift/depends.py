@@ -185,7 +185,7 @@ def of_scores(study: Study, files: Sequence[Path], groups: Any) -> Settings:
 
 
 def of_report(study: Study) -> Settings:
-    names = ('summary.json', 'metrics.jsonl', 'responses.jsonl', 'causes/truth.json')
+    names = ('summary.json', 'metrics.jsonl', 'responses.jsonl', 'causes/*.json', 'causes/*.parquet')
     judged = ('judge/*.json', 'judge/*.jsonl', 'evaluate/forgetting.json')
     shown = [*(f'runs/*/{name}' for name in names + judged), 'done/summary-*.json']
     kept = [path for pattern in shown for path in study.workdir.root.glob(pattern)]

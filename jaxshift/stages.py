@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from jaxshift import comparing, depends, evaluating, judging, making, outward, tuning
-from jaxshift.causes import truth
 from jaxshift.data import dataset
 from jaxshift.errors import InputError
+from jaxshift.explain import stage as explain
 from jaxshift.export import distance, files
 from jaxshift.report import page
 from jaxshift.respond import responses
 from jaxshift.respond.decode import Decoder
 from jaxshift.respond.sampling import Sampling
-from jaxshift.shift import records
-from jaxshift.store import ledger, paths
+from jaxshift.store import ledger
 from jaxshift.study import MADE_HERE, Study
 from jaxshift.terminal import Bar
 
@@ -99,27 +97,6 @@ def _answered_here(study: Study, name: str) -> bool:
     return ledger.read(study.workdir.done('respond', name)) is not None
 
 
-def causes(study: Study) -> None:
-    """Holds every run of the controlled world to its truth."""
-    if not study.experiment.world:
-        return
-    facts_file = study.workdir.data / 'world' / 'facts.json'
-    for name in study.only:
-        settings = depends.of_truth(study, name, facts_file)
-        study.ledger.do('causes', name, settings, partial(_judge_by_truth, study, name, facts_file), lambda: None)
-
-
-def _judge_by_truth(study: Study, name: str, facts_file: Path) -> list[Path]:
-    facts, folder = json.loads(facts_file.read_text()), study.workdir.run(name)
-    seed, samples = study.experiment.seed, study.experiment.respond.samples
-    base = truth.of_responses(facts, responses.read(study.workdir.responses(depends.BASE)), seed, samples)
-    answered, rows = responses.read(study.workdir.responses(name)), records.read(folder / 'tokens')
-    found = truth.truth(facts, answered, rows, study.pieces, seed, samples)
-    path = folder / 'causes' / 'truth.json'
-    paths.write_json(path, found | {f'base_{key}': value for key, value in base.items()})
-    return [path]
-
-
 def report(study: Study) -> None:
     """Writes the page, its figures and its tables from the files of the other stages."""
     for name in study.only:
@@ -142,7 +119,7 @@ STAGES: dict[str, Callable[[Study], None]] = {
     'train': tuning.train_all,
     'respond': respond,
     'sweep': comparing.sweep_all,
-    'causes': causes,
+    'causes': explain.explain_all,
     'judge': judging.judge_all,
     'evaluate': evaluating.evaluate_all,
     'report': report,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from jaxshift.report import caveats, drawings, examples, findings, judged, results, tables, truth
+from jaxshift.report import caveats, drawings, examples, explained, findings, judged, results, tables, truth
 from jaxshift.report.results import Results
 from jaxshift.report.style import token_text
 from jaxshift.report.tables import Row
@@ -55,6 +56,8 @@ def write(workdir: str | Path, pieces: curves.Pieces, end_ids: Collection[int]) 
     }
     judges = judged.tables(found, bootstrap, seed)
     saved |= judges
+    sections = explained.sections(found)
+    saved |= {name: list(items) for section in sections for name, items in section.tables.items()}
     if found.forgetting:
         saved['forgetting'] = tables.forgetting(found.forgetting)
     for name, items in saved.items():
@@ -64,7 +67,9 @@ def write(workdir: str | Path, pieces: curves.Pieces, end_ids: Collection[int]) 
         warnings=caveats.sentences(found),
         findings=findings.sentences(head['all'], pairs, tokens, truths),
         svgs=drawings.draw(found, rows['all'], head, tokens, lines, folder / 'figures')
+        | explained.draw(sections, folder / 'figures')
         | judged.draw(judges, {row['run']: row['method'] for row in rows['all']}, folder / 'figures'),
+        sections=sections,
         judged=judged.sections(judges),
         agreement=judges.get('judge_agreement', []),
         preferences=judges.get('judged_preferences', []),
@@ -108,7 +113,7 @@ def _template() -> Template:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {
         'number': number, 'counted': counted, 'mean': _mean, 'truth': _truth, 'shown': token_text, 'source': _source,
-        'windows': summary.described,
+        'windows': summary.described, 'table': explained.shown, 'cell': _cell,
     }  # fmt: skip
     return environment.from_string(Path(__file__).with_name('page.html').read_text(encoding='utf-8'))
 
@@ -124,6 +129,11 @@ def _mean(row: Row, name: str) -> Markup:
 def _truth(row: Row | None) -> Markup:
     """A figure of the world's truth, where there is one."""
     return _mean({'value': row['value'], 'value_low': row['low'], 'value_high': row['high']} if row else {}, 'value')
+
+
+def _cell(value: Any) -> str:
+    """A value of a table, whatever it is."""
+    return value if isinstance(value, str) else number(value)
 
 
 def _source(source: str) -> str:

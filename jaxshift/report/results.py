@@ -33,6 +33,7 @@ class Results:
       tokens: the token records of `headline`, of the runs that have them.
       responses: the objects of responses.jsonl by example id.
       truths: truth.json, for runs of the controlled world.
+      explained: the other figures of causes/, by analysis.
       judged: what judges say, by judge; none for a run that was not judged.
       preferred: how often judges prefer a run's responses to those of another, one object each.
       outdated: files of `judged` and `preferred` that are of other responses than there are now.
@@ -47,6 +48,7 @@ class Results:
     tokens: dict[str, pa.Table]
     responses: dict[str, dict[str, Row]]
     truths: dict[str, Row]
+    explained: dict[str, dict[str, Row]]
     judged: dict[str, dict[str, judges.Verdict]]
     preferred: dict[str, list[Row]]
     outdated: dict[str, list[str]]
@@ -105,7 +107,7 @@ def load(workdir: Workdir) -> Results:
     summaries = {run: summary.read(folder / 'summary.json') for run, folder in folders.items()}
     records_of = {run: ledger.read(workdir.done('summary', run)) for run in folders}
     windows = summary.headline(summaries.values())
-    truths = {run: folder / 'causes/truth.json' for run, folder in folders.items()}
+    truths = {run: workdir.causes(run) / 'truth.json' for run in folders}
     return Results(
         experiment,
         summaries,
@@ -117,6 +119,7 @@ def load(workdir: Workdir) -> Results:
         },
         {run: {r['example_id']: r for r in jsonl.read(f / 'responses.jsonl')} for run, f in folders.items()},
         {run: _json(path) for run, path in truths.items() if path.exists()},
+        {run: _explained(workdir.causes(run)) for run in folders},
         {run: verdicts for run, folder in folders.items() if (verdicts := judges.read(folder / 'judge'))},
         {run: judges.read_pairs(folder / 'judge') for run, folder in folders.items()},
         {run: _outdated(workdir, run) for run in folders},
@@ -124,6 +127,10 @@ def load(workdir: Workdir) -> Results:
         {run: record['settings'] for run, record in records_of.items() if record},
         [run for run in runs if run not in folders],
     )
+
+
+def _explained(folder: Path) -> dict[str, Row]:
+    return {path.stem: _json(path) for path in sorted(folder.glob('*.json')) if path.stem != 'truth'}
 
 
 def _outdated(workdir: Workdir, run: str) -> list[str]:

@@ -46,6 +46,10 @@ class Workdir:
         """What judges replied, and what it cost: by the key of the question."""
         return self.root / 'judge' / 'cache.jsonl'
 
+    def causes(self, run: str) -> Path:
+        """Why a run shifted: ANALYSIS.json and ANALYSIS.TABLE.parquet."""
+        return self.run(run) / 'causes'
+
     def evaluate(self, name: str) -> Path:
         """Results of a run's tasks, or of the base's, which is named `base`."""
         return (self.base if name == 'base' else self.run(name)) / 'evaluate'

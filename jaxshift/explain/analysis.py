@@ -1,0 +1,51 @@
+"""What an analysis is: what it depends on, what it does, and where its files lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jaxshift.depends import Settings
+from jaxshift.store import paths
+from jaxshift.study import Study
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """One question about a run.
+
+    Attributes:
+      applies: whether the study can ask it; where not, it is passed over and `study.say` has said why.
+      settings: of a study and a run, everything that the answer depends on.
+      work: answers it by `keep`, and returns the files.
+      computes: whether it needs a model, and so the mesh and every process.
+    """
+
+    applies: Callable[[Study], bool]
+    settings: Callable[[Study, str], Settings]
+    work: Callable[[Study, str], list[Path]]
+    computes: bool = False
+
+
+def keep(
+    study: Study, run: str, analysis: str, figures: Mapping[str, Any], tables: Mapping[str, pa.Table] | None = None
+) -> list[Path]:
+    """Writes causes/ANALYSIS.json (`figures`) and causes/ANALYSIS.NAME.parquet of each table; returns the paths."""
+    folder = study.workdir.causes(run)
+    written = [folder / f'{analysis}.json']
+    paths.write_json(written[0], figures)
+    for name, table in (tables or {}).items():
+        written.append(folder / f'{analysis}.{name}.parquet')
+        pq.write_table(table, written[-1])
+    return written
+
+
+def clear(study: Study, run: str, analysis: str) -> None:
+    """Removes what other settings left behind."""
+    for path in study.workdir.causes(run).glob(f'{analysis}.*'):
+        path.unlink()

@@ -1,0 +1,22 @@
+"""The stage itself: every analysis that the config names, on every run."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from jaxshift.explain import analysis, truth
+from jaxshift.explain.analysis import Analysis
+from jaxshift.study import Study
+
+ANALYSES: dict[str, Analysis] = {'truth': truth.ANALYSIS}
+
+
+def explain_all(study: Study) -> None:
+    """Asks of every run why it shifted."""
+    for asked in study.experiment.causes.analyses:
+        found = ANALYSES[asked]
+        if found.applies(study):
+            for run in study.only:
+                work, clear = partial(found.work, study, run), partial(analysis.clear, study, run, asked)
+                name = f'{run}.{asked}'
+                study.ledger.do('causes', name, found.settings(study, run), work, clear, shared=found.computes)
