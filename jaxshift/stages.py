@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 
@@ -131,8 +131,8 @@ ON_REQUEST: dict[str, Callable[[Study], None]] = {
 }  # by their own mode alone
 
 
-def run(study: Study, mode: str) -> None:
-    """Every stage in order (`run`), or one of them."""
+def run(study: Study, mode: str, left_out: Collection[str] = ()) -> None:
+    """Every stage in order but those `left_out` (`run`), or one of them."""
     tuning.check_mesh(study, mode)
     if mode == 'judge' and not study.experiment.judge.kind:
         raise InputError('config.judge.kind is empty, so nobody judges; set it to endpoint, local, oracle or file')
@@ -141,7 +141,7 @@ def run(study: Study, mode: str) -> None:
         if mode == 'run' and name == 'train' and study.experiment.base.source != MADE_HERE:
             # Before hours go into training; to a base that is made here the prompts are made to measure.
             study.check_prompts()
-        if mode in ('run', name):
+        if mode == name or (mode == 'run' and name not in left_out):
             stage(study)
             study.stop.check()
     if mode in ON_REQUEST:
