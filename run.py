@@ -94,6 +94,10 @@ def main(argv: list[str]) -> int:
         topology.prepare(TOPOLOGY.value)
         from jaxshift.plan import plan
 
+        if grid:
+            chosen = {cell: grid[cell] for cell in cells.chosen(ONLY.value, grid) or grid}
+            planned = cells.experiments(experiment, chosen)
+            return plan.run_grid(chosen, planned, TOPOLOGY.value, Path(workdir), JSON.value)
         return plan.run(experiment, TOPOLOGY.value, only, Path(workdir), JSON.value)
     from jaxshift import start
 

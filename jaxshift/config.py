@@ -199,6 +199,14 @@ class Judge:
 
 
 @dataclass
+class Sheet:
+    """Responses for people to mark, which --mode=sheet writes and, once they are filled in, sums up."""
+
+    annotators: tuple[str, ...] = ('first', 'second')  # each gets a file of that name
+    prompts: int = 25  # prompts whose responses are marked, those of every run
+
+
+@dataclass
 class World:
     """The controlled world: a synthetic encyclopaedia whose every fact is known."""
 
@@ -245,6 +253,7 @@ class Experiment:
     sweep: Sweep = field(default_factory=Sweep)
     causes: Causes = field(default_factory=Causes)
     judge: Judge = field(default_factory=Judge)
+    sheet: Sheet = field(default_factory=Sheet)
     evaluate: Evaluate = field(default_factory=Evaluate)
     export: Export = field(default_factory=Export)
     trackers: tuple[str, ...] = ('tensorboard',)  # tensorboard, wandb: where metrics go beside metrics.jsonl

@@ -70,7 +70,7 @@ def run_grid(
             except RunFailed as error:
                 failures[name] = str(error)
                 say(f'cell {name} failed: {error}')
-        if mode in ('run', 'report'):
+        if mode in ('run', 'report') and not (failures and len(failures) == len(asked)):
             process.by_leader('grid report', lambda: str(grid.write(common, cells, folder, stop, say)))
     if failures:
         raise RunFailed(f'{len(failures)} of {len(asked)} cells: {"; ".join(map(": ".join, failures.items()))}')

@@ -23,7 +23,7 @@ from jaxshift.tune.step import Recipe, lora_spec, recipe
 from jaxshift.tune.train import check, parameters, schedule, shapes, train
 from jaxshift.weights import peft
 
-NO_MESH = ('data', 'causes', 'report')  # modes that compute nothing on the devices
+NO_MESH = ('data', 'causes', 'report', 'sheet')  # modes that compute nothing on the devices
 
 
 def computes(study: Study, mode: str) -> bool:

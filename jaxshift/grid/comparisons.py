@@ -35,6 +35,8 @@ MEASURES = {
     'words_shifted_null': 'the same of data that nothing was trained on',
     'words_marginal': 'words begun by a marginal token that the tuning data have',
     'words_marginal_null': 'the same of data that nothing was trained on',
+    'hallucinates': 'responses that hallucinate, by annotators',
+    'phrases_in_tuning_data': 'marked phrases that stand in the tuning data',
     'aligntds_kl': 'KL by the arithmetic of AlignTDS',
 }  # fmt: skip
 RATIOS = ('kl_tuned_base', 'reference_kl_tuned_base', 'sentence_start', 'sentence_rest', 'kl_at_values', 'aligntds_kl')
@@ -152,7 +154,8 @@ def means(rows: Sequence[Row]) -> list[Row]:
     for row in rows:
         groups.setdefault(tuple(row[name] for name in (*KEY, 'run')), []).append(row)
     made = []
-    for key, items in sorted(groups.items()):
+    runs = list(dict.fromkeys(row['run'] for row in rows))
+    for key, items in sorted(groups.items(), key=lambda group: (*group[0][:-1], runs.index(group[0][-1]))):
         first = items[0]
         row: Row = dict(zip((*KEY, 'run'), key, strict=True))
         row |= {name: first[name] for name in ('method', 'learning_rate', 'plain')} | {'seeds': len(items)}

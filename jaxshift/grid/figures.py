@@ -44,7 +44,8 @@ def by_size(rows: Sequence[Row], panels: Panels, published: Mapping[str, Sequenc
         axes.margins(x=0.12)
     for axes in grid[len(panels) :]:
         axes.remove()
-    figure.supxlabel('examples of instruction data (log scale)' + ('; crosses: the paper' if published else ''), fontsize=9)
+    crosses = '; crosses: the paper' if published else ''
+    figure.supxlabel(f'examples of instruction data (log scale){crosses}', fontsize=9)
     handles, labels = grid[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc='outside upper left', ncols=4)
     return figure
@@ -75,7 +76,8 @@ def borrowing(rows: Sequence[Row], shares: Panels, chance: Mapping[str, str]) ->
       chance: share to the column of its null, drawn hollow.
     """
     figure = Figure(figsize=(style.WIDTH, 1.3 + 0.3 * len(rows)))
-    for axes, (column, title) in zip(figure.subplots(1, len(shares), sharey=True, squeeze=False)[0], shares, strict=True):
+    grid = figure.subplots(1, len(shares), sharey=True, squeeze=False)[0]
+    for axes, (column, title) in zip(grid, shares, strict=True):
         for place, row in enumerate(rows):
             _point(axes, row, column, place - 0.13, True)
             _point(axes, row, chance[column], place + 0.13, False)
@@ -97,7 +99,8 @@ def _point(axes: Axes, row: Row, column: str, place: float, fill: bool) -> None:
 def treatments(rows: Sequence[Row], panels: Panels) -> Figure:
     """Runs with a treatment beside the plain ones of their method, as in the paper's Figure 9."""
     figure = Figure(figsize=(style.WIDTH, 1.3 + 0.28 * len(rows)))
-    for axes, (column, title) in zip(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, strict=True):
+    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (column, title) in zip(grid, panels, strict=True):
         for place, row in enumerate(rows):
             _point(axes, row, column, place, not row['plain'])
         style.names_axis(axes, [style.label(f'{row["run"]}, n = {row["size"]:,}') for row in rows])

@@ -38,7 +38,7 @@ FINDINGS = (
     Finding(
         1, 'LoRA shifts the distribution little, full tuning much; the size of the data hardly changes LoRA',
         (
-            Question('mean KL of full tuning over that of LoRA', ask.each_size(ask.over('kl_tuned_base')), 1, ratio=True),
+            Question('mean KL, full over LoRA', ask.each_size(ask.over('kl_tuned_base')), 1, ratio=True),
             Question('growth of mean KL with the data, full less LoRA (nats)', ask.ends(ask.growths('kl_tuned_base'))),
         ),
         not_asked='Whether larger models shift less: one base of one size.',

@@ -28,14 +28,15 @@ def text(name: str, command: str, groups: Mapping[tuple[str, str], Sequence[Row]
     lines = [
         f'# {name}: which findings of the paper hold',
         '',
-        'Written by the program from the files of a run; not edited by hand. The paper is Ghosh et al., A Closer Look at '
-        'the Limitations of Instruction Tuning (ICML 2024, arXiv 2402.05119).',
+        'Written by the program from the files of a run; not edited by hand. The paper is Ghosh et al., A Closer Look '
+        'at the Limitations of Instruction Tuning (ICML 2024, arXiv 2402.05119).',
         '',
         f'    {command}',
         '',
-        f'Means over seeds, with {WORDS}. A question *holds* where its whole interval lies where the paper expects it, '
-        'is *contradicted* where it lies on the other side, and is *unclear* otherwise; where the paper sees no gain, it '
-        'holds unless the interval lies above zero. Every interval stands for itself: none is widened for their number.',
+        f'Means over seeds, with {WORDS}. A question *holds* where its whole interval lies where the paper expects '
+        'it, is *contradicted* where it lies on the other side, and is *unclear* otherwise; where the paper sees no '
+        'gain, it holds unless the interval lies above zero. A finding is *mixed* where its questions, or sizes of the '
+        'data, say different things. Every interval stands for itself: none is widened for their number.',
     ]
     if missing:
         lines += ['', f'Cells without results: {", ".join(missing)}.']
@@ -50,10 +51,11 @@ def _group(rows: Sequence[Row]) -> Iterator[str]:
     seeds, sizes = (sorted({row[name] for row in rows}) for name in ('seed', 'size'))
     yield f'{len(seeds)} seeds; {", ".join(map(str, sizes))} examples.'
     yield ''
+    asked_at = list(dict.fromkeys([*pairings, *(name for found in verdicts.values() for name in found)]))
     yield from _table(
-        ['', 'finding', *pairings],
-        [[str(each.number), each.claim, *(verdicts.get(each.number, {}).get(name, '') for name in pairings)]
-         for each in findings.FINDINGS if each.questions],
+        ['', 'finding', *asked_at],
+        [[str(each.number), each.claim, *(verdicts.get(each.number, {}).get(name, '') for name in asked_at)]
+         for each in findings.FINDINGS],
     )  # fmt: skip
     for finding in findings.FINDINGS:
         here = [row for row in asked if row['finding'] == finding.number]

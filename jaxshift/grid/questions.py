@@ -1,4 +1,4 @@
-"""What is asked of pairs of runs: numbers over seeds, each for one size of the data or from the smallest to the largest.
+"""What is asked of pairs of runs: numbers over seeds, for each size of the data or from the smallest to the largest.
 
 A question takes the pairs by size and seed, and gives (what it is about, a value a seed).
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,7 @@ def load(folder: Path, cells: Mapping[str, Cell], vocabulary: Callable[[str], Vo
             found.missing[name] = str(error)
             continue
         pieces, end_ids = vocabulary(name)
-        rows = _rows(read)
+        rows = _rows(read, _annotated(folder / 'cells' / name / 'sheet' / 'figures.json'))
         factors = {'cell': name, 'data': cell.data, 'size': cell.size, 'seed': cell.seed}
         found.rows.extend({**factors, 'base': read.config['base']['source'], **row} for row in rows)
         for row in rows:
@@ -65,14 +66,27 @@ def load(folder: Path, cells: Mapping[str, Cell], vocabulary: Callable[[str], Vo
     return found
 
 
-def _rows(found: Results) -> list[Row]:
+def _annotated(path: Path) -> Row:
+    """Run to what people said of its responses (`judge.sheet.figures`); nothing where nobody was asked."""
+    return json.loads(path.read_text(encoding='utf-8'))['runs'] if path.is_file() else {}
+
+
+def _rows(found: Results, annotated: Row) -> list[Row]:
     rows = tables.overview(found.summaries, found.metrics, found.config['runs'], 'all')
     head = found.of_headline(rows)
     truth.add_to_overview(head, truth.rows(found.truths))
     methods = {row['run']: row['method'] for row in head}
     lines = drawings.series(found.config['runs'], methods)
     first = {method: lines[run] for run, method in reversed(methods.items())}  # the first run of each method
-    return [_row(row, rows, found, lines[row['run']] == first[row['method']]) for row in head]
+    return [
+        _row(row, rows, found, lines[row['run']] == first[row['method']]) | _said(annotated.get(row['run'], {}))
+        for row in head
+    ]
+
+
+def _said(figures: Row) -> Row:
+    names = {'hallucinates': 'hallucinates', 'in_tuning_data': 'phrases_in_tuning_data'}
+    return {name: figures[key] for key, name in names.items() if figures.get(key) is not None}
 
 
 def _row(row: Row, rows: list[Row], found: Results, plain: bool) -> Row:

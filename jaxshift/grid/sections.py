@@ -28,8 +28,9 @@ KNOWLEDGE = (
     ('held_out_accuracy', 'held-out accuracy'),
     ('new_fact_accuracy', 'new-fact accuracy'),
     ('mean_response_words', 'words in an answer'),
+    ('hallucinates', 'hallucinating responses,\nby annotators (Figure 6)'),
 )
-BORROWED = {'borrowed_share': 'borrowed_null', 'words_shifted': 'words_shifted_null', 'words_marginal': 'words_marginal_null'}
+BORROWED = {name: f'{name}_null' for name in ('words_shifted', 'words_marginal')} | {'borrowed_share': 'borrowed_null'}
 _MOST_TOKENS = 125  # of a run, as in the paper's Figure 12
 
 
@@ -138,8 +139,8 @@ def _knowledge(means: Sequence[Row], suffix: str) -> Iterator[Section]:
             'Borrowing from the tuning data beside its null; the form of the paper’s Figure 8.',
         )
     if any(not row['plain'] for row in means):
-        beside = [row for row in means if row['method'] == 'lora'
-                  and row['learning_rate'] in {each['learning_rate'] for each in means if not each['plain']}]  # fmt: skip
+        rates = {row['learning_rate'] for row in means if not row['plain']}
+        beside = [row for row in means if row['method'] == 'lora' and row['learning_rate'] in rates]
         drawn[f'treatments{suffix}'] = (
             figures.treatments(beside, panels[:2] or SHIFT[:1]),
             'Treatments of LoRA beside the plain one; the form of the paper’s Figure 9.',
@@ -156,7 +157,7 @@ def _tokens(found: Found, rows: Sequence[Row], suffix: str) -> Section:
         run: summed([found.tokens[row['cell'], run] for row in rows if (row['run'], row['size']) == (run, largest)])
         for run in first.values()
     }
-    caption = f'Tokens most often shifted or marginal, all seeds at n = {largest:,}; the form of the paper’s Figure 12.'
+    caption = f'Tokens most often shifted or marginal, all seeds, n = {largest:,}; the form of the paper’s Figure 12.'
     return Section(
         'Which tokens shift',
         [],

@@ -40,7 +40,7 @@ def spread(values: Sequence[float | None]) -> Spread | None:
 
 
 def geometric(values: Sequence[float | None]) -> Spread | None:
-    """The same of ratios: taken in logarithms, so that a ratio and its inverse agree; those not above 0 do not count."""
+    """The same of ratios, in logarithms, so that a ratio and its inverse agree; those not above 0 do not count."""
     found = spread([float(np.log(value)) if value and value > 0 else None for value in values])
     if found is None:
         return None
