@@ -86,6 +86,12 @@ def test_a_cell_has_a_page_where_it_is_asked_for(config, ran):
     assert not (folder / 'cells/seed0_n16/report').exists()
 
 
+def test_the_list_has_a_line_a_cell(ran):
+    folder, _ = ran
+    lines = start('--mode=list', f'--workdir={folder}').out.splitlines()
+    assert any(line.startswith('  seed0_n24: done world 1, data 1, base 1, train 2, respond 3') for line in lines)
+
+
 def test_a_grid_without_results_says_so(config, tmp_path):
     ended = start(config, *SHARED, f'--workdir={tmp_path}', '--mode=report')
     assert ended.code == 2
