@@ -7,14 +7,14 @@ from commandline import DEMO, TINY, start
 
 GRID = """
 import runpy
-from jaxshift.config import Cell
+from jaxshift.cells import Cell
 get_config = runpy.run_path({demo!r})['get_config']
 def get_cells():
     return {{f'seed{{seed}}_n{{size}}': cell(seed, size) for seed, size in ((0, 16), (0, 24), (1, 16))}}
 def cell(seed, size):
     return Cell('world', size, seed, {{'world.seed': seed, 'world.instructions': size}}, ('lora', 'full'))
 """
-SHARED = [each for each in TINY[1:-1] if 'instructions' not in each]
+SHARED = [each for each in TINY[1:-1] if 'instructions' not in each] + ['--config.runs.lora.max_steps=6']
 
 
 @pytest.fixture(scope='module')
