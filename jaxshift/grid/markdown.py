@@ -23,7 +23,7 @@ def text(name: str, command: str, groups: Mapping[tuple[str, str], Sequence[Row]
       name: of the study.
       command: that made it.
       groups: by base and data set the rows of its cells and runs.
-      missing: cells without results.
+      missing: cells that are not complete.
     """
     lines = [
         f'# {name}: which findings of the paper hold',
@@ -39,7 +39,7 @@ def text(name: str, command: str, groups: Mapping[tuple[str, str], Sequence[Row]
         'data, say different things. Every interval stands for itself: none is widened for their number.',
     ]
     if missing:
-        lines += ['', f'Cells without results: {", ".join(missing)}.']
+        lines += ['', f'Cells that are not complete: {", ".join(missing)}.']
     for (base, data), rows in groups.items():
         lines += ['', f'## {base} on {data}', '', *_group(rows)]
     return '\n'.join(lines) + '\n'

@@ -26,7 +26,7 @@ class Found:
       rows: a row of `tables.overview` for the headline windows of each cell and run, with what `_row` adds.
       metrics: the logged steps by cell and run.
       tokens: rows of `tables.top_tokens` by cell and run.
-      missing: cells without results, and why.
+      missing: cells that are not complete, and why.
     """
 
     rows: list[Row]
@@ -53,6 +53,8 @@ def load(folder: Path, cells: Mapping[str, Cell], vocabulary: Callable[[str], Vo
         except InputError as error:
             found.missing[name] = str(error)
             continue
+        if read.unfinished:
+            found.missing[name] = f'runs {", ".join(read.unfinished)} have not been compared'
         pieces, end_ids = vocabulary(name)
         rows = _rows(read, _annotated(folder / 'cells' / name / 'sheet' / 'figures.json'))
         factors = {'cell': name, 'data': cell.data, 'size': cell.size, 'seed': cell.seed}

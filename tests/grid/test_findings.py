@@ -78,7 +78,7 @@ def test_the_file_says_all_of_it():
     made = rows({'lora': {'kl_tuned_base': 0.1}, 'full': {'kl_tuned_base': 0.4}})
     text = markdown.text('Worlds', 'run.py', {('world:', 'world'): made}, ['seed9_n60'])
     assert '| 1 | LoRA shifts the distribution little' in text
-    assert 'Cells without results: seed9_n60.' in text
+    assert 'Cells that are not complete: seed9_n60.' in text
     assert 'Not measured: Whether length brings hallucination' in text
     assert all(len(set(map(len, (line.split('|') for line in block.splitlines())))) == 1
                for block in text.split('\n\n') if block.startswith('|'))  # fmt: skip
