@@ -30,7 +30,7 @@ CHOICES = {
     'Run.remat': ('none', 'nothing_saveable', 'dots_saveable'),
 }
 LISTS = {
-    'Causes.analyses': ('truth',),
+    'Causes.analyses': ('truth', 'borrowing'),
     'Sweep.contexts': ('own', 'shared', 'reference', 'base'),
     'Sweep.templates': ('matched', 'native', 'urial'),
     'Run.targets': LINEAR_TARGETS,
@@ -64,6 +64,7 @@ AT_LEAST = {
     2: (
         'World.known_people', 'World.values',  # half of the known people are tuned on, half are asked about
         'Data.max_length',  # the first token of a row is no target
+        'Causes.borrowing_min_length',
     ),
     16: ('World.row_length',),  # the context, four rows, then holds the longest conversation
 }  # fmt: skip

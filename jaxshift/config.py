@@ -149,7 +149,10 @@ class Export:
 class Causes:
     """Why it shifted: what is asked of the token records, the data and the weights."""
 
-    analyses: tuple[str, ...] = ('truth',)  # truth (of the controlled world)
+    analyses: tuple[str, ...] = ('truth', 'borrowing')  # truth (of the controlled world), borrowing (from tuning data)
+    borrowing_null: str = ''  # named like data.source: records to hold it against; empty: rows that no run trains on
+    borrowing_min_length: int = 5  # tokens of the shortest span
+    retrain: bool = False  # borrowing: train again without the rows that spans came from, and without others
 
 
 @dataclass

@@ -105,13 +105,12 @@ def words(
 
 def called(search: Search) -> Figures:
     """How many spans are called borrowed, and by which rule."""
-    tuning, null = ([excess for excess in side.values() if excess > 0] for side in search.phrases)
     inside = search.places(search.borrowed).astype(np.float64)
     return {
         'rate': RATE,
-        'threshold': search.threshold,
-        'candidates': len(tuning),
-        'decoys': len(null),
+        'suspected': len(search.suspected),
+        'by_chance': sum(excess > 0 for excess in search.phrases[1].values()),
+        'least_chance': min(search.chance.values(), default=None),
         'phrases': len({search.phrase(span) for span in search.borrowed}),
         'spans': len(search.borrowed),
         'of_tokens': search.draws.compare(search.response, {'share': inside}),

@@ -80,17 +80,25 @@ class Search:
         return found
 
     @cached_property
-    def threshold(self) -> int | None:
-        """The excess from which on a span is called borrowed."""
-        tuning, null = ([excess for excess in side.values() if excess > 0] for side in self.phrases)
-        return spans.threshold(tuning, null, RATE)
+    def chance(self) -> dict[int, float]:
+        """Expected share of chance among phrases from an excess on."""
+        tuning, null = (list(side.values()) for side in self.phrases)
+        return spans.chance(tuning, null)
+
+    @cached_property
+    def suspected(self) -> list[Span]:
+        """A span of the tuning data for each phrase that goes beyond null corpus and prompt, the strongest first."""
+        first = {self.phrase(span): span for span in reversed(self.spans[0])}
+        kept = [span._replace(excess=self.phrases[0][phrase]) for phrase, span in first.items()]
+        return sorted(
+            (span for span in kept if span.excess > 0), key=lambda span: (-span.excess, -span.length, span.start)
+        )
 
     @cached_property
     def borrowed(self) -> list[Span]:
         """Spans of the tuning data that chance does not explain, all but `RATE` of them."""
-        if self.threshold is None:
-            return []
-        return [span for span in self.spans[0] if self.phrases[0][self.phrase(span)] >= self.threshold]
+        excess = self.phrases[0]
+        return [span for span in self.spans[0] if self.chance.get(excess[self.phrase(span)], 1.0) <= RATE]
 
     def places(self, found: Sequence[Span]) -> np.ndarray:
         """Tokens inside some spans: bool [P]."""

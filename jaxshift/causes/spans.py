@@ -65,15 +65,15 @@ def under(begins: np.ndarray, size: int) -> np.ndarray:
     return np.cumsum(count, axis=0)[: len(begins)] > 0
 
 
-def threshold(targets: Sequence[int], decoys: Sequence[int], rate: float) -> int | None:
-    """The least excess from which on at most a share `rate` of the targets is expected to be there by chance.
+def chance(targets: Sequence[int], decoys: Sequence[int]) -> dict[int, float]:
+    """For each excess above 0 the share of chance that is expected among targets of that excess and more: a q-value.
 
     Target-decoy competition (Elias & Gygi 2007) in the form that controls the false discovery rate (knockoff+, Barber &
     Candes 2015): were two corpora alike, an excess would lie on either side equally often, so those on the other side
-    count the chance ones on this: (1 + decoys) / targets must be within the rate. None where no excess does.
+    count the chance ones on this: (1 + decoys) / targets. An excess has the least share of any that is not above it.
     """
-    for least in sorted(set(targets)):
-        chance = 1 + sum(each >= least for each in decoys)
-        if least > 0 and chance <= rate * sum(each >= least for each in targets):
-            return least
-    return None
+    found, least = {}, 1.0
+    for excess in sorted({each for each in targets if each > 0}):
+        alike, kept = (sum(each >= excess for each in side) for side in (decoys, targets))
+        found[excess] = least = min(least, (1 + alike) / kept)
+    return found

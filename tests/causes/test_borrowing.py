@@ -94,13 +94,12 @@ def test_a_phrase_of_many_responses_counts_once():
     assert search.borrowed == []
 
 
-def test_the_threshold_lets_a_share_of_chance_in():
-    targets = [1] * 50 + [5] * 40
-    assert spans.threshold(targets, [1] * 50, 0.05) == 5
-    assert spans.threshold(targets, [1] * 50 + [5] * 2, 0.05) is None
-    assert spans.threshold(targets, [5], 0.05) == 1
-    assert spans.threshold([9] * 19, [], 0.05) is None
-    assert spans.threshold([9] * 20, [], 0.05) == 9
+def test_chance_is_the_share_of_decoys_from_an_excess_on():
+    found = spans.chance([0, 1, 1, 1, 1, 5, 5, 7, 9], [0, 1, 1, 2, 8])
+    # From 1 on (1 + 4) / 8; from 5 on (1 + 1) / 4; from 7 on (1 + 1) / 2, but 5 is not above it.
+    assert found == {1: 5 / 8, 5: 0.5, 7: 0.5, 9: 0.5}
+    assert spans.chance([9] * 20, []) == {9: 0.05}
+    assert spans.chance([3], [4, 5]) == {3: 1.0}
 
 
 def test_ngrams_of_every_size_are_counted_in_both_corpora():
