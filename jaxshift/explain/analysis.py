@@ -38,15 +38,15 @@ def keep(
 ) -> list[Path]:
     """Writes causes/ANALYSIS.json (`figures`) and causes/ANALYSIS.NAME.parquet of each table; returns the paths.
 
-    Where all processes do the work the leader writes.
+    Of several processes that come here the leader writes.
     """
-    folder = study.workdir.causes(run)
-    held = {folder / f'{analysis}.{name}.parquet': table for name, table in (tables or {}).items()}
+    folder, tables = study.workdir.causes(run), tables or {}
+    written = folder / f'{analysis}.json', *(folder / f'{analysis}.{name}.parquet' for name in tables)
     if process.leads():
-        paths.write_json(folder / f'{analysis}.json', figures)
-        for path, table in held.items():
+        paths.write_json(written[0], figures)
+        for path, table in zip(written[1:], tables.values(), strict=True):
             pq.write_table(table, path)
-    return [folder / f'{analysis}.json', *held]
+    return list(written)
 
 
 def clear(study: Study, run: str, analysis: str) -> None:

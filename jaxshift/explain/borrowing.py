@@ -16,14 +16,13 @@ from jaxshift.causes.draws import Draws
 from jaxshift.causes.search import Search
 from jaxshift.causes.spans import Span
 from jaxshift.depends import Settings
-from jaxshift.explain import corpora, origins, retraining
+from jaxshift.explain import corpora, origins, retraining, windows
 from jaxshift.explain.analysis import Analysis, keep
 from jaxshift.respond import responses
-from jaxshift.shift import curves, records, summary
+from jaxshift.shift import curves, summary
 from jaxshift.shift.classes import CLASSES
 from jaxshift.study import Study, file_hash
 
-_COLUMNS = [*summary.GROUP, 'example_id', 'position', 'shift_class', 'emitted_tuned_logprob']
 _EXAMPLES = 20  # spans that the page shows
 _AROUND = 8  # tokens of the response shown on either side of a span
 
@@ -124,10 +123,7 @@ def _work(study: Study, run: str) -> list[Path]:
 def _answers(study: Study, run: str) -> Answers:
     ids, prompts, texts, left_out = [], [], [], 0
     classes, logprobs = [], []
-    columns = [*_COLUMNS, *(['step'] if study.experiment.sweep.steps else [])]
-    rows = records.read(study.workdir.run(run) / 'tokens', columns)
-    # Of several steps the last comes first.
-    table = next(part for key, part in summary.groups(rows) if summary.PLAIN.items() <= key.items())
+    _, table = windows.headline(study, run, ('shift_class', 'emitted_tuned_logprob'))
     names = table['example_id'].to_numpy(zero_copy_only=False)
     starts = dict(zip(*np.unique(names, return_index=True), strict=True))
     code = np.searchsorted(CLASSES, table['shift_class'].to_pylist(), sorter=np.argsort(CLASSES))

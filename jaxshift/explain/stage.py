@@ -8,7 +8,15 @@ from jaxshift.explain import analysis, borrowing, truth
 from jaxshift.explain.analysis import Analysis
 from jaxshift.study import Study
 
-ANALYSES: dict[str, Analysis] = {'truth': truth.ANALYSIS, 'borrowing': borrowing.ANALYSIS}
+ANALYSES: dict[str, Analysis] = {
+    'truth': truth.ANALYSIS,
+    'borrowing': borrowing.ANALYSIS,
+}
+
+
+def computes(study: Study) -> bool:
+    """Whether an analysis that the config names needs a model."""
+    return any(ANALYSES[asked].computes for asked in study.experiment.causes.analyses)
 
 
 def explain_all(study: Study) -> None:
