@@ -85,13 +85,8 @@ def _settings(study: Study, run: str) -> Settings:
 
 
 def _work(study: Study, run: str) -> list[Path]:
-    answers, found = _answers(study, run), corpora.read(study)
-    prompt, prompts = curves.prompt_of_response(answers.ids, study.experiment.respond.samples)
-    draws = Draws(prompt, prompts, study.experiment.sweep.bootstrap, study.experiment.seed)
-    sampled = suffixes.index(found.sampled)
-    whole = sampled if len(found.sample) == len(found.tuning) else suffixes.index(found.tuning)
-    least = study.experiment.causes.borrowing_min_length
-    search = Search((sampled, suffixes.index(found.null)), answers.texts, answers.prompts, least, draws)
+    answers, found = read_answers(study, run), corpora.read(study)
+    search, whole = looked_up(study, answers, found)
     chosen = search.suspected[: origins.MOST_SPANS]
     ranked = origins.origins(study, search, chosen, whole, found.tuning)
     figures = {
@@ -106,7 +101,7 @@ def _work(study: Study, run: str) -> list[Path]:
         'null_left_out': found.left_out,
         'responses': len(answers.ids),
         'responses_left_out': answers.left_out,
-        'least': least,
+        'least': search.least,
         **borrowing.overlap(search),
         'words': _words(study, search, answers.classes, found),
         'borrowed': borrowing.called(search),
@@ -120,7 +115,18 @@ def _work(study: Study, run: str) -> list[Path]:
     return keep(study, run, 'borrowing', figures, tables)
 
 
-def _answers(study: Study, run: str) -> Answers:
+def looked_up(study: Study, answers: Answers, found: corpora.Corpora) -> tuple[Search, suffixes.Suffixes]:
+    """The responses in both corpora, and an index of all tuning data."""
+    prompt, prompts = curves.prompt_of_response(answers.ids, study.experiment.respond.samples)
+    draws = Draws(prompt, prompts, study.experiment.sweep.bootstrap, study.experiment.seed)
+    sampled = suffixes.index(found.sampled)
+    whole = sampled if len(found.sample) == len(found.tuning) else suffixes.index(found.tuning)
+    least = study.experiment.causes.borrowing_min_length
+    return Search((sampled, suffixes.index(found.null)), answers.texts, answers.prompts, least, draws), whole
+
+
+def read_answers(study: Study, run: str) -> Answers:
+    """The responses of a run, and what the sweep says of their tokens."""
     ids, prompts, texts, left_out = [], [], [], 0
     classes, logprobs = [], []
     _, table = windows.headline(study, run, ('shift_class', 'emitted_tuned_logprob'))

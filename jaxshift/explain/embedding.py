@@ -36,13 +36,13 @@ def embed(study: Study, texts: Sequence[np.ndarray]) -> np.ndarray:
         for row, text in enumerate(cut):
             tokens[row, : len(text)], real[row, : len(text)] = text, True
         rows = meshes.put_rows(mesh, {'tokens': tokens, 'real': real})
-        means = meshes.host(_means(config, study.experiment.base.dtype, study.base_params, **rows))
-        found[batch] = means[: len(batch)]
+        found[batch] = meshes.host(means(config, study.experiment.base.dtype, study.base_params, **rows))[: len(batch)]
     return found
 
 
 @functools.partial(jax.jit, static_argnames=('config', 'dtype'))
-def _means(config: LlamaConfig, dtype: str, params: dict, tokens: jax.Array, real: jax.Array) -> jax.Array:
+def means(config: LlamaConfig, dtype: str, params: dict, tokens: jax.Array, real: jax.Array) -> jax.Array:
+    """Mean hidden states, float32 [B, D], of the real tokens of rows [B, T]; padding stands behind."""
     place = jnp.where(real, jnp.arange(tokens.shape[1], dtype=jnp.int32), 0)
     hidden = model.forward(config, params, tokens, place, dtype=jnp.dtype(dtype)).astype(jnp.float32)
     return jnp.where(real[..., None], hidden, 0).sum(axis=1) / jnp.maximum(real.sum(axis=1, keepdims=True), 1)

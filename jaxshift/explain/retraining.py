@@ -47,7 +47,7 @@ def retrained(study: Study, run: str, search: Search, whole: Suffixes, as_traine
     control = np.random.default_rng(study.experiment.seed).choice(others, len(suspected), replace=False).tolist()
     inside = search.places([span for span in search.spans[0] if search.phrase(span) in proved])
     models = tuple(_trained(study, run, each) for each in (sorted(suspected), sorted(control)))
-    without, random = _logprobs(study, models, search, inside)
+    without, random = logprobs(study, models, search, inside)
     folder = study.workdir.causes(run) / FOLDER
     process.by_leader('retraining', lambda: shutil.rmtree(folder, ignore_errors=True))
     values = {
@@ -81,7 +81,7 @@ def _trained(study: Study, run: str, left_out: list[int]) -> dict:
     return tuning.tuned_without(study, run, left_out, folder)
 
 
-def _logprobs(study: Study, models: tuple[dict, ...], search: Search, inside: np.ndarray) -> list[np.ndarray]:
+def logprobs(study: Study, models: tuple[dict, ...], search: Search, inside: np.ndarray) -> list[np.ndarray]:
     """Log-probabilities of the chosen tokens of the responses under two models: two arrays [chosen]."""
     pair, mesh, asked = Pair(study.base.config, study.experiment.base.dtype, False), study.mesh, study.experiment.sweep
     parts, shards = mesh.shape['sequence'], meshes.row_shards(mesh)

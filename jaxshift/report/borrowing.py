@@ -93,25 +93,26 @@ def _null(by_run: Mapping[str, Found]) -> str:
         f'Any common phrase stands in any text, so everything is looked up a second time, in a null corpus: '
         f'{item["null_is"]}. {counted(item["rows"], "row")} of the tuning data ({item["all_rows"]:,} in all) of '
         f'{item["tokens"]:,} tokens are held against {counted(item["null_rows"], "row")} of {item["null_tokens"]:,} '
-        'tokens. What the prompt itself says is no borrowing. p holds the choice of rows to chance: rows of both '
-        'change places. “Chance” of a span is the share of chance that is expected among spans that go as far beyond '
-        'the null corpus, by counting those of the null corpus that go as far beyond the tuning data.'
+        'tokens. What the prompt itself says is no borrowing. Intervals are over prompts, with both corpora as they '
+        'are; p holds the choice of rows to chance: rows of both change places. “Chance” of a phrase is the share of '
+        'chance that is expected among phrases that go as far beyond the null corpus, by counting those of the null '
+        'corpus that go as far beyond the tuning data.'
     )
 
 
 def _of_run(run: str, item: Found) -> str:
     each, called = item['covered'], item['borrowed']
-    named = f'{counted(called["phrases"], "phrase")} of {called["suspected"]:,} that go beyond it are'
+    least = called['least_chance']
+    named = f'{called["phrases"]:,} of {counted(called["suspected"], "phrase")} that go beyond it are called borrowed'
     if not called['phrases']:
-        least = called['least_chance']
-        named = 'no single phrase is' + ('' if least is None else f' (the least chance is {number(least)})')
+        named = 'no single phrase is called borrowed' + ('' if least is None else f' (the least is {number(least)})')
     return (
         f'Run {run}: {_percent(each["tuning"])} of the tokens stand in spans of at least {item["least"]} tokens that '
         f'the tuning data have, {_percent(each["null"])} in such of the null corpus; difference '
         f'{_percent(each["difference"])}, p = {number(each["p"])}. Of words that begin with a shifted token '
         f'{_percent(item["words"]["shifted"]["tuning"])} occur in the tuning data and '
-        f'{_percent(item["words"]["shifted"]["null"])} in the null corpus. At a chance of {called["rate"]:.0%} {named} '
-        f'borrowed. {_classes(item)}'
+        f'{_percent(item["words"]["shifted"]["null"])} in the null corpus. At a chance of {number(called["rate"])} '
+        f'{named}. {_classes(item)}'
     )
 
 
