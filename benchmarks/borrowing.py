@@ -5,14 +5,15 @@
 Tokens follow Zipf's law over 50,000 ids; lengths of rows are log-normal with a mean of about 100 tokens, as in Alpaca.
 Half of the responses hold a span of 8 to 30 tokens of a random row. Prints one JSON object:
 
-    index_seconds, search_seconds   the suffix array of the rows; all responses looked up in it
+    index_seconds, search_seconds   the suffix array of the rows; all responses looked up in it; by the clock, and
+                                    as *_processor_seconds of the one thread that they run in
     recall                          planted tokens in spans that are called borrowed
     false_share                     spans called borrowed that no planted span explains, of all that are called so
     null_p, null_called             small studies without any planted span: the share with p <= 0.05, and the share in
                                     which a span is called borrowed
 
-Exit code 1 where indexing takes more than 60 s or searching more than 10 s, recall is below 0.95, or one of the three
-shares of what is false is above 0.05 (of the shares of studies: beyond what their number lets one tell from it).
+Exit code 1 where indexing takes more than 60 s of the processor or searching more than 10 s, recall is below 0.95, or
+one of the three shares of what is false is above 0.05 (of the shares of studies: by two standard errors).
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from jaxshift.causes.search import Search
 VOCABULARY = 50_000
 LEAST = 5  # tokens of the shortest span
 PLANTED = 8, 30
-LIMITS = {'index_seconds': 60, 'search_seconds': 10, 'recall': 0.95, 'false_share': 0.05}
+AT_MOST = {'index_processor_seconds': 60, 'search_processor_seconds': 10, 'false_share': 0.05}
+RECALL = 0.95  # at least
 
 
 def zipf(rng: np.random.Generator, lengths: np.ndarray, vocabulary: int = VOCABULARY) -> list[np.ndarray]:
@@ -71,18 +73,21 @@ def large(rows: int, responses: int) -> dict[str, float]:
     rng = np.random.default_rng(0)
     tuning, null = rows_of(rng, rows), rows_of(rng, rows)
     texts, inside = planted(rng, zipf(rng, np.full(responses, 250)), tuning)
-    start = time.perf_counter()
+    clocks = [(time.perf_counter(), time.process_time())]
     first = suffixes.index(tuning)
-    indexed = time.perf_counter()
+    clocks.append((time.perf_counter(), time.process_time()))
     suffixes.matches(first, texts)
-    looked_up = time.perf_counter()
+    clocks.append((time.perf_counter(), time.process_time()))
+    (index, index_processor), (look_up, look_up_processor) = np.diff(clocks, axis=0).tolist()
     search = searched((first, suffixes.index(null)), texts, 0)
     called = search.borrowed
     false = [not inside[span.start : span.start + span.length].any() for span in called]
     return {
         'tokens': sum(map(len, tuning)),
-        'index_seconds': indexed - start,
-        'search_seconds': looked_up - indexed,
+        'index_seconds': index,
+        'index_processor_seconds': index_processor,
+        'search_seconds': look_up,
+        'search_processor_seconds': look_up_processor,
         'recall': float(search.places(called)[inside].mean()),
         'false_share': float(np.mean(false)) if called else 0.0,
     }
@@ -108,10 +113,10 @@ def main() -> int:
     asked = parser.parse_args()
     found = large(asked.rows, asked.responses) | small(asked.studies)
     print(json.dumps({name: round(value, 4) for name, value in found.items()}))
-    most = 0.05 + 2 * math.sqrt(0.05 * 0.95 / asked.studies)
-    failed = [name for name, limit in LIMITS.items() if (found[name] < limit) == (name == 'recall')]
-    failed = [name for name in failed if found[name] != LIMITS[name]]
-    failed += [name for name in ('null_p', 'null_called') if found[name] > most]
+    error = 2 * math.sqrt(0.05 * 0.95 / asked.studies)
+    limits = AT_MOST | {'null_p': 0.05 + error, 'null_called': 0.05 + error}
+    failed = [name for name, limit in limits.items() if found[name] > limit]
+    failed += ['recall'] if found['recall'] < RECALL else []
     if failed:
         print(f'not met: {", ".join(failed)}', file=sys.stderr)
     return 1 if failed else 0

@@ -14,7 +14,7 @@ MODES = {
     'train': 'tune every run',
     'respond': 'let every tuned model answer the prompts',
     'sweep': 'compare base and tuned distributions at every position of the responses',
-    'causes': 'hold the runs to the truth of the controlled world',
+    'causes': 'ask why the runs shifted, see config.causes.analyses',
     'judge': 'score the responses by the judge that the config names',
     'evaluate': 'run the tasks of lm-evaluation-harness that config.evaluate names, on the base and every run',
     'report': 'write the page, its figures and tables',
