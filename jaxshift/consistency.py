@@ -35,6 +35,8 @@ def check(experiment: Experiment, only: tuple[str, ...]) -> None:
     _sweep(experiment)
     if experiment.evaluate.tasks:
         checks.no_doubles('config.evaluate.tasks', experiment.evaluate.tasks)
+    if experiment.causes.retrain and 'borrowing' not in experiment.causes.analyses:
+        raise InputError('config.causes.retrain is set, but config.causes.analyses lacks borrowing; add it there')
     _data(experiment)
     _devices(experiment)
     _judge(experiment)

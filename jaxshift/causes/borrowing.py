@@ -6,6 +6,7 @@ with a bootstrap interval over prompts. Arrays over places are as in `spans`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -14,7 +15,6 @@ import numpy as np
 from jaxshift.causes import exchange, spans, suffixes
 from jaxshift.causes.draws import Figures
 from jaxshift.causes.search import RATE, Search
-from jaxshift.causes.spans import Span
 from jaxshift.shift.classes import CLASSES
 
 NGRAMS = (1, 2, 3)
@@ -25,42 +25,59 @@ def overlap(search: Search) -> Figures:
     """Shares of tokens inside spans (`covered`, with its permutation p) and of n-grams that a corpus holds."""
     lengths = [each.length for each in search.matches]
     inside = [spans.covered(length, search.echo, search.least) for length in lengths]
-    pieces = [suffixes.matches(corpus, search.texts, search.least) for corpus in search.corpora]
-    p = exchange.p_value(search.corpora, (pieces[0], pieces[1]), search.echo, search.least, search.draws.seed)
     room = np.concatenate([np.zeros(0, np.int64), *(np.arange(len(text), 0, -1) for text in search.texts)])
     grams = {
         str(size): search.draws.beside(search.response[room >= size], *(each[room >= size] >= size for each in lengths))
         for size in NGRAMS
     }
-    return {'covered': search.draws.beside(search.response, *inside) | {'p': p}, 'ngrams': grams}
+    return {'covered': search.draws.beside(search.response, *inside) | {'p': _p(search, search.least)}, 'ngrams': grams}
+
+
+def _p(search: Search, least: int) -> float:
+    """Of the tokens inside spans of at least `least` tokens, by exchanging rows."""
+    pieces = [suffixes.matches(corpus, search.texts, least) for corpus in search.corpora]
+    return exchange.p_value(search.corpora, (pieces[0], pieces[1]), search.echo, least, search.draws.seed)
 
 
 def strata(search: Search) -> list[Figures]:
-    """Spans in a thousand tokens by their length and by their rarity, the mean -log frequency of their tokens."""
+    """Spans in a thousand tokens by their length and by their rarity, the mean -log frequency of their tokens.
+
+    `p` of a length is that of the tokens inside spans that are at least as long.
+    """
+    bounds = [search.least, math.ceil(1.5 * search.least), 2 * search.least, 4 * search.least]
+    names = [f'{low} to {high - 1} tokens' for low, high in pairwise(bounds)] + [f'{bounds[-1]} tokens and more']
+    lengths = [np.array([span.length for span in side]) for side in search.spans]
+    rarity = _rarity(search)
+    thirds = np.quantile(np.concatenate(rarity), [1 / 3, 2 / 3]) if any(map(len, rarity)) else [0, 0]
+    by_length, by_rarity = (
+        [np.searchsorted(edges, each, side='right') for each in values]
+        for edges, values in ((bounds[1:], lengths), (thirds, rarity))
+    )
+    found = [
+        {'by': 'length', **_stratum(search, name, by_length, number), 'p': _p(search, bounds[number])}
+        for number, name in enumerate(names)
+    ]
+    return found + [
+        {'by': 'rarity', **_stratum(search, name, by_rarity, number), 'p': None}
+        for number, name in enumerate(_RARITIES)
+    ]
+
+
+def _rarity(search: Search) -> list[np.ndarray]:
+    """Mean -log frequency of the tokens of each span of both corpora, nats; frequencies are those of all texts."""
     counts = np.bincount(search.tokens)
     for corpus in search.corpora:
-        tokens = corpus.text[corpus.text >= corpus.rows] - corpus.rows
-        counts = _added(counts, np.bincount(tokens))
-    surprise = -np.log(counts[search.tokens] / counts.sum())
-    sums = np.concatenate([[0.0], np.cumsum(surprise)])
-    rarity = [np.array([(sums[s.start + s.length] - sums[s.start]) / s.length for s in side]) for side in search.spans]
-    thirds = np.quantile(np.concatenate(rarity), [1 / 3, 2 / 3]) if any(map(len, rarity)) else np.zeros(2)
-    edges = np.array([1.5, 2, 4]) * search.least
-    names = [f'{low} to {high - 1} tokens' for low, high in pairwise([search.least, *np.ceil(edges).astype(int)])]
-    names.append(f'{int(np.ceil(edges[-1]))} tokens and more')
-    length = [np.array([span.length for span in side]) for side in search.spans]
-    found = []
-    for by, labels, groups in (
-        ('length', names, [np.searchsorted(np.ceil(edges), each, side='right') for each in length]),
-        ('rarity', _RARITIES, [np.searchsorted(thirds, each, side='right') for each in rarity]),
-    ):
-        for number, label in enumerate(labels):
-            rates = [
-                1000 * _marked(len(search.tokens), side, group == number)
-                for side, group in zip(search.spans, groups, strict=True)
-            ]
-            found.append({'by': by, 'stratum': label, **search.draws.beside(search.response, *rates)})
-    return found
+        counts = _added(counts, np.bincount(corpus.text[corpus.text >= corpus.rows] - corpus.rows))
+    sums = np.concatenate([[0.0], np.cumsum(-np.log(counts[search.tokens] / counts.sum()))])
+    return [np.array([(sums[s.start + s.length] - sums[s.start]) / s.length for s in side]) for side in search.spans]
+
+
+def _stratum(search: Search, name: str, groups: Sequence[np.ndarray], number: int) -> Figures:
+    rates = []
+    for side, group in zip(search.spans, groups, strict=True):
+        starts = np.array([span.start for span in side], np.int64)[group == number]
+        rates.append(1000 * np.bincount(starts, minlength=len(search.tokens)))
+    return {'stratum': name, **search.draws.beside(search.response, *rates)}
 
 
 def shifted_spans(search: Search, classes: np.ndarray) -> dict[str, Figures]:
@@ -115,12 +132,6 @@ def called(search: Search) -> Figures:
         'spans': len(search.borrowed),
         'of_tokens': search.draws.compare(search.response, {'share': inside}),
     }
-
-
-def _marked(size: int, found: Sequence[Span], chosen: np.ndarray) -> np.ndarray:
-    """How many of the chosen spans begin at each place."""
-    starts = np.array([span.start for span in found], np.int64)
-    return np.bincount(starts[chosen] if len(starts) else starts, minlength=size)
 
 
 def _added(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -39,7 +39,7 @@ def section(found: Results) -> Section | None:
         'borrowing_spans': _spans(by_run),
         'borrowing_retrained': [_proof(run, each) for run, each in proofs.items()],
         'borrowing_strata': [
-            {'run': run, 'by': each['by'], 'stratum': each['stratum']} | _beside(each)
+            {'run': run, 'by': each['by'], 'stratum': each['stratum']} | _beside(each) | {'p': each['p']}
             for run, item in by_run.items()
             for each in item['strata']
         ],

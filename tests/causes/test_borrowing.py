@@ -124,6 +124,8 @@ def test_strata_hold_every_span_once_by_length_and_once_by_rarity():
     long = next(row for row in found if row['stratum'] == '8 to 15 tokens')
     assert long['tuning']['mean'] > 2
     assert long['null']['mean'] == 0
+    assert [row['p'] is None for row in found] == 4 * [False] + 3 * [True]
+    assert long['p'] == found[0]['p'] == pytest.approx(1 / 1001)
 
 
 def test_classes_are_counted_inside_and_outside_of_spans():

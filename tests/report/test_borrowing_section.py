@@ -40,7 +40,7 @@ FOUND = {
         'spans': {'n': 90, 'shifted_or_marginal': share(0.5)},
         'elsewhere': {'n': 310, 'shifted_or_marginal': share(0.2)},
     },
-    'strata': [{'by': 'length', 'stratum': '5 to 7 tokens', **beside(3.0, 1.0)}],
+    'strata': [{'by': 'length', 'stratum': '5 to 7 tokens', **beside(3.0, 1.0), 'p': 0.02}],
     'examples': [
         {
             'example_id': f'q{number}',
