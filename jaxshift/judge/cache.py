@@ -38,10 +38,9 @@ class Cache:
         """Opens `path` or begins it; a last line that was cut off by a kill is no call that was answered."""
         self._lock = threading.Lock()
         self._replies: dict[str, Reply] = {}
-        rows = jsonl.read(path, growing=True)
-        jsonl.write(path, rows)
+        jsonl.mend(path)
         self.calls, self.cost = 0, 0.0
-        for row in rows:
+        for row in jsonl.read(path):
             self._take(row)
         self._file = path.open('a', encoding='utf-8')
 
