@@ -84,7 +84,7 @@ def _endpoint(study: Study) -> Judge:
                     lambda item: work(endpoint, *item), items, asked.concurrency, study.stop, bar
                 )
             finally:
-                study.say(f'{title}: {_spent(endpoint)}')
+                study.say(f'{title}: {_spent(endpoint, replies.unanswered)}')
 
     def score(name: str, rows: list[Row]) -> list[Judgement] | None:
         with opened(f'judge {name}') as every:
@@ -98,11 +98,13 @@ def _endpoint(study: Study) -> Judge:
     return Judge(lambda name: made_by | {'rubric': _rubric_hash()}, score, compare, again=True)
 
 
-def _spent(endpoint: Endpoint) -> str:
+def _spent(endpoint: Endpoint, unanswered: int) -> str:
     """What was asked in this start, what all starts have cost, and why questions are left."""
     events, budget = endpoint.events.copy(), endpoint.budget
     line = f'{events.pop("asked", 0)} requests, {events.pop("cached", 0)} replies from the cache; '
     line += f'{budget.calls} calls in this workdir, cost {budget.cost:.4f}'
+    if unanswered:
+        line += f' ({unanswered} calls sent without a reply, before a kill or time-out, at the most they can cost)'
     if budget.unmetered:
         line += f' ({budget.unmetered} replies without a count of tokens taken at the most they can cost)'
     reasons = ', '.join(f'{count} {reason}' for reason, count in events.most_common())

@@ -98,19 +98,18 @@ class Endpoint:
         most = self.budget.reserve(messages, self._asked.max_tokens)
         if most is None:
             raise NoReply('not asked, the budget is spent')
+        self._cache.sent(name, self._asked.model, most)
         self._count('asked')
         try:
             response = client.chat.completions.with_raw_response.create(
                 model=self._asked.model, messages=messages, **self._parameters
             )
         except openai.APIConnectionError as error:
-            if type(error.__cause__).__name__ in UNSENT:
-                self.budget.release(most)
-            else:  # it was sent, so it may be billed
-                self._cache.add(name, self._asked.model, None, {}, most)
+            if type(error.__cause__).__name__ in UNSENT:  # else it may be billed, and stays counted
+                self._release(name, most)
             return 'time-out' if isinstance(error, openai.APITimeoutError) else 'connection failed', 0.0
         except openai.APIStatusError as error:
-            self.budget.release(most)
+            self._release(name, most)
             status = f'HTTP {error.status_code}'
             if error.status_code in WRONG:
                 self._wrong = InputError(
@@ -123,8 +122,13 @@ class Endpoint:
             wait = retry_after(error.response.headers.get('retry-after', ''), time.time())
             return status + (f', to be asked again in {wait:.0f} s' if wait > PATIENCE else ''), wait
         reply, usage = read(response.text)
-        self._cache.add(name, self._asked.model, reply, usage, self.budget.settle(most, usage))
+        self._cache.replied(name, reply, usage, self.budget.settle(most, usage) - most)
         return reply
+
+    def _release(self, name: str, most: float) -> None:
+        """A call turned out to cost nothing."""
+        self.budget.release(most)
+        self._cache.free(name, most)
 
     def _pause(self, attempt: int, asked: float) -> None:
         """Waits longer after every attempt, not all threads equally long, and as long as the server asks."""

@@ -38,7 +38,7 @@ def mend(path: Path) -> None:
         last = file.read().rpartition(b'\n')[2]
         if last and _object(last) is not None:
             file.write(b'\n')  # all of it but the end came through
-        else:
+        elif last:
             file.truncate(file.tell() - len(last))
 
 

@@ -77,6 +77,12 @@ def ask_all(asked, path, names, stop=None):
     return {each.example_id: each for each in found}, made
 
 
+def spent(path):
+    """Calls and cost that a cache's lines add up to."""
+    rows = jsonl.read(path)
+    return sum(row['calls'] for row in rows), sum(row['cost'] for row in rows)
+
+
 @pytest.fixture(scope='module')
 def judged(tmp_path_factory):
     """Every case by one judge: (judgements, endpoint, stub, cache's file)."""
@@ -125,7 +131,8 @@ def test_counts_are_those_of_the_server(judged):
         for replies, _, requests in CASES.values()
         for reply in (replies * requests if len(replies) == 1 else replies)
     )
-    assert len(jsonl.read(path)) == made.budget.calls == replied
+    assert spent(path)[0] == made.budget.calls == replied
+    assert len(jsonl.read(path)) == 2 * len(stub.requests) - sum(CASES[name][2] for name in LOST)
 
 
 def test_a_restart_asks_again_only_what_had_no_reply(judged):
@@ -146,8 +153,8 @@ def test_a_server_that_does_not_answer_is_left_after_its_time(tmp_path):
         found, made = ask_all(judge(stub, timeout=1.0), tmp_path / 'c', ['slow'])
         assert found['slow'].outcome == 'scored'
         assert len(stub.requests) == 2
-        assert made.budget.calls == 2  # the one that was left may be paid for
-        assert [row['reply'] is None for row in jsonl.read(tmp_path / 'c')] == [True, False]
+        assert made.budget.calls == spent(tmp_path / 'c')[0] == 2  # the one that was left may be paid for
+        assert ['reply' in row for row in jsonl.read(tmp_path / 'c')] == [False, False, True]
         found, made = ask_all(judge(stub, timeout=1.0, retries=0, model='other'), tmp_path / 'd', ['late'])
     assert found['late'].outcome == 'failed'
     assert made.events == {'asked': 1, 'time-out': 1}
@@ -198,8 +205,8 @@ def test_no_server_costs_nothing(tmp_path):
         asked = judge(stub, retries=0)
     found, made = ask_all(asked, tmp_path / 'c', ['x'])
     assert found['x'].outcome == 'failed'
-    assert made.budget.calls == 0
-    assert jsonl.read(tmp_path / 'c') == []
+    assert made.budget.calls == made.budget.cost == 0
+    assert spent(tmp_path / 'c') == (0, 0)
 
 
 @pytest.mark.parametrize('status', [401, 403, 404])
