@@ -181,7 +181,7 @@ class Judge:
     temperature: float = 0.0  # endpoint: of its replies
     max_tokens: int = 1024  # endpoint: tokens a reply may have
     concurrency: int = 8  # endpoint: questions on their way at the same time
-    timeout: float = 60.0  # endpoint: seconds that a reply may take
+    timeout: float = 60.0  # endpoint: seconds that a call may take as a whole, half of them to connect
     retries: int = 5  # endpoint: more attempts after a time-out, 429 or 5xx
     backoff: float = 1.0  # endpoint: seconds before the second attempt, at most; twice as many before each next
     max_calls: int = 0  # endpoint: calls that all starts in this workdir may make together; 0: any

@@ -77,8 +77,9 @@ def _endpoint(study: Study) -> Judge:
 
     @contextlib.contextmanager
     def opened(title: str) -> Iterator[Callable[..., Any]]:
-        with Cache(study.workdir.replies) as replies, Bar(title) as bar:
-            endpoint = Endpoint(asked, replies, study.stop)
+        with (
+            Cache(study.workdir.replies) as replies, Endpoint(asked, replies, study.stop) as endpoint, Bar(title) as bar
+        ):  # fmt: skip
             try:
                 yield lambda work, items: asking.every(
                     lambda item: work(endpoint, *item), items, asked.concurrency, study.stop, bar

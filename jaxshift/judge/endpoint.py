@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import email.utils
 import json
-import os
 import random
 import threading
 import time
@@ -18,6 +17,7 @@ from jaxshift.judge import cache
 from jaxshift.judge.asking import NoReply
 from jaxshift.judge.budget import Budget
 from jaxshift.judge.cache import Cache, Reply
+from jaxshift.judge.client import Client
 from jaxshift.judge.rubric import Messages, encodable
 
 LONGEST = 60.0  # seconds between two attempts, unless the server asks for more
@@ -29,7 +29,7 @@ UNSENT = ('ConnectError', 'ConnectTimeout')  # of httpx, or of httpx2: whichever
 
 
 class Endpoint:
-    """Asks one model, from several threads; `with` it, or close what it opens.
+    """Asks one model, from several threads; `with` it, so that its connections end.
 
     Attributes:
       budget: what was spent.
@@ -44,9 +44,16 @@ class Endpoint:
         self._parameters = {'temperature': asked.temperature, 'max_tokens': asked.max_tokens}
         self._lock = threading.Lock()
         self._turns: dict[str, threading.Lock] = collections.defaultdict(threading.Lock)
-        self._client: Any = None
+        self._client: Client | None = None
         self._in_a_row = 0
         self._wrong: InputError | None = None
+
+    def __enter__(self) -> Endpoint:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._client:
+            self._client.close()
 
     def __call__(self, messages: Messages) -> Reply:
         """The reply to a conversation, from the cache where it was asked before.
@@ -101,13 +108,12 @@ class Endpoint:
         self._cache.sent(name, self._asked.model, most)
         self._count('asked')
         try:
-            response = client.chat.completions.with_raw_response.create(
-                model=self._asked.model, messages=messages, **self._parameters
-            )
-        except openai.APIConnectionError as error:
+            body = client(messages, self._parameters)
+        except (TimeoutError, openai.APIConnectionError) as error:
             if type(error.__cause__).__name__ in UNSENT:  # else it may be billed, and stays counted
                 self._release(name, most)
-            return 'time-out' if isinstance(error, openai.APITimeoutError) else 'connection failed', 0.0
+            late = isinstance(error, (TimeoutError, openai.APITimeoutError))
+            return 'time-out' if late else 'connection failed', 0.0
         except openai.APIStatusError as error:
             self._release(name, most)
             status = f'HTTP {error.status_code}'
@@ -121,7 +127,7 @@ class Endpoint:
                 raise NoReply(status) from error  # of this question alone, so it gives no reason to give up
             wait = retry_after(error.response.headers.get('retry-after', ''), time.time())
             return status + (f', to be asked again in {wait:.0f} s' if wait > PATIENCE else ''), wait
-        reply, usage = read(response.text)
+        reply, usage = read(body)
         self._cache.replied(name, reply, usage, self.budget.settle(most, usage) - most)
         return reply
 
@@ -136,31 +142,16 @@ class Endpoint:
         while (left := end - time.monotonic()) > 0 and not (self._stop.requested or self._wrong):
             time.sleep(min(left, 0.2))
 
-    def _open(self) -> Any:
+    def _open(self) -> Client:
         """The client, when something must be asked: what lies in the cache needs no key."""
         with self._lock:
             if self._client is None:
-                self._client = _client(self._asked)
+                self._client = Client(self._asked)
             return self._client
 
     def _count(self, event: str) -> None:
         with self._lock:
             self.events[event] += 1
-
-
-def _client(asked: Judge) -> Any:
-    try:
-        import openai
-    except ImportError as error:
-        raise InputError("config.judge.kind endpoint needs the openai client: pip install 'jaxshift[judge]'") from error
-    key = os.environ.get(asked.key_variable, '') if asked.key_variable else 'none'
-    if not key:
-        raise InputError(
-            f'the environment has no {asked.key_variable}, which config.judge.key_variable names; set it to the key of '
-            'the endpoint, or leave key_variable empty where it needs none'
-        )
-    # Retries are counted, paid for and waited for here, not by the client.
-    return openai.OpenAI(api_key=key, base_url=asked.base_url or None, timeout=asked.timeout, max_retries=0)
 
 
 def read(body: str) -> tuple[Reply, dict[str, int]]:

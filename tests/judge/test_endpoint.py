@@ -68,8 +68,7 @@ def row(name):
 
 def ask_all(asked, path, names, stop=None):
     """Judgements by name, and the endpoint that gave them."""
-    with Cache(path) as replies:
-        made = Endpoint(asked, replies, stop or StopSignal())
+    with Cache(path) as replies, Endpoint(asked, replies, stop or StopSignal()) as made:
         found = asking.every(
             lambda each: asking.score(made, each, ASPECTS), list(map(row, names)), asked.concurrency, StopSignal(),
             lambda done, total: None,
@@ -158,6 +157,20 @@ def test_a_server_that_does_not_answer_is_left_after_its_time(tmp_path):
         found, made = ask_all(judge(stub, timeout=1.0, retries=0, model='other'), tmp_path / 'd', ['late'])
     assert found['late'].outcome == 'failed'
     assert made.events == {'asked': 1, 'time-out': 1}
+
+
+@pytest.mark.parametrize('drip', [(0.05, 0.0), (0.0, 0.05)], ids=['head', 'body'])
+def test_a_server_that_drips_bytes_is_left_after_the_time_of_the_whole_call(tmp_path, drip):
+    with Stub(lambda said, times: completion(GOOD)._replace(drip=drip)) as stub:
+        begun = time.monotonic()
+        found, made = ask_all(judge(stub, timeout=1.0, retries=0), tmp_path / 'c', ['dripping'])
+        took = time.monotonic() - begun
+        assert len(stub.requests) == 1
+        assert stub.answered == []
+    assert found['dripping'].outcome == 'failed'
+    assert made.events == {'asked': 1, 'time-out': 1}
+    assert spent(tmp_path / 'c')[0] == 1  # it may be billed
+    assert took < 0.05 * len(completion(GOOD).body) / 2
 
 
 def test_waits_as_long_as_the_server_asks(tmp_path):
