@@ -95,7 +95,7 @@ def _endpoint(study: Study) -> Judge:
         with opened(f'pairs {name}') as every:
             return every(functools.partial(asking.compare, name=asked.pairwise), list(zip(rows, others, strict=True)))
 
-    made_by = {key: getattr(asked, key) for key in ('kind', 'model', 'temperature', 'max_tokens')}
+    made_by = {key: getattr(asked, key) for key in ('kind', 'model', 'temperature', 'max_tokens', 'limit_name')}
     return Judge(lambda name: made_by | {'rubric': _rubric_hash()}, score, compare, again=True)
 
 

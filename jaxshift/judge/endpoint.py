@@ -6,8 +6,10 @@ import collections
 import email.utils
 import json
 import random
+import re
 import threading
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from jaxshift.config import Judge
@@ -24,6 +26,12 @@ LONGEST = 60.0  # seconds between two attempts, unless the server asks for more
 PATIENCE = 600.0  # seconds that a server may ask to be left alone
 GIVE_UP = 20  # calls in a row without a reply, after which nothing more is asked
 AGAIN = (408, 409, 429)  # and 5xx: a later attempt may succeed
+BAD = (400, 422)  # of one question, or of a parameter of all
+REMEDIES = {  # parameters that some models refuse, and the key that keeps them from being sent
+    'max_tokens': 'limit_name=max_completion_tokens',
+    'max_completion_tokens': 'limit_name=max_tokens',
+    'temperature': 'temperature=-1, which sends none',
+}
 WRONG = (401, 403, 404)  # every call would fail
 UNSENT = ('ConnectError', 'ConnectTimeout')  # of httpx, or of httpx2: whichever the installed client is built on
 
@@ -41,7 +49,8 @@ class Endpoint:
         prices = asked.input_price, asked.output_price
         self.budget = Budget(asked.max_calls, asked.max_cost, prices, replies.calls, replies.cost)
         self.events: collections.Counter[str] = collections.Counter()
-        self._parameters = {'temperature': asked.temperature, 'max_tokens': asked.max_tokens}
+        temperature = {} if asked.temperature < 0 else {'temperature': asked.temperature}
+        self._parameters: dict[str, Any] = {asked.limit_name: asked.max_tokens} | temperature
         self._lock = threading.Lock()
         self._turns: dict[str, threading.Lock] = collections.defaultdict(threading.Lock)
         self._client: Client | None = None
@@ -117,10 +126,14 @@ class Endpoint:
         except openai.APIStatusError as error:
             self._release(name, most)
             status = f'HTTP {error.status_code}'
-            if error.status_code in WRONG:
+            parameter = refused(error.body, self._parameters) if error.status_code in BAD else ''
+            if error.status_code in WRONG or parameter:
+                remedy = (
+                    f'it refuses {parameter}; set config.judge.{REMEDIES[parameter]}' if parameter
+                    else f'check model and base_url, and the key in ${self._asked.key_variable}'
+                )  # fmt: skip
                 self._wrong = InputError(
-                    f'config.judge: {client.base_url} answers {status} for model {self._asked.model!r}; check model '
-                    f'and base_url, and the key in ${self._asked.key_variable}'
+                    f'config.judge: {client.base_url} answers {status} for model {self._asked.model!r}; {remedy}'
                 )
                 raise self._wrong from error
             if error.status_code < 500 and error.status_code not in AGAIN:
@@ -173,6 +186,23 @@ def read(body: str) -> tuple[Reply, dict[str, int]]:
         return Reply(encodable(refusal), True), tokens if counted else {}
     text = content if isinstance(content, str) else body
     return Reply(encodable(text), filtered), tokens if counted else {}
+
+
+def refused(error: Any, sent: Iterable[str]) -> str:
+    """Which of the parameters that were sent the error of an answer says the model does not take at all, '' for none.
+
+    OpenAI names it as `param`, with a code unsupported_parameter or unsupported_value; other servers in words alone. A
+    value that is too great for one question refuses no parameter.
+    """
+    if not isinstance(error, dict):
+        return ''
+    words = f'{error.get("code")} {error.get("message")}'
+    if not re.search(
+        'not support|unsupported|deprecat|unrecogni[sz]ed|not permitted|not allowed', words, re.IGNORECASE
+    ):
+        return ''
+    named = error['param'] if isinstance(error.get('param'), str) else words
+    return next((name for name in sent if re.search(rf'\b{name}\b', named)), '')
 
 
 def retry_after(header: str, now: float) -> float:

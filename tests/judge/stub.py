@@ -12,8 +12,10 @@ from jaxshift.judge.judgement import ASPECTS
 
 
 class Reply(NamedTuple):
-    """What the server sends; `cut` bytes of the body are promised and never sent; `wait` seconds go by before, and `drip`
-    seconds before every byte of head and body."""
+    """What the server sends; `cut` bytes of the body are promised and never sent; `wait` seconds go by before.
+
+    `drip` seconds go by before every byte of the head, and of the body.
+    """
 
     body: str
     status: int = 200
