@@ -166,9 +166,10 @@ def _file(study: Study) -> Judge:
         return path
 
     def score(name: str, rows: list[Row]) -> list[Judgement]:
-        found, unknown = file.judgements(given(name), name, [row['example_id'] for row in rows])
-        if unknown:
-            study.say(f'judge {name}: {unknown} judgements of {given(name)} are of no response, and left out')
+        found, left = file.judgements(given(name), name, [row['example_id'] for row in rows])
+        if left:
+            reasons = ', '.join(f'{count} {reason}' for reason, count in left.items())
+            study.say(f'judge {name}: {left.total()} judgements of {given(name)} are left out: {reasons}')
         return found
 
     return Judge(lambda name: {'kind': 'file', 'file': file_hash(given(name))}, score)

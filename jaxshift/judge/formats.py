@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -90,8 +91,10 @@ def read(path: Path, fields: Sequence[str]) -> list[Record]:
     return found
 
 
-def judgements(path: Path, model: str) -> list[Judgement]:
+def judgements(path: Path, model: str) -> tuple[list[Judgement], Counter[str]]:
     """Judgements made elsewhere: a scored file of just-eval, a single-answer model_judgment of MT-bench, or our own.
+
+    Beside them: how many of the file are left out, by reason.
 
     Args:
       path: a JSON list or JSON Lines, whose kind is told from the fields of its first record.
@@ -107,7 +110,7 @@ def judgements(path: Path, model: str) -> list[Judgement]:
         raise InputError(f'{path}: holds no judgements; records must have the fields of one of these: {needed}')
     records = read(path, _NEEDED[kind])
     if kind == 'just-eval':
-        return just_eval.judgements(records)
+        return just_eval.judgements(records), Counter()
     if kind == 'MT-bench':
         return mt_bench.judgements(records, model)
-    return judgement.read(path)
+    return judgement.read(path), Counter()

@@ -4,11 +4,13 @@ question.jsonl has {question_id, category, turns, reference?}; model_answer/MODE
 model_id, choices: [{index, turns}], tstamp}; model_judgment/JUDGE_single.jsonl has {question_id, model, judge,
 user_prompt, judgment, score, turn, tstamp} with a rating from 1 to 10, -1 where none was read, which the tool leaves
 out of its means; JUDGE_pair.jsonl has g1_winner and g2_winner, the two orders. Responses answer first turns alone, so
-`questions` writes questions of one turn beside them; the tool then asks for no second turn.
+`questions` writes questions of one turn beside them, and the tool then asks for no second turn; ratings of second turns
+are left out, and counted.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from jaxshift.judge.answered import Answered, Record, number
@@ -50,8 +52,13 @@ def _question_id(each: Answered) -> int | str:
     return each.record.get('question_id', number(each.prompt))
 
 
-def judgements(judgments: Sequence[Record], model: str, turn: int = 1) -> list[Judgement]:
-    """One model's ratings of one turn, in their order, under the aspect `OVERALL`."""
+def judgements(judgments: Sequence[Record], model: str) -> tuple[list[Judgement], Counter[str]]:
+    """One model's ratings of first turns, in their order, under the aspect `OVERALL`; and how many are left out."""
+    left = Counter(
+        'of another model' if line['model'] != model else 'of a later turn'
+        for line in judgments
+        if line['model'] != model or line.get('turn', 1) != 1
+    )
     return [
         Judgement(
             str(line['question_id']),
@@ -60,8 +67,8 @@ def judgements(judgments: Sequence[Record], model: str, turn: int = 1) -> list[J
             raw=(line['judgment'],),
         )
         for line in judgments
-        if line['model'] == model and line.get('turn', 1) == turn
-    ]
+        if line['model'] == model and line.get('turn', 1) == 1
+    ], left
 
 
 def judgments(judged: Sequence[Judgement], aspect: str, model: str, judge: Sequence[str]) -> list[Record]:

@@ -167,7 +167,7 @@ def test_judgements_of_a_file_are_brought_to_the_responses(tmp_path):
     files = (*MODELS, f'--config.prompts.source=file:{tmp_path}/prompts.json', f'--workdir={tmp_path}')
     ended = start(*files, '--config.judge.kind=file', f'--config.judge.source={tmp_path}/made_RUN.jsonl')
     assert ended.code == 0, ended.err
-    assert 'judge tuned: 1 judgements of' in ended.out
+    assert 'made_tuned.jsonl are left out: 1 of no response' in ended.out
     assert 'judge tuned: 2 responses: 1 scored, 1 missing' in ended.out
     found = judgement.read(tmp_path / 'runs/tuned/judge/file.jsonl')
     assert found == [Judgement('q1', 'missing', {'depth': None}), given[0]]
@@ -179,10 +179,13 @@ def test_ratings_of_mt_bench_are_judgements_too(tmp_path):
         {'question_id': number, 'model': model, 'judge': ['g', 'v'], 'judgment': '[[9]]', 'score': score, 'turn': 1}
         for number, model, score in ((81, 'tuned', 9), (82, 'tuned', -1), (81, 'other', 2))
     ]
+    lines += [line | {'turn': 2} for line in lines]
     jsonl.write(tmp_path / 'model_judgment.jsonl', lines)
     files = (*MODELS, f'--config.prompts.source=file:{tmp_path}/prompts.json', f'--workdir={tmp_path}')
     ended = start(*files, '--config.judge.kind=file', f'--config.judge.source={tmp_path}/model_judgment.jsonl')
     assert ended.code == 0, ended.err
+    assert 'judge tuned: 4 judgements of' in ended.out
+    assert 'model_judgment.jsonl are left out: 2 of another model, 2 of a later turn' in ended.out
     found = judgement.read(tmp_path / 'runs/tuned/judge/file.jsonl')
     assert [each.scores for each in found] == [{'overall': 9}, {'overall': None}]
 
