@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
 
 from jaxshift import depends
 from jaxshift.depends import Settings
@@ -58,10 +60,11 @@ def of_card(study: Study, name: str) -> Settings:
     }
 
 
-def of_answers(study: Study, name: str) -> Settings:
-    """Responses in the formats of evaluations, with what the records of their prompts say."""
+def of_answers(study: Study, name: str, judged: Sequence[Path]) -> Settings:
+    """Responses in the formats of evaluations, with what the records of their prompts and the judges' files say."""
     return {
         'responses': file_hash(study.workdir.responses(name)),
+        'judged': {path.name: file_hash(path) for path in judged},
         **depends.of_prompts(study),
         **depends.of_samples(study),
     }
