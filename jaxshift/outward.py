@@ -9,6 +9,7 @@ from pathlib import Path
 from jaxshift import depends
 from jaxshift.depends import Settings
 from jaxshift.evaluate import harness
+from jaxshift.store import ledger
 from jaxshift.study import Study, file_hash
 
 
@@ -49,6 +50,21 @@ def of_export(study: Study, name: str) -> Settings:
     }
 
 
+def of_measured(study: Study, name: str) -> Settings:
+    """What was asked of the sweep behind a run's summary.json, whatever the config asks for now; {} without one.
+
+    Raises:
+      InputError: it is not of this run on this base as they are, or not finished.
+    """
+    if not (study.workdir.run(name) / 'summary.json').is_file():
+        return {}
+    model = {'base': study.base.fingerprint, 'model': depends.model_key(study, name)}
+    tokens = study.ledger.finished('sweep', name, model)
+    study.ledger.finished('summary', name, {'reading': study.reading, 'tokens': tokens})
+    record = ledger.read(study.workdir.done('summary', name))
+    return {} if record is None else record['settings']['sweep']
+
+
 def of_card(study: Study, name: str) -> Settings:
     summary = study.workdir.run(name) / 'summary.json'
     return {
@@ -57,6 +73,7 @@ def of_card(study: Study, name: str) -> Settings:
         'base': study.base.model_id,
         'name': study.experiment.name,
         'summary': file_hash(summary) if summary.is_file() else '',
+        'sweep': of_measured(study, name),
     }
 
 

@@ -27,8 +27,8 @@ def export_all(study: Study) -> None:
     """Writes the files of every run.
 
     Raises:
-      InputError: a run is not trained; nothing of it can be written over a quantised base; its summary.json was made
-        with other settings than these.
+      InputError: a run is not trained; nothing of it can be written over a quantised base; its summary.json is
+        of another model than the run.
     """
     for name in study.only:
         if not folders(study, name):

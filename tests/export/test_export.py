@@ -141,6 +141,19 @@ def test_a_run_that_was_not_measured_has_a_card_that_says_so(copy):
     assert 'KL' not in text
 
 
+def test_the_card_names_the_sweep_that_measured_and_not_the_one_that_is_asked_for_now(copy):
+    asked = (*TINY, f'--workdir={copy}', *EXPORT, '--only=full')
+    ended = start(*asked, '--config.sweep.bootstrap=60', '--config.sweep.compat=aligntds')
+    assert ended.code == 0, ended.err
+    text = (copy / 'runs/full/model/README.md').read_text()
+    assert 'settings of the sweep unlike their defaults: `bootstrap=50`.\n' in text
+    swept = copy / 'done/sweep-full.json'
+    record = json.loads(swept.read_text())
+    record['settings']['model'] = 'another'
+    swept.write_text(json.dumps(record))
+    assert 'sweep full was made with another model (another, now ' in start(*asked).error()
+
+
 def test_the_files_are_read_again_and_their_distances_told(exported):
     ended = start(*TINY, f'--workdir={exported}', '--mode=verify_export', *EXPORT[1:])
     assert ended.code == 0, ended.err
