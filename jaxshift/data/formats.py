@@ -185,8 +185,8 @@ def _tags(value: object) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _reference(value: dict, format: str) -> tuple[str, ...]:
-    held = value.get('reference') if format == 'turns' else None
+def _reference(value: object, format: str) -> tuple[str, ...]:
+    held = value.get('reference') if format == 'turns' and isinstance(value, dict) else None
     return tuple(held) if isinstance(held, list) and all(isinstance(each, str) for each in held) else ()
 
 
