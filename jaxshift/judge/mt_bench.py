@@ -71,24 +71,31 @@ def judgements(judgments: Sequence[Record], model: str) -> tuple[list[Judgement]
     ], left
 
 
-def judgments(judged: Sequence[Judgement], aspect: str, model: str, judge: Sequence[str]) -> list[Record]:
-    """Lines of a model_judgment file from the scores of one aspect.
+def judgments(
+    generator: str, answered: Sequence[Answered], judged: Sequence[Judgement], aspect: str, judge: str
+) -> list[Record]:
+    """Lines of a model_judgment file from the scores of one aspect, for each response that was judged on it.
+
+    The tool takes the mean of every score in a file, so each aspect has a file of its own, on its own scale.
 
     Args:
+      generator: as in `answers`.
+      answered: the responses.
       judged: by one judge.
       aspect: whose scores are the tool's `score`; a response without one gets the tool's -1.
-      model: who answered.
-      judge: the tool's pair of the judge's name and that of its prompt.
+      judge: its name; the tool's pair has the aspect behind it.
     """
+    said = {each.example_id: each for each in judged if aspect in each.scores}
     return [
         {
-            'question_id': number(each.example_id),
-            'model': model,
-            'judge': list(judge),
+            'question_id': _question_id(each),
+            'model': generator,
+            'judge': [judge, aspect],
             'user_prompt': '',
-            'judgment': each.raw[-1] if each.raw else '',
-            'score': _NO_RATING if each.scores.get(aspect) is None else each.scores[aspect],
+            'judgment': found.raw[-1] if found.raw else '',
+            'score': _NO_RATING if found.scores[aspect] is None else found.scores[aspect],
             'turn': 1,
         }
-        for each in judged
+        for each in answered
+        if (found := said.get(each.id))
     ]
