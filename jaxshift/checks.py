@@ -26,6 +26,7 @@ CHOICES = {
     'Run.optimizer': ('adamw', 'adafactor'),
     'Sweep.compat': ('', 'aligntds'),
     'Sweep.spmd': ('jit', 'pmap'),
+    'Judge.limit_name': ('max_tokens', 'max_completion_tokens'),
     'Judge.kind': ('', 'endpoint', 'local', 'oracle', 'file'),
     'Run.remat': ('none', 'nothing_saveable', 'dots_saveable'),
 }
@@ -43,12 +44,12 @@ PATTERNS = {
     'Experiment.trackers': ('tensorboard or wandb, or nothing', 'tensorboard|wandb'),
 }
 AT_LEAST = {
-    -1: ('Process.index', 'Evaluate.num_fewshot'),
+    -1: ('Process.index', 'Evaluate.num_fewshot', 'Judge.temperature'),
     0: (
         'Experiment.seed', 'Data.limit', 'Prompts.limit', 'Run.min_steps', 'Run.max_steps', 'Run.micro_batch_size',
         'Run.weight_decay', 'Run.final_fraction', 'Run.seed', 'World.seed', 'Data.subset', 'Data.subset_seed',
         'Data.held_out', 'Run.neftune_alpha', 'Run.eval_every', 'Respond.temperature', 'Respond.top_k', 'Respond.seed',
-        'Process.count', 'Judge.temperature', 'Judge.retries', 'Judge.backoff', 'Judge.max_calls', 'Judge.max_cost',
+        'Process.count', 'Judge.retries', 'Judge.backoff', 'Judge.max_calls', 'Judge.max_cost',
         'Judge.input_price', 'Judge.output_price',
         'Evaluate.limit', 'Evaluate.seed',
     ),

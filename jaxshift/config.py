@@ -185,10 +185,11 @@ class Judge:
     source: str = ''  # local: the judging model, named like base.source; file: PATH of its judgements, with RUN in it
     safety: str = ''  # regular expression: prompts whose whole example_id matches are judged on safety, and on it alone
     pairwise: str = ''  # endpoint, local: compare responses with those of this run too, or of base, in both orders
-    temperature: float = 0.0  # endpoint: of its replies
-    max_tokens: int = 1024  # endpoint: tokens a reply may have
+    temperature: float = 0.0  # endpoint: of its replies; -1: none is sent, for models that refuse it
+    max_tokens: int = 1024  # endpoint: tokens a reply may have, thoughts included
+    limit_name: str = 'max_tokens'  # endpoint: its name; max_completion_tokens for OpenAI's newer models
     concurrency: int = 8  # endpoint: questions on their way at the same time
-    timeout: float = 60.0  # endpoint: seconds that a reply may take
+    timeout: float = 60.0  # endpoint: seconds that a call may take as a whole, half of them to connect
     retries: int = 5  # endpoint: more attempts after a time-out, 429 or 5xx
     backoff: float = 1.0  # endpoint: seconds before the second attempt, at most; twice as many before each next
     max_calls: int = 0  # endpoint: calls that all starts in this workdir may make together; 0: any
