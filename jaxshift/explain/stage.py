@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from jaxshift.explain import analysis, truth
+from jaxshift.explain import analysis, style_tokens, truth
 from jaxshift.explain.analysis import Analysis
 from jaxshift.study import Study
 
-ANALYSES: dict[str, Analysis] = {'truth': truth.ANALYSIS}
+ANALYSES: dict[str, Analysis] = {'truth': truth.ANALYSIS, style_tokens.NAME: style_tokens.ANALYSIS}
 
 
 def explain_all(study: Study) -> None:
