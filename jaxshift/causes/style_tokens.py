@@ -1,6 +1,6 @@
-"""Which tokens the tuned model chooses where the base would not: counts, smoothed rates, categories, and where they stand.
+"""Which tokens the tuned model chooses where the base would not: counts, smoothed rates, categories, contexts.
 
-The token of a position is the tuned model's argmax, as in Figure 12 of arXiv 2402.05119 and in URIAL (arXiv 2312.01552).
+The token of a position is the tuned model's argmax, as in Fig. 12 of arXiv 2402.05119 and in URIAL (arXiv 2312.01552).
 
 A token that was chosen twice and shifted twice is not the most shifted of all, so rates are smoothed by an empirical
 Bayes estimate: the rates of tokens are taken to be drawn from one Beta distribution with mean p, the pooled rate, and
@@ -26,6 +26,7 @@ from jaxshift.causes import categories
 from jaxshift.causes.categories import CATEGORIES
 from jaxshift.shift import curves, intervals
 
+STYLE = 'style'  # openers, layout and politeness together
 SHOWN = 20  # tokens that are shown where they stand
 _WINDOWS = 3  # of each of them
 _AROUND = 8  # tokens on either side
@@ -97,9 +98,7 @@ def of_tokens(
     classes = _classes(tokens)
     ids, inverse = np.unique(chosen, return_inverse=True)
     total = np.bincount(inverse, minlength=len(ids))
-    shifted, marginal = (
-        np.bincount(inverse[classes == name], minlength=len(ids)) for name in ('shifted', 'marginal')
-    )
+    shifted, marginal = (np.bincount(inverse[classes == name], minlength=len(ids)) for name in ('shifted', 'marginal'))
     moved = classes != 'unshifted'
     cells = inverse[moved] * len(CATEGORIES) + kind[moved]
     category = np.bincount(cells, minlength=len(ids) * len(CATEGORIES)).reshape(len(ids), -1).argmax(axis=1)
@@ -134,8 +133,8 @@ def of_categories(tokens: pa.Table, kind: np.ndarray, samples: int, bootstrap: i
       bootstrap, seed: resamples, and where they begin.
 
     Returns:
-      Rows with positions_counted (all or without_end), shift_class (shifted, marginal or any), category, positions,
-      and percent of that class with percent_low and percent_high.
+      Rows with positions_counted (all or without_end), shift_class (shifted, marginal or any), category (last STYLE),
+      positions, and percent of that class with percent_low and percent_high.
     """
     prompt, prompts = curves.prompt_index(tokens, samples)
     classes, rows = _classes(tokens), []
@@ -144,18 +143,19 @@ def of_categories(tokens: pa.Table, kind: np.ndarray, samples: int, bootstrap: i
             here = counted & ((classes == name) | (name == 'any'))
             cells = np.bincount(prompt[here] * len(CATEGORIES) + kind[here], minlength=prompts * len(CATEGORIES))
             sums = cells.reshape(prompts, len(CATEGORIES)).astype(np.float64)
-            totals = np.repeat(sums.sum(axis=1, keepdims=True), len(CATEGORIES), axis=1)
-            low, high = intervals.ratio_intervals(sums, totals, bootstrap, seed)
-            for number, category in enumerate(CATEGORIES):
-                if which == 'without_end' and number == categories.END:
-                    continue
-                share = sums[:, number].sum() / totals[:, 0].sum() if totals.any() else math.nan
-                percents = [None if math.isnan(value) else 100 * float(value) for value in (share, low[number], high[number])]
-                rows.append({
-                    'positions_counted': which, 'shift_class': name, 'category': category,
-                    'positions': int(sums[:, number].sum()),
-                    **dict(zip(('percent', 'percent_low', 'percent_high'), percents, strict=True)),
-                })  # fmt: skip
+            totals = sums.sum(axis=1, keepdims=True)
+            sums = np.hstack([sums, sums[:, categories.STYLE].sum(axis=1, keepdims=True)])
+            bounds = intervals.ratio_intervals(sums, np.repeat(totals, sums.shape[1], axis=1), bootstrap, seed)
+            with np.errstate(invalid='ignore'):
+                percents = 100 * np.array([sums.sum(axis=0) / totals.sum(), *bounds])
+            for number, category in enumerate((*CATEGORIES, STYLE)):
+                if which == 'all' or number != categories.END:
+                    shown = [None if math.isnan(value) else float(value) for value in percents[:, number]]
+                    rows.append({
+                        'positions_counted': which, 'shift_class': name, 'category': category,
+                        'positions': int(sums[:, number].sum()),
+                        **dict(zip(('percent', 'percent_low', 'percent_high'), shown, strict=True)),
+                    })  # fmt: skip
     return rows
 
 
@@ -175,7 +175,10 @@ def contexts(tokens: pa.Table, rows: Sequence[Row], texts: Texts) -> list[Row]:
         places = np.flatnonzero(shifted & (chosen == row['token_id']))
         for place in places[np.unique(np.linspace(0, len(places) - 1, _WINDOWS).round().astype(int))].tolist():
             own = response[int(starts[np.searchsorted(starts, place, 'right') - 1])]
-            before, after = said[max(own.start, place - _AROUND) : place], said[place + 1 : min(own.stop, place + 1 + _AROUND)]
+            before, after = (
+                said[max(own.start, place - _AROUND) : place],
+                said[place + 1 : min(own.stop, place + 1 + _AROUND)],
+            )
             at = tokens.slice(place, 1).select(['example_id', 'position', 'base_rank', 'kl_tuned_base']).to_pylist()[0]
             found.append({
                 'token_id': row['token_id'], 'example_id': at['example_id'], 'position': at['position'],
@@ -187,7 +190,7 @@ def contexts(tokens: pa.Table, rows: Sequence[Row], texts: Texts) -> list[Row]:
     return found
 
 
-def side_by_side(one: Sequence[Row], other: Sequence[Row], names: tuple[str, str]) -> list[Row]:
+def side_by_side(one: Sequence[Row], other: Sequence[Row], names: Sequence[str]) -> list[Row]:
     """Tokens that are shifted in one run alone, in the other alone, or in both; rows of `of_tokens` of two runs.
 
     Returns:

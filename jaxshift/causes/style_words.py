@@ -45,18 +45,20 @@ POLITENESS = tuple(
 
 FUNCTION = frozenset(
     (
-        'a about above across after against all along already also although always am among an and another any anybody '
-        "anyone anything are aren't around as at away be because been before behind being below beneath beside between "
-        "both but by can can't cannot could couldn't despite did didn't do does doesn't doing don't done down during "
-        'each either else enough even ever every everybody everyone everything except few for from further had '
-        "hadn't has hasn't have haven't having he he's hence her here hers herself him himself his how however i i'd "
-        "i'll i'm i've if in inside into is isn't it it'll it's its itself just least less like many may me might mine "
-        "more most much must mustn't my myself near neither never no nobody none nor not nothing now of off on once one "
-        "only onto or other others otherwise ought our ours ourselves out outside over own per quite rather same shall "
-        "she she's should shouldn't since so some somebody someone something still such than that that's the their "
-        "theirs them themselves then there there's these they they're they've this those though through throughout to "
-        "too toward towards under unless until up upon us very via was wasn't we we'll we're we've were weren't what "
-        "what's whatever when where whereas whether which while who who's whoever whom whose why will with within "
-        "without won't would wouldn't yes yet you you'd you'll you're you've your yours yourself yourselves"
+        'a about above across after against all along already also although always am among an and another '
+        "any anybody anyone anything are aren't around as at away be because been before behind being below "
+        "beneath beside between both but by can can't cannot could couldn't despite did didn't do does "
+        "doesn't doing don't done down during each either else enough even ever every everybody everyone "
+        "everything except few for from further had hadn't has hasn't have haven't having he he's hence her "
+        "here hers herself him himself his how however i i'd i'll i'm i've if in inside into is isn't it "
+        "it'll it's its itself just least less like many may me might mine more most much must mustn't my "
+        'myself near neither never no nobody none nor not nothing now of off on once one only onto or other '
+        "others otherwise ought our ours ourselves out outside over own per quite rather same shall she she's "
+        "should shouldn't since so some somebody someone something still such than that that's the their "
+        "theirs them themselves then there there's these they they're they've this those though through "
+        "throughout to too toward towards under unless until up upon us very via was wasn't we we'll we're "
+        "we've were weren't what what's whatever when where whereas whether which while who who's whoever "
+        "whom whose why will with within without won't would wouldn't yes yet you you'd you'll you're you've "
+        'your yours yourself yourselves'
     ).split()
 )

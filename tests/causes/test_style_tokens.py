@@ -18,7 +18,12 @@ def planted(seed=0, prompts=40):
     """Openers that are always shifted, content that never is, and an end token that is every second time."""
     rng = np.random.default_rng(seed)
     return {
-        f'q{i}': [(1, 9), (2, 1), *((int(token), 1 + int(token == 5)) for token in rng.integers(3, 6, 5)), (0, 4 * (i % 2) + 1)]
+        f'q{i}': [
+            (1, 9),
+            (2, 1),
+            *((int(token), 1 + int(token == 5)) for token in rng.integers(3, 6, 5)),
+            (0, 4 * (i % 2) + 1),
+        ]
         for i in range(prompts)
     }
 
@@ -102,7 +107,10 @@ def test_shares_of_categories_are_those_of_a_loop_with_the_end_token_and_without
     assert ('without_end', 'any', 'end of sequence') not in found
     for which in ('all', 'without_end'):
         for name in ('shifted', 'marginal', 'any'):
-            assert sum(row['percent'] for key, row in found.items() if key[:2] == (which, name)) == pytest.approx(100)
+            shares = {key[2]: row['percent'] for key, row in found.items() if key[:2] == (which, name)}
+            style = shares.pop('style')
+            assert sum(shares.values()) == pytest.approx(100)
+            assert style == pytest.approx(sum(shares[each] for each in CATEGORIES[:3]))
     row = found['all', 'shifted', 'end of sequence']
     assert row['percent_low'] < row['percent'] < row['percent_high']
 
@@ -119,7 +127,7 @@ def test_the_category_is_that_of_the_word_in_its_response_and_a_choice_that_was_
     assert kind[:2].tolist() == [OPENER, OPENER]  # both pieces of "Typically"
     assert kind[3] == OPENER  # chosen where cats were said
     assert kind[5] == CATEGORIES.index('function word')  # "cats However cats" opens nothing
-    assert kind[4] == CONTENT and kind[6] == END
+    assert [kind[4], kind[6]] == [CONTENT, END]
 
 
 def test_a_context_is_what_stands_around_the_token_in_its_own_response():
