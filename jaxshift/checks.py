@@ -30,7 +30,7 @@ CHOICES = {
     'Run.remat': ('none', 'nothing_saveable', 'dots_saveable'),
 }
 LISTS = {
-    'Causes.analyses': ('truth', 'style_tokens'),
+    'Causes.analyses': ('truth', 'style_tokens', 'imitation'),
     'Sweep.contexts': ('own', 'shared', 'reference', 'base'),
     'Sweep.templates': ('matched', 'native', 'urial'),
     'Run.targets': LINEAR_TARGETS,

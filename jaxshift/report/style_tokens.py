@@ -83,7 +83,8 @@ def _shares(rows: Sequence[Row]) -> dict[tuple[str, str], dict[str, Row]]:
 
 
 def _visible(row: Row) -> Row:
-    return {key: token_text(value) if isinstance(value, str) else value for key, value in row.items()}
+    around = {name: row[name].replace('\n', '⏎') for name in ('before', 'after')}
+    return row | around | {name: token_text(row[name]) for name in ('token', 'base_choice')}
 
 
 def by_rate(tokens: Mapping[str, Sequence[Row]]) -> list[Row]:
