@@ -31,7 +31,7 @@ CHOICES = {
     'Run.remat': ('none', 'nothing_saveable', 'dots_saveable'),
 }
 LISTS = {
-    'Causes.analyses': ('truth',),
+    'Causes.analyses': ('truth', 'style_tokens', 'imitation'),
     'Sweep.contexts': ('own', 'shared', 'reference', 'base'),
     'Sweep.templates': ('matched', 'native', 'urial'),
     'Run.targets': LINEAR_TARGETS,
@@ -60,7 +60,7 @@ AT_LEAST = {
         'World.vocabulary', 'World.documents', 'World.instructions', 'World.test_questions', 'World.hidden_size',
         'World.intermediate_size', 'World.layers', 'World.heads', 'World.kv_heads', 'Mesh.dcn', 'Process.timeout',
         'Judge.max_tokens', 'Judge.concurrency', 'Judge.batch_size', 'Evaluate.batch_size', 'Evaluate.bootstrap',
-        'Export.shard_size', 'Export.verify_responses',
+        'Export.shard_size', 'Export.verify_responses', 'Causes.style_tokens_least',
     ),
     2: (
         'World.known_people', 'World.values',  # half of the known people are tuned on, half are asked about

@@ -149,7 +149,8 @@ class Export:
 class Causes:
     """Why it shifted: what is asked of the token records, the data and the weights."""
 
-    analyses: tuple[str, ...] = ('truth',)  # truth (of the controlled world)
+    analyses: tuple[str, ...] = ('truth', 'style_tokens', 'imitation')  # truth (of the world), style_tokens, imitation
+    style_tokens_least: int = 5  # times that a token must be chosen to have a place in the order by shift rate
 
 
 @dataclass

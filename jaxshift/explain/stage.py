@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from functools import partial
 
-from jaxshift.explain import analysis, truth
+from jaxshift.explain import analysis, imitation, style_tokens, truth
 from jaxshift.explain.analysis import Analysis
 from jaxshift.study import Study
 
-ANALYSES: dict[str, Analysis] = {'truth': truth.ANALYSIS}
+ANALYSES: dict[str, Analysis] = {
+    'truth': truth.ANALYSIS,
+    style_tokens.NAME: style_tokens.ANALYSIS,
+    imitation.NAME: imitation.ANALYSIS,
+}
 
 
 def explain_all(study: Study) -> None:
