@@ -30,7 +30,7 @@ CHOICES = {
     'Run.remat': ('none', 'nothing_saveable', 'dots_saveable'),
 }
 LISTS = {
-    'Causes.analyses': ('truth',),
+    'Causes.analyses': ('truth', 'weights'),
     'Sweep.contexts': ('own', 'shared', 'reference', 'base'),
     'Sweep.templates': ('matched', 'native', 'urial'),
     'Run.targets': LINEAR_TARGETS,
@@ -60,6 +60,7 @@ AT_LEAST = {
         'World.intermediate_size', 'World.layers', 'World.heads', 'World.kv_heads', 'Mesh.dcn', 'Process.timeout',
         'Judge.max_tokens', 'Judge.concurrency', 'Judge.batch_size', 'Evaluate.batch_size', 'Evaluate.bootstrap',
         'Export.shard_size', 'Export.verify_responses',
+        'Causes.weights_directions',
     ),
     2: (
         'World.known_people', 'World.values',  # half of the known people are tuned on, half are asked about
@@ -73,7 +74,7 @@ ABOVE_ZERO = (
     'Judge.timeout',
 )  # fmt: skip
 BELOW_ONE = ('Run.warmup', 'Run.dropout', 'Run.b1', 'Run.b2')
-SHARES = ('World.new_share', 'World.gate', 'Respond.top_p')
+SHARES = ('World.new_share', 'World.gate', 'Respond.top_p', 'Causes.weights_epsilon')
 
 _WORDS = {
     int: 'a whole number',

@@ -149,7 +149,9 @@ class Export:
 class Causes:
     """Why it shifted: what is asked of the token records, the data and the weights."""
 
-    analyses: tuple[str, ...] = ('truth',)  # truth (of the controlled world)
+    analyses: tuple[str, ...] = ('truth',)  # truth (of the controlled world), weights
+    weights_directions: int = 10  # singular vectors of each tuned weight that may be intruder dimensions, the top ones
+    weights_epsilon: float = 0.5  # intruders have no greater |cosine| with any singular vector of the base
 
 
 @dataclass

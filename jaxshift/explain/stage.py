@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from functools import partial
 
-from jaxshift.explain import analysis, truth
+from jaxshift.explain import analysis, truth, weights
 from jaxshift.explain.analysis import Analysis
 from jaxshift.study import Study
 
-ANALYSES: dict[str, Analysis] = {'truth': truth.ANALYSIS}
+ANALYSES: dict[str, Analysis] = {
+    'truth': truth.ANALYSIS,
+    'weights': weights.ANALYSIS,
+}
+
+
+def computes(study: Study) -> bool:
+    """Whether an analysis that the config names needs a model."""
+    return any(ANALYSES[asked].computes for asked in study.experiment.causes.analyses)
 
 
 def explain_all(study: Study) -> None:
