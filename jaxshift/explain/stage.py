@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
-from jaxshift.explain import analysis, truth, weights
+from jaxshift.explain import analysis, interpolation, truth, weights
 from jaxshift.explain.analysis import Analysis
 from jaxshift.study import Study
 
 ANALYSES: dict[str, Analysis] = {
     'truth': truth.ANALYSIS,
     'weights': weights.ANALYSIS,
+    'interpolation': interpolation.ANALYSIS,
 }
 
 

@@ -81,25 +81,21 @@ def _modules(study: Study, row: names.Row, before: Any, leaf: Any) -> Iterator[R
         found = each_layer(weights.cosines, study.mesh, before, leaf)
     norms, asked = each_layer(weights.norm, study.mesh, before), study.experiment.causes
     for layer, (norm, change) in enumerate(zip(norms.tolist(), changes.tolist(), strict=True)):
-        values: Row = {
+        first = None if found is None else found[layer][: asked.weights_directions]
+        yield {
             'module': row.module(layer),
             'kind': row.path.removeprefix('layers/'),
             'layer': layer if row.stacked else None,
             'norm': change,
             'base_norm': norm,
             'relative_norm': change / norm if norm else None,
+            'effective_rank': None if spectra is None else weights.effective_rank(spectra[layer]),
+            'stable_rank': None if spectra is None else weights.stable_rank(spectra[layer]),
+            'shares': None if spectra is None else weights.shares(spectra[layer]),
+            'intruders': None if first is None else int((first < asked.weights_epsilon).sum()),
+            'spectrum': None if spectra is None else spectra[layer].tolist(),
+            'cosines': None if first is None else first.tolist(),
         }
-        if spectra is not None:
-            values |= {
-                'effective_rank': weights.effective_rank(spectra[layer]),
-                'stable_rank': weights.stable_rank(spectra[layer]),
-                'shares': weights.shares(spectra[layer]),
-                'spectrum': spectra[layer].tolist(),
-            }
-        if found is not None:
-            first = found[layer][: asked.weights_directions]
-            values |= {'intruders': int((first < asked.weights_epsilon).sum()), 'cosines': first.tolist()}
-        yield values
 
 
 ANALYSIS = Analysis(lambda study: True, _settings, _work, computes=True)

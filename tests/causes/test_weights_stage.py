@@ -55,3 +55,25 @@ def test_another_epsilon_does_it_again_and_nothing_else(asked):
     )  # fmt: skip
     assert 'causes lora.truth: done before' in ended.out
     assert 'causes lora.weights: epsilon (0.5, now 0.9) has changed; doing it again' in ended.out
+
+
+def test_models_between_base_and_tuned_are_compared_and_asked(copy):
+    ended = start(
+        *TINY, f'--workdir={copy}', '--mode=causes', '--config.causes.analyses=interpolation',
+        '--config.causes.interpolation_factors=(0,1)', '--config.causes.interpolation_restored=(1,)',
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    for run in ('lora', 'full'):
+        figures = json.loads((copy / f'runs/{run}/causes/interpolation.json').read_text())
+        base, tuned, *restored = figures['points']
+        (swept,) = json.loads((copy / f'runs/{run}/summary.json').read_text())
+        truth = json.loads((copy / f'runs/{run}/causes/truth.json').read_text())
+        assert base['all']['kl_tuned_base']['greatest'] == 0
+        assert base['answers']['held_out_accuracy'] == truth['base_held_out_accuracy']
+        for measure in ('kl_tuned_base', 'js', 'base_probability'):
+            assert tuned['all'][measure]['mean'] == pytest.approx(swept['all'][measure]['mean'], rel=1e-4)
+        assert tuned['answers']['held_out_accuracy'] == truth['held_out_accuracy']
+        assert [point['way'] for point in restored] == ['most', 'least', 'random']
+        assert [point['put_back'] for point in restored[1:]] == [1, 1]
+        assert restored[0]['put_back'] > 0.5  # rows of words that the data lacks never changed
+        assert [point['all']['kl_tuned_base']['greatest'] for point in restored] == [0, 0, 0]
