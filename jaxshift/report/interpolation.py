@@ -21,8 +21,8 @@ _WAYS = {
 }
 _MEASURES = {'kl_tuned_base': 'mean KL(· ‖ base), nats', 'held_out_accuracy': 'held-out accuracy'}
 _CAPTION = (
-    'Models between base (0) and tuned (1), and tuned models of which a share of the changed entries is put back to the '
-    'base, on the same windows: those of the tuned model’s responses. Bars: 95 % intervals.'
+    'Models between base (0) and tuned (1), and tuned models of which a share of the changed entries is put back to '
+    'the base, on the same windows: those of the tuned model’s responses. Bars: 95 % intervals.'
 )
 
 

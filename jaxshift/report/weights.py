@@ -27,11 +27,12 @@ def section(found: Results) -> Section | None:
     runs = {run: found.explained[run]['weights'] for run in found.explained if 'weights' in found.explained[run]}
     if not runs:
         return None
+    asked = next(iter(runs.values()))
     sentences = [
         'A change is what tuning added to a weight. Its effective rank is the least number of directions with '
-        f'{100 * next(iter(runs.values()))["share"]:g} % of its squared spectrum. Intruder dimensions are, of the first '
-        f'{counted(next(iter(runs.values()))["directions"], "left singular vector")} of a tuned projection, those whose '
-        f'|cosine| with every one of the base’s is below {number(next(iter(runs.values()))["epsilon"])}.',
+        f'{100 * asked["share"]:g} % of its squared spectrum. Intruder dimensions are, of the first '
+        f'{counted(asked["directions"], "left singular vector")} of a tuned projection, those whose |cosine| with '
+        f'every one of the base’s is below {number(asked["epsilon"])}.',
         *(_sentence(run, figures) for run, figures in runs.items()),
     ]
     rows = [row for run, figures in runs.items() for row in kinds(run, figures)]

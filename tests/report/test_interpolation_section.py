@@ -31,8 +31,8 @@ def found(points):
 def test_the_section_says_what_is_left_of_the_shift_in_each_order():
     section = interpolation.section(found(POINTS))
     assert section.sentences == [
-        'full: with the tenth of the entries that changed most put back, 25 % of the mean KL (0.400 nats) is left; with '
-        'the tenth that changed least 100 %; with any tenth 75 %.'
+        'full: with the tenth of the entries that changed most put back, 25 % of the mean KL (0.400 nats) is left; '
+        'with the tenth that changed least 100 %; with any tenth 75 %.'
     ]
     row = section.tables['interpolation'][2]
     assert (row['way'], row['kl_tuned_base'], row['kl_tuned_base_high']) == ('most', 0.1, 0.2)

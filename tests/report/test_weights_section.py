@@ -35,7 +35,7 @@ def test_a_row_sums_up_a_kind_of_module():
     assert first['relative_norm'] == pytest.approx(0.1)  # 5 of 50, not the mean of two ratios
     assert (first['modules'], first['effective_rank_median'], first['effective_rank_greatest']) == (2, 3.5, 5)
     assert (first['intruders'], first['intruders_a_module']) == (1, 0.5)
-    assert second['effective_rank_median'] is None and second['intruders'] is None
+    assert (second['effective_rank_median'], second['intruders']) == (None, None)
     assert 'weights' in section.figures
 
 
