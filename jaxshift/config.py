@@ -149,7 +149,7 @@ class Export:
 class Causes:
     """Why it shifted: what is asked of the token records, the data and the weights."""
 
-    analyses: tuple[str, ...] = ('truth',)  # truth (of the controlled world), weights, interpolation
+    analyses: tuple[str, ...] = ('truth', 'uncertainty')  # truth (of the world), uncertainty, weights, interpolation
     weights_directions: int = 10  # singular vectors of each tuned weight that may be intruder dimensions, the top ones
     weights_epsilon: float = 0.5  # intruders have no greater |cosine| with any singular vector of the base
     interpolation_factors: tuple[float, ...] = (0, 0.25, 0.5, 0.75, 1, 1.25, 1.5)  # the change is multiplied by

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from jaxshift.explain import analysis, interpolation, truth, weights
+from jaxshift.explain import analysis, interpolation, truth, uncertainty, weights
 from jaxshift.explain.analysis import Analysis
 from jaxshift.study import Study
 
 ANALYSES: dict[str, Analysis] = {
     'truth': truth.ANALYSIS,
+    'uncertainty': uncertainty.ANALYSIS,
     'weights': weights.ANALYSIS,
     'interpolation': interpolation.ANALYSIS,
 }

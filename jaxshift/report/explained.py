@@ -7,7 +7,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from jaxshift.report import drawings, interpolation, style, weights
+from jaxshift.report import drawings, interpolation, style, uncertainty, weights
 from jaxshift.report.results import Results
 from jaxshift.report.section import Section
 from jaxshift.report.tables import Row
@@ -15,7 +15,11 @@ from jaxshift.report.tables import Row
 _MOST_ROWS = 20  # of a table on the page
 
 
-SECTIONS: tuple[Callable[[Results], Section | None], ...] = (weights.section, interpolation.section)
+SECTIONS: tuple[Callable[[Results], Section | None], ...] = (
+    uncertainty.section,
+    weights.section,
+    interpolation.section,
+)
 
 
 def sections(found: Results) -> list[Section]:
