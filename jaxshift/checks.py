@@ -32,6 +32,7 @@ CHOICES = {
 }
 LISTS = {
     'Causes.analyses': ('truth', 'style_tokens', 'imitation'),
+    'Causes.analyses': ('truth', 'uncertainty', 'weights', 'interpolation'),
     'Sweep.contexts': ('own', 'shared', 'reference', 'base'),
     'Sweep.templates': ('matched', 'native', 'urial'),
     'Run.targets': LINEAR_TARGETS,
@@ -51,7 +52,7 @@ AT_LEAST = {
         'Data.held_out', 'Run.neftune_alpha', 'Run.eval_every', 'Respond.temperature', 'Respond.top_k', 'Respond.seed',
         'Process.count', 'Judge.retries', 'Judge.backoff', 'Judge.max_calls', 'Judge.max_cost',
         'Judge.input_price', 'Judge.output_price',
-        'Evaluate.limit', 'Evaluate.seed',
+        'Evaluate.limit', 'Evaluate.seed', 'Causes.interpolation_responses',
     ),
     1: (
         'Run.batch_size', 'Run.rank', 'Run.log_every', 'Run.checkpoint_every',
@@ -61,6 +62,8 @@ AT_LEAST = {
         'World.intermediate_size', 'World.layers', 'World.heads', 'World.kv_heads', 'Mesh.dcn', 'Process.timeout',
         'Judge.max_tokens', 'Judge.concurrency', 'Judge.batch_size', 'Evaluate.batch_size', 'Evaluate.bootstrap',
         'Export.shard_size', 'Export.verify_responses', 'Causes.style_tokens_least',
+        'Export.shard_size', 'Export.verify_responses',
+        'Causes.weights_directions',
     ),
     2: (
         'World.known_people', 'World.values',  # half of the known people are tuned on, half are asked about
@@ -74,7 +77,7 @@ ABOVE_ZERO = (
     'Judge.timeout',
 )  # fmt: skip
 BELOW_ONE = ('Run.warmup', 'Run.dropout', 'Run.b1', 'Run.b2')
-SHARES = ('World.new_share', 'World.gate', 'Respond.top_p')
+SHARES = ('World.new_share', 'World.gate', 'Respond.top_p', 'Causes.weights_epsilon', 'Causes.interpolation_restored')
 
 _WORDS = {
     int: 'a whole number',
@@ -83,6 +86,7 @@ _WORDS = {
     bool: 'True or False',
     tuple[int, ...]: 'a tuple of whole numbers',
     tuple[str, ...]: 'a tuple of texts',
+    tuple[float, ...]: 'a tuple of numbers',
 }
 
 
@@ -188,5 +192,6 @@ def _check_range(key: str, value, field: str) -> None:
         raise InputError(f'{key} is {value}; it must be above 0')
     if field in BELOW_ONE and not 0 <= value < 1:
         raise InputError(f'{key} is {value}; it must be at least 0 and below 1')
-    if field in SHARES and not 0 <= value <= 1:
-        raise InputError(f'{key} is {value}; it must be between 0 and 1')
+    for item in value if isinstance(value, tuple | list) else (value,):
+        if field in SHARES and not 0 <= item <= 1:
+            raise InputError(f'{key} {"has" if item is not value else "is"} {item}; it must be between 0 and 1')

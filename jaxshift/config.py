@@ -151,6 +151,12 @@ class Causes:
 
     analyses: tuple[str, ...] = ('truth', 'style_tokens', 'imitation')  # truth (of the world), style_tokens, imitation
     style_tokens_least: int = 5  # times that a token must be chosen to have a place in the order by shift rate
+    analyses: tuple[str, ...] = ('truth', 'uncertainty')  # truth (of the world), uncertainty, weights, interpolation
+    weights_directions: int = 10  # singular vectors of each tuned weight that may be intruder dimensions, the top ones
+    weights_epsilon: float = 0.5  # intruders have no greater |cosine| with any singular vector of the base
+    interpolation_factors: tuple[float, ...] = (0, 0.25, 0.5, 0.75, 1, 1.25, 1.5)  # the change is multiplied by
+    interpolation_restored: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)  # shares of the change that are taken back
+    interpolation_responses: int = 0  # compare each of these models on the first so many responses; 0: on all
 
 
 @dataclass

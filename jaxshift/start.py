@@ -13,7 +13,7 @@ from pathlib import Path
 
 import jax
 
-from jaxshift import stages, tuning
+from jaxshift import stages
 from jaxshift.config import Experiment
 from jaxshift.devices import cluster, process
 from jaxshift.errors import InputError
@@ -66,7 +66,7 @@ def _run(
     study = Study(experiment, workdir, only, stop, say, profile)
     try:
         capacity.check(experiment, only, mode)
-        with jax.set_mesh(study.mesh) if tuning.computes(study, mode) else nullcontext():
+        with jax.set_mesh(study.mesh) if stages.computes(study, mode) else nullcontext():
             stages.run(study, mode)
     except InputError:
         # A refused config must not be taken for the one that made what lies here.

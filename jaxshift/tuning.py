@@ -23,18 +23,9 @@ from jaxshift.tune.step import Recipe, lora_spec, recipe
 from jaxshift.tune.train import check, parameters, schedule, shapes, train
 from jaxshift.weights import peft
 
-NO_MESH = ('data', 'causes', 'report')  # modes that compute nothing on the devices
-
-
-def computes(study: Study, mode: str) -> bool:
-    """Whether a mode needs the mesh: of the judges only one that runs here does."""
-    return mode not in NO_MESH and (mode != 'judge' or study.experiment.judge.kind == 'local')
-
 
 def check_mesh(study: Study, mode: str) -> None:
     """Refuses what does not fit the devices before any work begins."""
-    if mode == 'judge' or not computes(study, mode):  # a judge is not the base: it may have other heads
-        return
     here = study.experiment.base.source == MADE_HERE
     base = world_base.llama_config(study.world) if here else study.base.config
     meshes.check_heads(study.mesh, base.num_attention_heads, base.num_key_value_heads)
@@ -110,6 +101,18 @@ def tuned(study: Study, name: str, paired: bool = False, step: int | None = None
     if run.method == 'lora':
         return lora.merge(study.base_params, values, lora_spec(run), paired=paired)
     return jax.tree.map(lambda leaf: leaf.astype(kind), values)
+
+
+def both(study: Study, name: str) -> tuple[dict, dict]:
+    """Base and tuned parameters, whose difference is what tuning did.
+
+    Those of a lazy run are the base beside low-rank terms, and where nothing was tuned the base's own leaves. Else both
+    are float32, as they were trained: the comparison sees them rounded.
+    """
+    if is_lazy(study, name):
+        return study.base_params, tuned(study, name)
+    exact = study.experiment.base.dtype == 'float32'
+    return study.base_params if exact else study.load(study.base, 'float32'), tuned(study, name, dtype='float32')
 
 
 def is_paired(study: Study, name: str) -> bool:

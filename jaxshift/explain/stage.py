@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from jaxshift.explain import analysis, imitation, style_tokens, truth
+from jaxshift.explain import analysis, interpolation, truth, uncertainty, weights
 from jaxshift.explain.analysis import Analysis
 from jaxshift.study import Study
 
@@ -13,6 +14,14 @@ ANALYSES: dict[str, Analysis] = {
     style_tokens.NAME: style_tokens.ANALYSIS,
     imitation.NAME: imitation.ANALYSIS,
 }
+    'uncertainty': uncertainty.ANALYSIS,
+    'weights': weights.ANALYSIS,
+    'interpolation': interpolation.ANALYSIS,
+
+
+def computes(study: Study) -> bool:
+    """Whether an analysis that the config names needs a model."""
+    return any(ANALYSES[asked].computes for asked in study.experiment.causes.analyses)
 
 
 def explain_all(study: Study) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from jaxshift.report import drawings, imitation, style, style_tokens
+from jaxshift.report import drawings, interpolation, style, uncertainty, weights
 from jaxshift.report.results import Results
 from jaxshift.report.section import Section
 from jaxshift.report.tables import Row
@@ -16,6 +17,11 @@ _MOST_ROWS = 20  # of a table on the page
 
 
 SECTIONS: tuple[Callable[[Results], Section | None], ...] = (style_tokens.section, imitation.section)
+SECTIONS: tuple[Callable[[Results], Section | None], ...] = (
+    uncertainty.section,
+    weights.section,
+    interpolation.section,
+)
 
 
 def sections(found: Results) -> list[Section]:
