@@ -33,6 +33,7 @@ CHOICES = {
 LISTS = {
     'Causes.analyses': ('truth', 'style_tokens', 'imitation'),
     'Causes.analyses': ('truth', 'uncertainty', 'weights', 'interpolation'),
+    'Causes.analyses': ('truth', 'borrowing'),
     'Sweep.contexts': ('own', 'shared', 'reference', 'base'),
     'Sweep.templates': ('matched', 'native', 'urial'),
     'Run.targets': LINEAR_TARGETS,
@@ -68,6 +69,7 @@ AT_LEAST = {
     2: (
         'World.known_people', 'World.values',  # half of the known people are tuned on, half are asked about
         'Data.max_length',  # the first token of a row is no target
+        'Causes.borrowing_min_length',
     ),
     16: ('World.row_length',),  # the context, four rows, then holds the longest conversation
 }  # fmt: skip

@@ -157,6 +157,10 @@ class Causes:
     interpolation_factors: tuple[float, ...] = (0, 0.25, 0.5, 0.75, 1, 1.25, 1.5)  # the change is multiplied by
     interpolation_restored: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)  # shares of the change that are taken back
     interpolation_responses: int = 0  # compare each of these models on the first so many responses; 0: on all
+    analyses: tuple[str, ...] = ('truth', 'borrowing')  # truth (of the controlled world), borrowing (from tuning data)
+    borrowing_null: str = ''  # named like data.source: records to hold it against; empty: rows that no run trains on
+    borrowing_min_length: int = 5  # tokens of the shortest span
+    retrain: bool = False  # borrowing: train again without the rows that spans came from, and without others
 
 
 @dataclass

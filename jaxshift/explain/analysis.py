@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from jaxshift.depends import Settings
 from jaxshift.devices import process
 from jaxshift.store import jsonl, paths
+from jaxshift.store import paths
 from jaxshift.study import Study
 from jaxshift.terminal import Bar
 

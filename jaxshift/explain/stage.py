@@ -6,6 +6,7 @@ from functools import partial
 
 from jaxshift.explain import analysis, imitation, style_tokens, truth
 from jaxshift.explain import analysis, interpolation, truth, uncertainty, weights
+from jaxshift.explain import analysis, borrowing, truth
 from jaxshift.explain.analysis import Analysis
 from jaxshift.study import Study
 
@@ -17,6 +18,7 @@ ANALYSES: dict[str, Analysis] = {
     'uncertainty': uncertainty.ANALYSIS,
     'weights': weights.ANALYSIS,
     'interpolation': interpolation.ANALYSIS,
+    'borrowing': borrowing.ANALYSIS,
 
 
 def computes(study: Study) -> bool:

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from jaxshift.report import drawings, imitation, style, style_tokens
 from jaxshift.report import drawings, interpolation, style, uncertainty, weights
+from jaxshift.report import borrowing, drawings, style
 from jaxshift.report.results import Results
 from jaxshift.report.section import Section
 from jaxshift.report.tables import Row
@@ -22,6 +23,7 @@ SECTIONS: tuple[Callable[[Results], Section | None], ...] = (
     weights.section,
     interpolation.section,
 )
+SECTIONS: tuple[Callable[[Results], Section | None], ...] = (borrowing.section,)
 
 
 def sections(found: Results) -> list[Section]:
