@@ -30,7 +30,7 @@ CHOICES = {
     'Run.remat': ('none', 'nothing_saveable', 'dots_saveable'),
 }
 LISTS = {
-    'Causes.analyses': ('truth',),
+    'Causes.analyses': ('truth', 'knowledge', 'forgetting'),
     'Sweep.contexts': ('own', 'shared', 'reference', 'base'),
     'Sweep.templates': ('matched', 'native', 'urial'),
     'Run.targets': LINEAR_TARGETS,
@@ -59,7 +59,8 @@ AT_LEAST = {
         'World.vocabulary', 'World.documents', 'World.instructions', 'World.test_questions', 'World.hidden_size',
         'World.intermediate_size', 'World.layers', 'World.heads', 'World.kv_heads', 'Mesh.dcn', 'Process.timeout',
         'Judge.max_tokens', 'Judge.concurrency', 'Judge.batch_size', 'Evaluate.batch_size', 'Evaluate.bootstrap',
-        'Export.shard_size', 'Export.verify_responses',
+        'Export.shard_size', 'Export.verify_responses', 'Causes.general_passages', 'Causes.knowledge_draws',
+        'Causes.advise_examples', 'Causes.advise_questions',
     ),
     2: (
         'World.known_people', 'World.values',  # half of the known people are tuned on, half are asked about
@@ -70,7 +71,7 @@ AT_LEAST = {
 AT_MOST = {2**32 - 1: ('Run.seed', 'Respond.seed')}  # JAX makes its keys of 32 bits
 ABOVE_ZERO = (
     'Run.learning_rate', 'Run.epochs', 'Run.clip', 'Run.alpha', 'Respond.top_p', 'Respond.repetition_penalty',
-    'Judge.timeout',
+    'Judge.timeout', 'Causes.knowledge_temperature',
 )  # fmt: skip
 BELOW_ONE = ('Run.warmup', 'Run.dropout', 'Run.b1', 'Run.b2')
 SHARES = ('World.new_share', 'World.gate', 'Respond.top_p')

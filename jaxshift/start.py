@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import shlex
-from contextlib import nullcontext
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -26,9 +27,16 @@ PACKAGES = ('jaxshift', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'g
 
 
 def run(
-    experiment: Experiment, folder: Path, mode: str, only: tuple[str, ...], argv: list[str], profile: bool = False
+    experiment: Experiment, folder: Path, mode: str, only: tuple[str, ...], argv: list[str], profile: bool = False,
+    as_json: bool = False,
 ) -> None:
-    """Runs one mode of a checked experiment in a workdir; `profile` traces a few steps of every training."""
+    """Runs one mode of a checked experiment in a workdir.
+
+    Args:
+      experiment, folder, mode, only, argv: what to do, where, and on which runs.
+      profile: trace a few steps of every training.
+      as_json: of mode advise: print its JSON alone; what it says on the way goes to stderr.
+    """
     os.environ.setdefault('TOKENIZERS_PARALLELISM', 'false')
     if 'xla_force_host_platform_device_count' in os.environ.get('XLA_FLAGS', ''):
         # Virtual devices that wait for each other hold threads; those of two cores would all be waiting, for ever.
@@ -36,7 +44,10 @@ def run(
     cluster.join(experiment.process)
     stop = process.StopSignal().install()
     try:
-        _run(experiment, folder, mode, only, argv, stop, profile)
+        with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+            _run(experiment, folder, mode, only, argv, stop, profile)
+        if as_json:
+            say(paths.Workdir(folder).advice.read_text(encoding='utf-8').rstrip())
     except BaseException as error:
         process.failed(error)
         raise
@@ -66,7 +77,7 @@ def _run(
     study = Study(experiment, workdir, only, stop, say, profile)
     try:
         capacity.check(experiment, only, mode)
-        with jax.set_mesh(study.mesh) if tuning.computes(study, mode) else nullcontext():
+        with jax.set_mesh(study.mesh) if tuning.computes(study, mode) else contextlib.nullcontext():
             stages.run(study, mode)
     except InputError:
         # A refused config must not be taken for the one that made what lies here.

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import partial
 
-from jaxshift.explain import analysis, truth
+import jax
+
+from jaxshift.explain import analysis, forgetting, knowledge, truth
 from jaxshift.explain.analysis import Analysis
 from jaxshift.study import Study
 
-ANALYSES: dict[str, Analysis] = {'truth': truth.ANALYSIS}
+ANALYSES: dict[str, Analysis] = {
+    'truth': truth.ANALYSIS,
+    'knowledge': knowledge.ANALYSIS,
+    'forgetting': forgetting.ANALYSIS,
+}
 
 
 def explain_all(study: Study) -> None:
@@ -16,7 +23,10 @@ def explain_all(study: Study) -> None:
     for asked in study.experiment.causes.analyses:
         found = ANALYSES[asked]
         if found.applies(study):
-            for run in study.only:
-                work, clear = partial(found.work, study, run), partial(analysis.clear, study, run, asked)
-                name = f'{run}.{asked}'
-                study.ledger.do('causes', name, found.settings(study, run), work, clear, shared=found.computes)
+            with jax.set_mesh(study.mesh) if found.computes else nullcontext():
+                if found.prepare:
+                    found.prepare(study)
+                for run in study.only:
+                    work, clear = partial(found.work, study, run), partial(analysis.clear, study, run, asked)
+                    name = f'{run}.{asked}'
+                    study.ledger.do('causes', name, found.settings(study, run), work, clear, shared=found.computes)
