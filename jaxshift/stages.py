@@ -132,9 +132,19 @@ ON_REQUEST: dict[str, Callable[[Study], None]] = {
 }  # by their own mode alone
 
 
+NO_MESH = ('data', 'report')  # modes that compute nothing on the devices
+
+
+def computes(study: Study, mode: str) -> bool:
+    """Whether a mode needs the mesh: some analyses do, and of the judges only one that runs here."""
+    some = {'causes': explain.computes, 'judge': lambda study: study.experiment.judge.kind == 'local'}
+    return some[mode](study) if mode in some else mode not in NO_MESH
+
+
 def run(study: Study, mode: str) -> None:
     """Every stage in order (`run`), or one of them."""
-    tuning.check_mesh(study, mode)
+    if computes(study, mode) and mode != 'judge':  # a judge is not the base: it may have other heads
+        tuning.check_mesh(study, mode)
     if mode == 'judge' and not study.experiment.judge.kind:
         raise InputError('config.judge.kind is empty, so nobody judges; set it to endpoint, local, oracle or file')
     evaluating.check(study, mode)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import shlex
 import sys
+from contextlib import nullcontext, redirect_stdout
 from importlib import metadata
 from pathlib import Path
 
 import jax
 
-from jaxshift import stages, tuning
+from jaxshift import stages
 from jaxshift.config import Experiment
 from jaxshift.devices import cluster, process
 from jaxshift.errors import InputError
@@ -44,7 +44,7 @@ def run(
     cluster.join(experiment.process)
     stop = process.StopSignal().install()
     try:
-        with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        with redirect_stdout(sys.stderr) if as_json else nullcontext():
             _run(experiment, folder, mode, only, argv, stop, profile)
         if as_json:
             say(paths.Workdir(folder).advice.read_text(encoding='utf-8').rstrip())
@@ -77,7 +77,7 @@ def _run(
     study = Study(experiment, workdir, only, stop, say, profile)
     try:
         capacity.check(experiment, only, mode)
-        with jax.set_mesh(study.mesh) if tuning.computes(study, mode) else contextlib.nullcontext():
+        with jax.set_mesh(study.mesh) if stages.computes(study, mode) else nullcontext():
             stages.run(study, mode)
     except InputError:
         # A refused config must not be taken for the one that made what lies here.

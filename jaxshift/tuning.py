@@ -23,18 +23,9 @@ from jaxshift.tune.step import Recipe, lora_spec, recipe
 from jaxshift.tune.train import check, parameters, schedule, shapes, train
 from jaxshift.weights import peft
 
-NO_MESH = ('data', 'causes', 'report')  # modes that compute nothing on the devices
-
-
-def computes(study: Study, mode: str) -> bool:
-    """Whether a mode needs the mesh: of the judges only one that runs here does."""
-    return mode not in NO_MESH and (mode != 'judge' or study.experiment.judge.kind == 'local')
-
 
 def check_mesh(study: Study, mode: str) -> None:
     """Refuses what does not fit the devices before any work begins."""
-    if mode == 'judge' or not computes(study, mode):  # a judge is not the base: it may have other heads
-        return
     here = study.experiment.base.source == MADE_HERE
     base = world_base.llama_config(study.world) if here else study.base.config
     meshes.check_heads(study.mesh, base.num_attention_heads, base.num_key_value_heads)

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jaxshift.depends import Settings
+from jaxshift.devices import process
 from jaxshift.store import paths
 from jaxshift.study import Study
 
@@ -38,14 +39,17 @@ class Analysis:
 def keep(
     study: Study, run: str, analysis: str, figures: Mapping[str, Any], tables: Mapping[str, pa.Table] | None = None
 ) -> list[Path]:
-    """Writes causes/ANALYSIS.json (`figures`) and causes/ANALYSIS.NAME.parquet of each table; returns the paths."""
-    folder = study.workdir.causes(run)
-    written = [folder / f'{analysis}.json']
-    paths.write_json(written[0], figures)
-    for name, table in (tables or {}).items():
-        written.append(folder / f'{analysis}.{name}.parquet')
-        pq.write_table(table, written[-1])
-    return written
+    """Writes causes/ANALYSIS.json (`figures`) and causes/ANALYSIS.NAME.parquet of each table; returns the paths.
+
+    Of several processes that come here the leader writes.
+    """
+    folder, tables = study.workdir.causes(run), tables or {}
+    written = folder / f'{analysis}.json', *(folder / f'{analysis}.{name}.parquet' for name in tables)
+    if process.leads():
+        paths.write_json(written[0], figures)
+        for path, table in zip(written[1:], tables.values(), strict=True):
+            pq.write_table(table, path)
+    return list(written)
 
 
 def clear(study: Study, run: str, analysis: str) -> None:

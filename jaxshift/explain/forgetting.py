@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -39,15 +40,13 @@ def _work(study: Study, run: str) -> list[Path]:
     folder = study.workdir.causes(run) / 'forgetting.parts'
     comparing.compare(study, run, [Comparison(CONTEXT, 'matched', -1, cases)], folder)
 
-    def finish() -> list[str]:
-        passages = by_passage(records.read(folder))
-        shutil.rmtree(folder)
-        figures = summary(passages, study.experiment.seed, study.experiment.sweep.bootstrap)
-        figures = {'text': general.named(study)} | figures
-        study.say(f'{run} on general text: KL(base || tuned) {figures["kl_base_tuned"]["mean"]:.4f} nats a token')
-        return [str(path) for path in keep(study, run, 'forgetting', figures, {'passages': passages})]
-
-    return [Path(path) for path in process.by_leader(f'forgetting {run}', finish)]
+    passages = by_passage(records.read(folder))
+    figures = summary(passages, study.experiment.seed, study.experiment.sweep.bootstrap)
+    figures = {'text': general.named(study)} | figures
+    study.say(f'{run} on general text: KL(base || tuned) {figures["kl_base_tuned"]["mean"]:.4f} nats a token')
+    process.together('forgetting')  # all have read the parts
+    process.by_leader('forgetting', partial(shutil.rmtree, folder))
+    return keep(study, run, 'forgetting', figures, {'passages': passages})
 
 
 def by_passage(tokens: pa.Table) -> pa.Table:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from functools import partial
-
-import jax
 
 from jaxshift.explain import analysis, forgetting, knowledge, truth
 from jaxshift.explain.analysis import Analysis
@@ -18,15 +15,19 @@ ANALYSES: dict[str, Analysis] = {
 }
 
 
+def computes(study: Study) -> bool:
+    """Whether an analysis that the config names needs a model."""
+    return any(ANALYSES[asked].computes for asked in study.experiment.causes.analyses)
+
+
 def explain_all(study: Study) -> None:
     """Asks of every run why it shifted."""
     for asked in study.experiment.causes.analyses:
         found = ANALYSES[asked]
         if found.applies(study):
-            with jax.set_mesh(study.mesh) if found.computes else nullcontext():
-                if found.prepare:
-                    found.prepare(study)
-                for run in study.only:
-                    work, clear = partial(found.work, study, run), partial(analysis.clear, study, run, asked)
-                    name = f'{run}.{asked}'
-                    study.ledger.do('causes', name, found.settings(study, run), work, clear, shared=found.computes)
+            if found.prepare:
+                found.prepare(study)
+            for run in study.only:
+                work, clear = partial(found.work, study, run), partial(analysis.clear, study, run, asked)
+                name = f'{run}.{asked}'
+                study.ledger.do('causes', name, found.settings(study, run), work, clear, shared=found.computes)
