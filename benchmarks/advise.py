@@ -9,13 +9,13 @@ known), and about others alone (unknown). Prints a line each. Exit code 1 where 
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from jaxshift import config
 from jaxshift.advise.verdict import METHODS
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent
 SEEDS = 5
 NEW = {'known': 0.0, 'half known': 0.5, 'unknown': 1.0}  # share of the instructions that is about new people
 # Few people and a small model: it knows its facts after seconds. The gate holds it to that.
-SMALL = {
+SMALL: dict[str, Any] = {
     'known_people': 40, 'new_people': 24, 'first_names': 20, 'last_names': 20, 'documents': 4000, 'hidden_size': 96,
     'intermediate_size': 256, 'layers': 2, 'gate': 0.9, 'test_questions': 12,
 }  # fmt: skip

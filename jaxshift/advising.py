@@ -130,8 +130,9 @@ class _Data:
 
     def _passages(self) -> list[Reading]:
         """The second half of each passage of general text, behind the first."""
-        halves = [(each.ids[: len(each.ids) // 2], each.ids[len(each.ids) // 2 :]) for each in general.passages(self._study)]
-        texts = [self._study.tokenizer.decode(first + second) for first, second in halves]
+        passages = [each.ids for each in general.passages(self._study)]
+        halves = [(ids[: len(ids) // 2], ids[len(ids) // 2 :]) for ids in passages]
+        texts = [str(self._study.tokenizer.decode(ids)) for ids in passages]
         return self._read('read general text', halves, texts)
 
     def _read(self, title: str, pairs: list[tuple[list[int], list[int]]], texts: list[str]) -> list[Reading]:
@@ -204,5 +205,3 @@ def _memory(study: Study) -> dict[str, Any]:
         'devices': study.mesh.size,
         'kind': jax.devices()[0].device_kind,
     }
-
-

@@ -27,7 +27,12 @@ PACKAGES = ('jaxshift', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'g
 
 
 def run(
-    experiment: Experiment, folder: Path, mode: str, only: tuple[str, ...], argv: list[str], profile: bool = False,
+    experiment: Experiment,
+    folder: Path,
+    mode: str,
+    only: tuple[str, ...],
+    argv: list[str],
+    profile: bool = False,
     as_json: bool = False,
 ) -> None:
     """Runs one mode of a checked experiment in a workdir.

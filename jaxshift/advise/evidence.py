@@ -47,14 +47,14 @@ def figures(readings: Sequence[Reading], seed: int, bootstrap: int) -> dict[str,
     """
     found: dict[str, Any] = {'texts': len(readings)}
     for kind in KINDS:
-        masks = [_tokens_of(each, kind) for each in readings]
-        count = np.array([mask.sum() for mask in masks], np.float64)
+        own = [(each, _tokens_of(each, kind)) for each in readings]
+        count = np.array([mask.sum() for _, mask in own], np.float64)
         sums = {
-            'loss': [-each.logprobs[mask].sum() for each, mask in zip(readings, masks, strict=True)],
-            'first_choice': [100 * (each.ranks[mask] == 1).sum() for each, mask in zip(readings, masks, strict=True)],
-            'foreseen': [100 * (each.ranks[mask] <= FORESEEN).sum() for each, mask in zip(readings, masks, strict=True)],
+            'loss': [-each.logprobs[mask].sum() for each, mask in own],
+            'first_choice': [100 * (each.ranks[mask] == 1).sum() for each, mask in own],
+            'foreseen': [100 * (each.ranks[mask] <= FORESEEN).sum() for each, mask in own],
         }
-        words = sum(own == kind for each in readings for own in each.kinds)
+        words = sum(found_kind == kind for each in readings for found_kind in each.kinds)
         found[kind] = {'words': words, 'tokens': int(count.sum())} | _ratios(sums, count, seed, bootstrap)
     hits = np.array([each.foreseen() for each in readings], np.float64).reshape(-1, 2)
     return found | _ratios({'specific_words_foreseen': 100 * hits[:, 0]}, hits[:, 1], seed, bootstrap)

@@ -1,5 +1,7 @@
 """The words of an answer, and which of them are style, content, or specific to it."""
 
+# ruff: noqa: SIM905  (lists of words read better as text)
+
 from __future__ import annotations
 
 import re
@@ -16,16 +18,18 @@ _FEWEST = 2  # texts that may share a specific word, however few there are
 _WIDE = '\u2e80'  # from here on scripts are written without blanks: each token is a word
 
 # English words that carry grammar and not a subject.
-FUNCTION_WORDS = frozenset(
-    'a about above after again all also although am among an and any are aren as at be because been before being below '
-    'between both but by can cannot could couldn d did didn do does doesn doing don down during each either else even '
-    'ever every few for from further had has hasn have haven having he her here hers herself him himself his how '
-    'however i if in into is isn it its itself just ll m may me might more most must my myself neither no nor not of '
-    'off often on once one only onto or other others our ours ourselves out over own perhaps rather re s same shall '
-    'she should shouldn since so some such t than that the their theirs them themselves then there therefore these '
-    'they this those though through thus to too under until up upon us ve very was wasn we well were weren what '
-    'whatever when where whether which while who whom whose why will with within without would wouldn yes yet you '
-    'your yours yourself yourselves'.split()  # noqa: SIM905
+FUNCTION = frozenset(
+    (
+        'a about above after again all also although am among an and any are aren as at be because been before '
+        'being below between both but by can cannot could couldn d did didn do does doesn doing don down during '
+        'each either else even ever every few for from further had has hasn have haven having he her here hers '
+        'herself him himself his how however i if in into is isn it its itself just ll m may me might more most '
+        'must my myself neither no nor not of off often on once one only onto or other others our ours ourselves '
+        'out over own perhaps rather re s same shall she should shouldn since so some such t than that the their '
+        'theirs them themselves then there therefore these they this those though through thus to too under until '
+        'up upon us ve very was wasn we well were weren what whatever when where whether which while who whom '
+        'whose why will with within without would wouldn yes yet you your yours yourself yourselves'
+    ).split()
 )
 
 
@@ -46,7 +50,7 @@ def reader(tokenizer: PreTrainedTokenizerBase) -> Callable[[Sequence[int]], list
 
     @cache
     def text(*ids: int) -> str:
-        return tokenizer.decode(ids, skip_special_tokens=True)
+        return str(tokenizer.decode(list(ids), skip_special_tokens=True))
 
     def piece(before: int | None, token: int) -> str:
         """What a token adds to the text; many tokenizers drop the blank of the first, so it is read behind another."""
@@ -93,7 +97,7 @@ def kinds(words: Sequence[Word], asked: Iterable[str], shared: Collection[str]) 
     """
     said, found = set(asked), []
     for word in words:
-        if word.text in FUNCTION_WORDS or not any(map(str.isalnum, word.text)):
+        if word.text in FUNCTION or not any(map(str.isalnum, word.text)):
             found.append(STYLE)
         else:
             found.append(CONTENT if word.text in said or word.text in shared else SPECIFIC)

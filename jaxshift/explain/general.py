@@ -60,7 +60,9 @@ def passages(study: Study) -> list[Passage]:
     found: list[Passage] = []
     for example in mixture.read({asked: 1}, limit=count).examples:
         if not example.text:
-            raise InputError(f'{_KEY}: {example.where}: is no plain text; give records with a field text, or .txt files')
+            raise InputError(
+                f'{_KEY}: {example.where}: is no plain text; give records with a field text, or .txt files'
+            )
         ids = study.template.bare_ids(example.text)
         pieces = np.array_split(ids, -(-len(ids) // (LENGTH - len(bos))) or 1)
         names = [f'{example.id}/{number}' if len(pieces) > 1 else example.id for number in range(1, len(pieces) + 1)]

@@ -58,16 +58,11 @@ def forgetting(found: Results) -> Section | None:
         'Both models read plain text that tuning was not about. Cross-entropy is that of the tuned model to the '
         "base's own predictions: without forgetting it is the base's entropy, and what it has above that is KL(base ‖ "
         'tuned). Intervals are over passages.',
-        *(
-            f'{row["run"]}: cross-entropy {number(row["cross_entropy"])} nats a token where {number(row["base_entropy"])} '
-            f'would be nothing forgotten: {number(row["kl_base_tuned"])} '
-            f'[{number(row["kl_base_tuned_low"])}, {number(row["kl_base_tuned_high"])}] more.'
-            for row in rows
-        ),
+        *(f'{row["run"]}: {_forgot(row)}.' for row in rows),
     ]
     caption = 'Forgetting on general text. Bars: 95 % intervals over passages.'
-    figure = forgotten(rows, _methods(found))
-    return Section('Forgetting on general text', sentences, {'forgetting_text': rows}, {'forgetting_text': (figure, caption)})
+    figure = forgotten(rows, _methods(found)), caption
+    return Section('Forgetting on general text', sentences, {'forgetting_text': rows}, {'forgetting_text': figure})
 
 
 @style.styled
@@ -129,3 +124,12 @@ def _sentence(rows: Sequence[Row]) -> str:
 def _interval(row: Row) -> str:
     low, high = row['after_low'], row['after_high']
     return '' if low is None else f'[{number(100 * low)}, {number(100 * high)}] '
+
+
+def _forgot(row: Row) -> str:
+    low, high = row['kl_base_tuned_low'], row['kl_base_tuned_high']
+    interval = '' if low is None else f' [{number(low)}, {number(high)}]'
+    return (
+        f'cross-entropy {number(row["cross_entropy"])} nats a token, entropy of the base {number(row["base_entropy"])}: '
+        f'{number(row["kl_base_tuned"])}{interval} more'
+    )
