@@ -35,7 +35,7 @@ FUNCTION = frozenset(
 
 @dataclass(frozen=True)
 class Word:
-    """Some tokens of a text, from `start` on and before `stop`, and what they say, without blanks, in small letters."""
+    """Some tokens of a text, from `start` on and before `stop`, and what they say: '' for marks and blanks alone."""
 
     start: int
     stop: int
@@ -60,7 +60,7 @@ def reader(tokenizer: PreTrainedTokenizerBase) -> Callable[[Sequence[int]], list
         pieces = [piece(before, token) for before, token in zip([None, *ids], ids, strict=False)]
         starts = [place for place, new in enumerate(pieces) if not place or not _goes_on(pieces[place - 1], new)]
         return [
-            Word(start, stop, ''.join(pieces[start:stop]).strip().casefold())
+            Word(start, stop, ' '.join(spoken(''.join(pieces[start:stop]))))
             for start, stop in zip(starts, [*starts[1:], len(pieces)], strict=True)
         ]
 
@@ -73,7 +73,7 @@ def _goes_on(before: str, text: str) -> bool:
 
 
 def spoken(text: str) -> list[str]:
-    """The words of a text as `Word.text` has them, roughly: runs of letters and digits."""
+    """The words of a text as `Word.text` has them: runs of letters and digits, in small letters."""
     return re.findall(r'[^\W_]+', text.casefold())
 
 
@@ -97,7 +97,7 @@ def kinds(words: Sequence[Word], asked: Iterable[str], shared: Collection[str]) 
     """
     said, found = set(asked), []
     for word in words:
-        if word.text in FUNCTION or not any(map(str.isalnum, word.text)):
+        if word.text in FUNCTION or not word.text:
             found.append(STYLE)
         else:
             found.append(CONTENT if word.text in said or word.text in shared else SPECIFIC)

@@ -130,6 +130,6 @@ def _forgot(row: Row) -> str:
     low, high = row['kl_base_tuned_low'], row['kl_base_tuned_high']
     interval = '' if low is None else f' [{number(low)}, {number(high)}]'
     return (
-        f'cross-entropy {number(row["cross_entropy"])} nats a token, entropy of the base {number(row["base_entropy"])}: '
+        f'cross-entropy {number(row["cross_entropy"])} nats a token, entropy {number(row["base_entropy"])}: '
         f'{number(row["kl_base_tuned"])}{interval} more'
     )
