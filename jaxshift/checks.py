@@ -34,6 +34,7 @@ LISTS = {
     'Causes.analyses': ('truth', 'style_tokens', 'imitation'),
     'Causes.analyses': ('truth', 'uncertainty', 'weights', 'interpolation'),
     'Causes.analyses': ('truth', 'borrowing'),
+    'Causes.analyses': ('truth', 'knowledge', 'forgetting'),
     'Sweep.contexts': ('own', 'shared', 'reference', 'base'),
     'Sweep.templates': ('matched', 'native', 'urial'),
     'Run.targets': LINEAR_TARGETS,
@@ -65,6 +66,8 @@ AT_LEAST = {
         'Export.shard_size', 'Export.verify_responses', 'Causes.style_tokens_least',
         'Export.shard_size', 'Export.verify_responses',
         'Causes.weights_directions',
+        'Export.shard_size', 'Export.verify_responses', 'Causes.general_passages', 'Causes.knowledge_draws',
+        'Causes.advise_examples', 'Causes.advise_questions',
     ),
     2: (
         'World.known_people', 'World.values',  # half of the known people are tuned on, half are asked about
@@ -76,7 +79,7 @@ AT_LEAST = {
 AT_MOST = {2**32 - 1: ('Run.seed', 'Respond.seed')}  # JAX makes its keys of 32 bits
 ABOVE_ZERO = (
     'Run.learning_rate', 'Run.epochs', 'Run.clip', 'Run.alpha', 'Respond.top_p', 'Respond.repetition_penalty',
-    'Judge.timeout',
+    'Judge.timeout', 'Causes.knowledge_temperature',
 )  # fmt: skip
 BELOW_ONE = ('Run.warmup', 'Run.dropout', 'Run.b1', 'Run.b2')
 SHARES = ('World.new_share', 'World.gate', 'Respond.top_p', 'Causes.weights_epsilon', 'Causes.interpolation_restored')

@@ -161,6 +161,13 @@ class Causes:
     borrowing_null: str = ''  # named like data.source: records to hold it against; empty: rows that no run trains on
     borrowing_min_length: int = 5  # tokens of the shortest span
     retrain: bool = False  # borrowing: train again without the rows that spans came from, and without others
+    analyses: tuple[str, ...] = ('truth',)  # truth (of the controlled world), knowledge, forgetting
+    general_text: str = ''  # plain text, named like data.source: forgetting, advise; empty: passages of jaxshift's own
+    general_passages: int = 64  # passages of that text, the first ones, each of 128 tokens at most
+    knowledge_draws: int = 8  # answers that are drawn from the base to each question with a short answer
+    knowledge_temperature: float = 0.5  # at which they are drawn
+    advise_examples: int = 96  # examples of the data that advise lets the base read, drawn by seed
+    advise_questions: int = 32  # of these, questions with short answers that advise asks the base
 
 
 @dataclass

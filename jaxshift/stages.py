@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from jaxshift import comparing, depends, evaluating, judging, making, outward, tuning
+from jaxshift import advising, comparing, depends, evaluating, judging, making, outward, tuning
 from jaxshift.data import dataset
 from jaxshift.errors import InputError
 from jaxshift.explain import stage as explain
@@ -128,6 +128,7 @@ STAGES: dict[str, Callable[[Study], None]] = {
 ON_REQUEST: dict[str, Callable[[Study], None]] = {
     'export': files.export_all,
     'verify_export': distance.verify_all,
+    'advise': advising.advise,
 }  # by their own mode alone
 
 

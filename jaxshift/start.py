@@ -7,7 +7,8 @@ import hashlib
 import json
 import os
 import shlex
-from contextlib import nullcontext
+import sys
+from contextlib import nullcontext, redirect_stdout
 from importlib import metadata
 from pathlib import Path
 
@@ -26,9 +27,21 @@ PACKAGES = ('jaxshift', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'g
 
 
 def run(
-    experiment: Experiment, folder: Path, mode: str, only: tuple[str, ...], argv: list[str], profile: bool = False
+    experiment: Experiment,
+    folder: Path,
+    mode: str,
+    only: tuple[str, ...],
+    argv: list[str],
+    profile: bool = False,
+    as_json: bool = False,
 ) -> None:
-    """Runs one mode of a checked experiment in a workdir; `profile` traces a few steps of every training."""
+    """Runs one mode of a checked experiment in a workdir.
+
+    Args:
+      experiment, folder, mode, only, argv: what to do, where, and on which runs.
+      profile: trace a few steps of every training.
+      as_json: of mode advise: print its JSON alone; what it says on the way goes to stderr.
+    """
     os.environ.setdefault('TOKENIZERS_PARALLELISM', 'false')
     if 'xla_force_host_platform_device_count' in os.environ.get('XLA_FLAGS', ''):
         # Virtual devices that wait for each other hold threads; those of two cores would all be waiting, for ever.
@@ -36,7 +49,10 @@ def run(
     cluster.join(experiment.process)
     stop = process.StopSignal().install()
     try:
-        _run(experiment, folder, mode, only, argv, stop, profile)
+        with redirect_stdout(sys.stderr) if as_json else nullcontext():
+            _run(experiment, folder, mode, only, argv, stop, profile)
+        if as_json:
+            say(paths.Workdir(folder).advice.read_text(encoding='utf-8').rstrip())
     except BaseException as error:
         process.failed(error)
         raise

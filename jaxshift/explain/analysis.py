@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,12 +29,14 @@ class Analysis:
       settings: of a study and a run, everything that the answer depends on.
       work: answers it by `keep`, and returns the files.
       computes: whether it needs a model, and so the mesh and every process.
+      prepare: does once what all runs share, before their settings are asked for; None: there is nothing.
     """
 
     applies: Callable[[Study], bool]
     settings: Callable[[Study, str], Settings]
     work: Callable[[Study, str], list[Path]]
     computes: bool = False
+    prepare: Callable[[Study], None] | None = None
 
 
 def keep(
@@ -76,4 +80,7 @@ def each(
 def clear(study: Study, run: str, analysis: str) -> None:
     """Removes what other settings left behind."""
     for path in study.workdir.causes(run).glob(f'{analysis}.*'):
-        path.unlink()
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

@@ -7,6 +7,7 @@ from functools import partial
 from jaxshift.explain import analysis, imitation, style_tokens, truth
 from jaxshift.explain import analysis, interpolation, truth, uncertainty, weights
 from jaxshift.explain import analysis, borrowing, truth
+from jaxshift.explain import analysis, forgetting, knowledge, truth
 from jaxshift.explain.analysis import Analysis
 from jaxshift.study import Study
 
@@ -19,6 +20,8 @@ ANALYSES: dict[str, Analysis] = {
     'weights': weights.ANALYSIS,
     'interpolation': interpolation.ANALYSIS,
     'borrowing': borrowing.ANALYSIS,
+    'knowledge': knowledge.ANALYSIS,
+    'forgetting': forgetting.ANALYSIS,
 
 
 def computes(study: Study) -> bool:
@@ -31,6 +34,8 @@ def explain_all(study: Study) -> None:
     for asked in study.experiment.causes.analyses:
         found = ANALYSES[asked]
         if found.applies(study):
+            if found.prepare:
+                found.prepare(study)
             for run in study.only:
                 work, clear = partial(found.work, study, run), partial(analysis.clear, study, run, asked)
                 name = f'{run}.{asked}'

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from jaxshift.report import drawings, imitation, style, style_tokens
 from jaxshift.report import drawings, interpolation, style, uncertainty, weights
 from jaxshift.report import borrowing, drawings, style
+from jaxshift.report import drawings, knowledge, style
 from jaxshift.report.results import Results
 from jaxshift.report.section import Section
 from jaxshift.report.tables import Row
@@ -24,6 +25,7 @@ SECTIONS: tuple[Callable[[Results], Section | None], ...] = (
     interpolation.section,
 )
 SECTIONS: tuple[Callable[[Results], Section | None], ...] = (borrowing.section,)
+SECTIONS: tuple[Callable[[Results], Section | None], ...] = (knowledge.knowledge, knowledge.forgetting)
 
 
 def sections(found: Results) -> list[Section]:
