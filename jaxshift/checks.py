@@ -31,10 +31,17 @@ CHOICES = {
     'Run.remat': ('none', 'nothing_saveable', 'dots_saveable'),
 }
 LISTS = {
-    'Causes.analyses': ('truth', 'style_tokens', 'imitation'),
-    'Causes.analyses': ('truth', 'uncertainty', 'weights', 'interpolation'),
-    'Causes.analyses': ('truth', 'borrowing'),
-    'Causes.analyses': ('truth', 'knowledge', 'forgetting'),
+    'Causes.analyses': (
+        'truth',
+        'style_tokens',
+        'imitation',
+        'borrowing',
+        'uncertainty',
+        'knowledge',
+        'forgetting',
+        'weights',
+        'interpolation',
+    ),
     'Sweep.contexts': ('own', 'shared', 'reference', 'base'),
     'Sweep.templates': ('matched', 'native', 'urial'),
     'Run.targets': LINEAR_TARGETS,
@@ -63,11 +70,8 @@ AT_LEAST = {
         'World.vocabulary', 'World.documents', 'World.instructions', 'World.test_questions', 'World.hidden_size',
         'World.intermediate_size', 'World.layers', 'World.heads', 'World.kv_heads', 'Mesh.dcn', 'Process.timeout',
         'Judge.max_tokens', 'Judge.concurrency', 'Judge.batch_size', 'Evaluate.batch_size', 'Evaluate.bootstrap',
-        'Export.shard_size', 'Export.verify_responses', 'Causes.style_tokens_least',
-        'Export.shard_size', 'Export.verify_responses',
-        'Causes.weights_directions',
-        'Export.shard_size', 'Export.verify_responses', 'Causes.general_passages', 'Causes.knowledge_draws',
-        'Causes.advise_examples', 'Causes.advise_questions',
+        'Export.shard_size', 'Export.verify_responses', 'Causes.style_tokens_least', 'Causes.weights_directions',
+        'Causes.general_passages', 'Causes.knowledge_draws', 'Causes.advise_examples', 'Causes.advise_questions',
     ),
     2: (
         'World.known_people', 'World.values',  # half of the known people are tuned on, half are asked about

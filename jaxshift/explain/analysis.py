@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ import pyarrow.parquet as pq
 from jaxshift.depends import Settings
 from jaxshift.devices import process
 from jaxshift.store import jsonl, paths
-from jaxshift.store import paths
 from jaxshift.study import Study
 from jaxshift.terminal import Bar
 
@@ -63,7 +61,7 @@ def each(
     What was said is kept, so a stop loses one point: causes/ANALYSIS.partial.jsonl, while there are points left.
     """
     path = study.workdir.causes(run) / f'{analysis}.partial.jsonl'
-    process.by_leader(path.name, lambda: jsonl.write(path, jsonl.read(path, growing=True)))
+    process.by_leader(path.name, lambda: jsonl.mend(path))
     rows = process.by_leader(path.name, lambda: jsonl.read(path))
     with Bar(f'{analysis} {run}') as bar:
         for point in points[len(rows) :]:

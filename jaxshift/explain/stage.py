@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from functools import partial
 
-from jaxshift.explain import analysis, imitation, style_tokens, truth
-from jaxshift.explain import analysis, interpolation, truth, uncertainty, weights
-from jaxshift.explain import analysis, borrowing, truth
-from jaxshift.explain import analysis, forgetting, knowledge, truth
+from jaxshift.explain import (
+    analysis,
+    borrowing,
+    forgetting,
+    imitation,
+    interpolation,
+    knowledge,
+    style_tokens,
+    truth,
+    uncertainty,
+    weights,
+)
 from jaxshift.explain.analysis import Analysis
 from jaxshift.study import Study
 
@@ -15,13 +23,13 @@ ANALYSES: dict[str, Analysis] = {
     'truth': truth.ANALYSIS,
     style_tokens.NAME: style_tokens.ANALYSIS,
     imitation.NAME: imitation.ANALYSIS,
-}
-    'uncertainty': uncertainty.ANALYSIS,
-    'weights': weights.ANALYSIS,
-    'interpolation': interpolation.ANALYSIS,
     'borrowing': borrowing.ANALYSIS,
+    'uncertainty': uncertainty.ANALYSIS,
     'knowledge': knowledge.ANALYSIS,
     'forgetting': forgetting.ANALYSIS,
+    'weights': weights.ANALYSIS,
+    'interpolation': interpolation.ANALYSIS,
+}
 
 
 def computes(study: Study) -> bool:
