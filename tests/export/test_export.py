@@ -89,7 +89,8 @@ def test_what_judges_said_of_these_responses_lies_beside_them(copy):
     ended = start(*asked)
     assert 'runs/full/answers, judged by jo, oracle' in ended.out
     for name in ('just_eval_jo.json', 'mt_bench_jo-depth_single.jsonl'):
-        back = formats.judgements(copy / 'runs/full/answers' / name, 'full')
+        back, left = formats.judgements(copy / 'runs/full/answers' / name, 'full')
+        assert not left
         assert [each.example_id for each in back] == [each.example_id for each in judged]
         assert [[*each.scores.values()] for each in back] == [[*each.scores.values()] for each in judged]
     record = json.loads((copy / 'done/judge-full.jo.json').read_text())

@@ -199,7 +199,7 @@ def test_a_rating_up_to_ten_is_not_written_for_just_eval(tmp_path):
     judged = [Judgement('81', 'scored', {'overall': 9.0})]
     (file,) = formats.write_judgements(tmp_path, 'm', answered.pair(rows, None), 'gpt-4', judged)
     assert file.name == 'mt_bench_gpt-4-overall_single.jsonl'
-    assert formats.judgements(file, 'm') == [Judgement('81', 'scored', {'overall': 9.0}, raw=('',))]
+    assert formats.judgements(file, 'm') == ([Judgement('81', 'scored', {'overall': 9.0}, raw=('',))], {})
 
 
 @pytest.mark.parametrize(
