@@ -72,6 +72,7 @@ AT_LEAST = {
         'Judge.max_tokens', 'Judge.concurrency', 'Judge.batch_size', 'Evaluate.batch_size', 'Evaluate.bootstrap',
         'Export.shard_size', 'Export.verify_responses', 'Causes.style_tokens_least', 'Causes.weights_directions',
         'Causes.general_passages', 'Causes.knowledge_draws', 'Causes.advise_examples', 'Causes.advise_questions',
+        'Sheet.prompts',
     ),
     2: (
         'World.known_people', 'World.values',  # half of the known people are tuned on, half are asked about

@@ -9,7 +9,7 @@ parser asks the dataclass for the type of a key.
 from dataclasses import dataclass, field
 
 from jaxshift import checks, consistency
-from jaxshift.config_results import Causes, Evaluate, Export, Judge
+from jaxshift.config_results import Causes, Evaluate, Export, Judge, Sheet
 
 
 @dataclass
@@ -190,12 +190,27 @@ class Experiment:
     sweep: Sweep = field(default_factory=Sweep)
     causes: Causes = field(default_factory=Causes)
     judge: Judge = field(default_factory=Judge)
+    sheet: Sheet = field(default_factory=Sheet)
     evaluate: Evaluate = field(default_factory=Evaluate)
     export: Export = field(default_factory=Export)
     trackers: tuple[str, ...] = ('tensorboard',)  # tensorboard, wandb: where metrics go beside metrics.jsonl
     mesh: Mesh = field(default_factory=Mesh)
     process: Process = field(default_factory=Process)
     world: World | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a grid: a study of its own, with other values of some keys of its config.
+
+    A config file that has many cells gives them by name, beside get_config(), as get_cells().
+    """
+
+    data: str  # what its instruction data is called in figures
+    size: int  # examples of it
+    seed: int  # cells that differ in the seed alone are averaged
+    settings: dict[str, object]  # key below `config.`, and its value
+    runs: tuple[str, ...] = ()  # of the config, those that it has; empty: all
 
 
 def check(experiment: Experiment, only: tuple[str, ...] = ()) -> None:

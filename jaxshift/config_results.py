@@ -74,3 +74,11 @@ class Export:
     dtype: str = 'bfloat16'  # float32, bfloat16 or float16: in which the Hugging Face model is stored
     shard_size: int = 5_000_000_000  # bytes that a file of the model may have
     verify_responses: int = 8  # responses of each run that --mode=verify_export reads, the first ones
+
+
+@dataclass
+class Sheet:
+    """Responses for people to mark, which --mode=sheet writes and, once they are filled in, sums up."""
+
+    annotators: tuple[str, ...] = ('first', 'second')  # each gets a file of that name
+    prompts: int = 25  # prompts whose responses are marked, those of every run
