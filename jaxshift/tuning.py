@@ -127,6 +127,18 @@ def _assembled(study: Study, run: Run, values: dict, kind: str, paired: bool = F
     return jax.tree.map(lambda leaf: leaf.astype(kind), values)
 
 
+def both(study: Study, name: str) -> tuple[dict, dict]:
+    """Base and tuned parameters, whose difference is what tuning did.
+
+    Those of a lazy run are the base beside low-rank terms, and where nothing was tuned the base's own leaves. Else both
+    are float32, as they were trained: the comparison sees them rounded.
+    """
+    if is_lazy(study, name):
+        return study.base_params, tuned(study, name)
+    exact = study.experiment.base.dtype == 'float32'
+    return study.base_params if exact else study.load(study.base, 'float32'), tuned(study, name, dtype='float32')
+
+
 def is_paired(study: Study, name: str) -> bool:
     """Whether tuned and base parameters differ by low-rank terms alone, so that one forward pass serves both."""
     return is_lazy(study, name) and not getattr(study.given.get(name), 'replaced', ())
