@@ -16,7 +16,7 @@ from jaxshift.causes.draws import Draws
 from jaxshift.causes.search import Search
 from jaxshift.causes.spans import Span
 from jaxshift.depends import Settings
-from jaxshift.explain import corpora, origins, retraining, windows
+from jaxshift.explain import corpora, origins, windows
 from jaxshift.explain.analysis import Analysis, keep
 from jaxshift.respond import responses
 from jaxshift.shift import curves, summary
@@ -46,29 +46,30 @@ class Answers(NamedTuple):
     left_out: int
 
 
-def _applies(study: Study) -> bool:
-    sweep, asked = study.experiment.sweep, study.experiment.causes
+def lacking(study: Study) -> str:
+    """What the search needs and the study has not, with what to do; else empty."""
+    sweep = study.experiment.sweep
     if not study.data_sources:
-        study.say('borrowing: passed over; there is no tuning data here, set config.data.source')
-        return False
+        return 'there is no tuning data here, set config.data.source'
     if 'own' not in sweep.contexts or 'matched' not in sweep.templates or -1 not in sweep.context_lengths:
-        study.say(f'borrowing: passed over; it needs the comparison of {summary.described(summary.PLAIN)}')
-        return False
+        return f'it needs the comparison of {summary.described(summary.PLAIN)}'
     if not corpora.null_is(study):
-        study.say(
-            'borrowing: passed over; there are no rows that no run trains on to hold it against: set '
-            'config.data.held_out or data.subset before the data is made, or config.causes.borrowing_null=SOURCE'
+        return (
+            'there are no rows that no run trains on to hold it against: set config.data.held_out or data.subset '
+            'before the data is made, or config.causes.borrowing_null=SOURCE'
         )
-        return False
-    if asked.retrain and (given := [name for name in study.only if name in study.given]):
-        study.say(f'borrowing: run {given[0]} was tuned elsewhere, so it is not trained again')
-    return True
+    return ''
 
 
-def _settings(study: Study, run: str) -> Settings:
+def _applies(study: Study) -> bool:
+    if reason := lacking(study):
+        study.say(f'borrowing: passed over; {reason}')
+    return not reason
+
+
+def settings(study: Study, run: str) -> Settings:
     asked = study.experiment
     causes = {key: value for key, value in dataclasses.asdict(asked.causes).items() if key.startswith('borrowing_')}
-    again = asked.causes.retrain and run not in study.given
     return {
         'seed': asked.seed,
         'bootstrap': asked.sweep.bootstrap,
@@ -80,7 +81,6 @@ def _settings(study: Study, run: str) -> Settings:
         **depends.of_samples(study),
         'reading': study.reading,
         'tokens': study.ledger.result('sweep', run, depends.of_records(study, run)),
-        'retrain': depends.of_training(study, asked.runs[run]) if again else {},
     }
 
 
@@ -109,8 +109,6 @@ def _work(study: Study, run: str) -> list[Path]:
         'strata': borrowing.strata(search),
         'examples': _examples(study, search, answers, chosen[:_EXAMPLES], ranked, found),
     }
-    if study.experiment.causes.retrain and run not in study.given:
-        figures['retrained'] = retraining.retrained(study, run, search, whole, answers.logprobs)
     tables = {'spans': _spans(study, search, answers), 'rows': _rows(study, search, chosen, ranked, found)}
     return keep(study, run, 'borrowing', figures, tables)
 
@@ -240,4 +238,4 @@ def _examples(
     return shown
 
 
-ANALYSIS = Analysis(_applies, _settings, _work, computes=True)
+ANALYSIS = Analysis(_applies, settings, _work, computes=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,11 @@ from jaxshift import depends, tuning
 from jaxshift.causes.search import Search
 from jaxshift.causes.suffixes import Suffixes
 from jaxshift.data.batches import bucket
+from jaxshift.depends import Settings
 from jaxshift.devices import mesh as meshes
 from jaxshift.devices import process
+from jaxshift.explain import borrowing, corpora
+from jaxshift.explain.analysis import Analysis, keep
 from jaxshift.explain.origins import rows_of
 from jaxshift.shift.contexts import Case
 from jaxshift.shift.sweep import Pair, compare, laid_out
@@ -22,9 +26,28 @@ from jaxshift.study import Study
 
 MOST = 0.1  # share of the rows that is left out at most
 FOLDER = 'retraining'  # in causes/, while it goes on
+NAME = 'borrowing.retrained'  # begins like the files of borrowing, with which it is cleared
 
 
-def retrained(study: Study, run: str, search: Search, whole: Suffixes, as_trained: np.ndarray) -> dict[str, Any] | None:
+def _applies(study: Study) -> bool:
+    given = [name for name in study.only if name in study.given]
+    reason = f'run {given[0]} was tuned elsewhere, leave it out by --only' if given else borrowing.lacking(study)
+    if reason:
+        study.say(f'retrain: passed over; {reason}')
+    return not reason
+
+
+def _settings(study: Study, run: str) -> Settings:
+    return borrowing.settings(study, run) | {'training': depends.of_training(study, study.experiment.runs[run])}
+
+
+def _work(study: Study, run: str) -> list[Path]:
+    answers, found = borrowing.read_answers(study, run), corpora.read(study)
+    search, whole = borrowing.looked_up(study, answers, found)
+    return keep(study, run, NAME, retrained(study, run, search, whole, answers.logprobs))
+
+
+def retrained(study: Study, run: str, search: Search, whole: Suffixes, as_trained: np.ndarray) -> dict[str, Any]:
     """What the tokens of suspected spans lose, in nats, when the run never sees the rows that hold them.
 
     The rows left out are those of the first phrases that together are in `MOST` of all rows; the control leaves out as
@@ -38,11 +61,13 @@ def retrained(study: Study, run: str, search: Search, whole: Suffixes, as_traine
       as_trained: [P], log-probabilities of all emitted tokens under the run as it is.
 
     Returns:
-      Means over tokens of these spans, with intervals; None where no phrase is in so few rows.
+      rows, those left_out, phrases, and means over the n tokens of their spans, with intervals. Where no phrase is in
+      so few rows n is 0, and nothing is trained.
     """
     suspected, proved = suspects(search, whole)
+    counts = {'rows': whole.rows, 'left_out': len(suspected), 'phrases': len(proved)}
     if not suspected:
-        return None
+        return counts | {'n': 0}
     others = sorted(set(range(whole.rows)) - suspected)
     control = np.random.default_rng(study.experiment.seed).choice(others, len(suspected), replace=False).tolist()
     inside = search.places([span for span in search.spans[0] if search.phrase(span) in proved])
@@ -58,7 +83,6 @@ def retrained(study: Study, run: str, search: Search, whole: Suffixes, as_traine
         'change_random': random - as_trained[inside],
         'difference': without - random,
     }
-    counts = {'rows': whole.rows, 'left_out': len(suspected), 'phrases': len(proved)}
     return counts | search.draws.compare(search.response[inside], values)
 
 
@@ -110,3 +134,6 @@ def logprobs(study: Study, models: tuple[dict, ...], search: Search, inside: np.
             found[0, own] = measured.emitted_base_logprob[row, :room]
             found[1, own] = measured.emitted_tuned_logprob[row, :room]
     return [each[inside] for each in found]
+
+
+ANALYSIS = Analysis(_applies, _settings, _work, computes=True)

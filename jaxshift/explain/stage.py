@@ -11,6 +11,7 @@ from jaxshift.explain import (
     imitation,
     interpolation,
     knowledge,
+    retraining,
     style_tokens,
     truth,
     uncertainty,
@@ -24,6 +25,7 @@ ANALYSES: dict[str, Analysis] = {
     style_tokens.NAME: style_tokens.ANALYSIS,
     imitation.NAME: imitation.ANALYSIS,
     'borrowing': borrowing.ANALYSIS,
+    retraining.NAME: retraining.ANALYSIS,
     'uncertainty': uncertainty.ANALYSIS,
     'knowledge': knowledge.ANALYSIS,
     'forgetting': forgetting.ANALYSIS,
@@ -34,12 +36,12 @@ ANALYSES: dict[str, Analysis] = {
 
 def computes(study: Study) -> bool:
     """Whether an analysis that the config names needs a model."""
-    return any(ANALYSES[asked].computes for asked in study.experiment.causes.analyses)
+    return any(ANALYSES[asked].computes for asked in _asked(study))
 
 
 def explain_all(study: Study) -> None:
     """Asks of every run why it shifted."""
-    for asked in study.experiment.causes.analyses:
+    for asked in _asked(study):
         found = ANALYSES[asked]
         if found.applies(study):
             if found.prepare:
@@ -48,3 +50,8 @@ def explain_all(study: Study) -> None:
                 work, clear = partial(found.work, study, run), partial(analysis.clear, study, run, asked)
                 name = f'{run}.{asked}'
                 study.ledger.do('causes', name, found.settings(study, run), work, clear, shared=found.computes)
+
+
+def _asked(study: Study) -> tuple[str, ...]:
+    causes = study.experiment.causes
+    return (*causes.analyses, retraining.NAME) if causes.retrain else tuple(causes.analyses)

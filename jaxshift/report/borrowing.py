@@ -22,6 +22,7 @@ _WORDS = {
     'words_marginal': 'words that begin with a marginal token',
     'words_unshifted': 'words that begin with an unshifted token',
 }
+_PROOF = 'borrowing.retrained'
 _DRAWN = ('covered', 'words_shifted', 'words_marginal')
 _SPANS_OF_A_RUN = 5  # in the table; the page shows the strongest of all runs
 
@@ -33,11 +34,11 @@ def section(found: Results) -> Section | None:
         return None
     methods = {run: found.config['runs'].get(run, {}).get('method', '') for run in by_run}
     rows = shares(by_run)
-    proofs = {run: each['retrained'] for run, each in by_run.items() if each.get('retrained')}
+    proofs = {run: each[_PROOF] for run, each in found.explained.items() if run in by_run and _PROOF in each}
     tables = {
         'borrowing': rows,
         'borrowing_spans': _spans(by_run),
-        'borrowing_retrained': [_proof(run, each) for run, each in proofs.items()],
+        'borrowing_retrained': [_proof(run, each) for run, each in proofs.items() if each['n']],
         'borrowing_strata': [
             {'run': run, 'by': each['by'], 'stratum': each['stratum']} | _beside(each) | {'p': each['p']}
             for run, item in by_run.items()
@@ -164,6 +165,9 @@ def _proof(run: str, each: Found) -> Row:
 
 
 def _proved(run: str, each: Found) -> str:
+    if not each['n']:
+        few = f'as few as a tenth of the {each["rows"]:,} rows'
+        return f'Run {run} was not trained again: no suspected phrase stands in {few}.'
     suspected, random, difference = (_nats(each[name]) for name in ('change_suspected', 'change_random', 'difference'))
     return (
         f'Proof for run {run}: trained again without the {counted(each["left_out"], "row")} that '

@@ -162,13 +162,19 @@ def test_log_probabilities_of_the_proof_are_those_of_the_sweep(planted):
 
 def test_a_run_is_trained_again_without_the_rows_that_its_spans_came_from(planted):
     asked(planted, '--config.causes.retrain=true')
-    found = read(planted)['retrained']
+    path = planted / 'runs/full/causes/borrowing.retrained.json'
+    found = json.loads(path.read_text())
     assert (found['rows'], found['left_out']) == (24, 2)
     assert found['difference']['mean'] == pytest.approx(
         found['without_suspected']['mean'] - found['without_random']['mean']
     )
     assert found['without_suspected']['mean'] != found['without_random']['mean'] != found['as_trained']['mean']
     assert not (planted / 'runs/full/causes/retraining').exists()
+    # It is kept by a start that does not ask for it, and goes with the spans that it is of.
+    assert 'causes full.borrowing: done before' in asked(planted)
+    assert path.exists()
+    asked(planted, '--config.causes.borrowing_min_length=4')
+    assert not path.exists()
     # The run itself is what it was.
     assert 'train full: done before' in start(*TINY, f'--workdir={planted}', '--mode=train').out
 

@@ -76,7 +76,7 @@ def test_no_run_no_section(found):
 
 
 def test_words_and_tables_say_the_figures_beside_their_null(found):
-    section = sections(found, full={'borrowing': FOUND | {'retrained': PROOF}})
+    section = sections(found, full={'borrowing': FOUND, 'borrowing.retrained': PROOF})
     null, run, proof = section.sentences
     assert 'records of file:other.json. 90 rows of the tuning data (100 in all)' in null
     assert 'held against 1 row of 4,990 tokens' in null
@@ -101,7 +101,9 @@ def test_what_is_not_known_is_a_dash_and_nothing_called_borrowed_is_said(found):
     none['borrowed'] |= {'phrases': 0, 'least_chance': None}
     none['span_tokens']['borrowed']['n'] = 0
     none['examples'] = []
-    section = sections(found, full={'borrowing': none})
+    none_left_out = {'rows': 9, 'left_out': 0, 'phrases': 0, 'n': 0}
+    section = sections(found, full={'borrowing': none, 'borrowing.retrained': none_left_out})
+    assert section.sentences[2].endswith('no suspected phrase stands in as few as a tenth of the 9 rows.')
     assert 'shifted token – occur' in section.sentences[1]
     assert 'no single phrase is called borrowed. Shifted or marginal are 50.0 %' in section.sentences[1]
     assert set(section.tables) == {'borrowing', 'borrowing_strata'}
