@@ -24,6 +24,7 @@ CHOICES = {
     'Prompts.format': FORMATS,
     'Run.schedule': ('cosine', 'linear', 'constant'),
     'Run.optimizer': ('adamw', 'adafactor'),
+    'Treatment.simplify': ('', 'rules', 'endpoint'),
     'Sweep.compat': ('', 'aligntds'),
     'Sweep.spmd': ('jit', 'pmap'),
     'Judge.kind': ('', 'endpoint', 'local', 'oracle', 'file'),
@@ -50,7 +51,7 @@ AT_LEAST = {
         'Data.held_out', 'Run.neftune_alpha', 'Run.eval_every', 'Respond.temperature', 'Respond.top_k', 'Respond.seed',
         'Process.count', 'Judge.temperature', 'Judge.retries', 'Judge.backoff', 'Judge.max_calls', 'Judge.max_cost',
         'Judge.input_price', 'Judge.output_price',
-        'Evaluate.limit', 'Evaluate.seed',
+        'Evaluate.limit', 'Evaluate.seed', 'Treatment.sentences',
     ),
     1: (
         'Run.batch_size', 'Run.rank', 'Run.log_every', 'Run.checkpoint_every',

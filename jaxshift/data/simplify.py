@@ -20,6 +20,7 @@ from collections.abc import Callable
 
 from jaxshift.data.formats import Example
 
+
 def _any(phrases: str) -> str:
     """A pattern of these phrases, the longest first."""
     return '|'.join(sorted((each.replace(' ', r'\s+') for each in phrases.split('|')), key=len, reverse=True))
