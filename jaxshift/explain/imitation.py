@@ -40,7 +40,8 @@ def _work(study: Study, run: str) -> list[Path]:
     drawn = asked.sweep.bootstrap, asked.seed
     profiles = {name: imitation.profile(*texts, *drawn) for name, texts in said.items()}
     openings = imitation.compare({name: texts for name, (texts, *_) in said.items()}, asked.seed)
-    return keep(study, run, NAME, {'sources': profiles, 'openings': openings})
+    treatment = asked.runs[run].treatment
+    return keep(study, run, NAME, {'treatment': treatment, 'sources': profiles, 'openings': openings})
 
 
 def _data(study: Study, run: str) -> Said:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from jaxshift.report import drawings, imitation, style, style_tokens
+from jaxshift.report import drawings, imitation, style, style_tokens, treatments
 from jaxshift.report.results import Results
 from jaxshift.report.section import Section
 from jaxshift.report.tables import Row
@@ -15,7 +15,11 @@ from jaxshift.report.tables import Row
 _MOST_ROWS = 20  # of a table on the page
 
 
-SECTIONS: tuple[Callable[[Results], Section | None], ...] = (style_tokens.section, imitation.section)
+SECTIONS: tuple[Callable[[Results], Section | None], ...] = (
+    style_tokens.section,
+    imitation.section,
+    treatments.section,
+)
 
 
 def sections(found: Results) -> list[Section]:
