@@ -79,14 +79,13 @@ def endpoint(study: Study, title: str) -> Iterator[Callable[..., Any]]:
     It gives what the work gives for each item, or None where it was asked to stop; then it says what was spent.
     """
     asked = study.experiment.judge
-    with Cache(study.workdir.replies) as replies, Bar(title) as bar:
-        asks = Endpoint(asked, replies, study.stop)
+    with Cache(study.workdir.replies) as replies, Endpoint(asked, replies, study.stop) as asks, Bar(title) as bar:
         try:
             yield lambda work, items: asking.every(
                 lambda item: work(asks, *item), items, asked.concurrency, study.stop, bar
             )
         finally:
-            study.say(f'{title}: {_spent(asks)}')
+            study.say(f'{title}: {_spent(asks, replies.unanswered)}')
 
 
 def _endpoint(study: Study) -> Judge:
@@ -100,15 +99,17 @@ def _endpoint(study: Study) -> Judge:
         with endpoint(study, f'pairs {name}') as every:
             return every(functools.partial(asking.compare, name=asked.pairwise), list(zip(rows, others, strict=True)))
 
-    made_by = {key: getattr(asked, key) for key in ('kind', 'model', 'temperature', 'max_tokens')}
+    made_by = {key: getattr(asked, key) for key in ('kind', 'model', 'temperature', 'max_tokens', 'limit_name')}
     return Judge(lambda name: made_by | {'rubric': _rubric_hash()}, score, compare, again=True)
 
 
-def _spent(endpoint: Endpoint) -> str:
+def _spent(endpoint: Endpoint, unanswered: int) -> str:
     """What was asked in this start, what all starts have cost, and why questions are left."""
     events, budget = endpoint.events.copy(), endpoint.budget
     line = f'{events.pop("asked", 0)} requests, {events.pop("cached", 0)} replies from the cache; '
     line += f'{budget.calls} calls in this workdir, cost {budget.cost:.4f}'
+    if unanswered:
+        line += f' ({unanswered} calls sent without a reply, before a kill or time-out, at the most they can cost)'
     if budget.unmetered:
         line += f' ({budget.unmetered} replies without a count of tokens taken at the most they can cost)'
     reasons = ', '.join(f'{count} {reason}' for reason, count in events.most_common())
@@ -169,9 +170,10 @@ def _file(study: Study) -> Judge:
         return path
 
     def score(name: str, rows: list[Row]) -> list[Judgement]:
-        found, unknown = file.judgements(given(name), name, [row['example_id'] for row in rows])
-        if unknown:
-            study.say(f'judge {name}: {unknown} judgements of {given(name)} are of no response, and left out')
+        found, left = file.judgements(given(name), name, [row['example_id'] for row in rows])
+        if left:
+            reasons = ', '.join(f'{count} {reason}' for reason, count in left.items())
+            study.say(f'judge {name}: {left.total()} judgements of {given(name)} are left out: {reasons}')
         return found
 
     return Judge(lambda name: {'kind': 'file', 'file': file_hash(given(name))}, score)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from jaxshift.devices import process, sharding
 from jaxshift.errors import InputError
 from jaxshift.llama import model
 from jaxshift.store import checkpoint
+from jaxshift.store.trackers import TENSORBOARD, Told
 from jaxshift.study import MADE_HERE, Study
 from jaxshift.terminal import Bar
 from jaxshift.tune import lora
@@ -23,18 +25,9 @@ from jaxshift.tune.step import Recipe, lora_spec, recipe
 from jaxshift.tune.train import check, parameters, schedule, shapes, train
 from jaxshift.weights import peft
 
-NO_MESH = ('data', 'causes', 'report')  # modes that compute nothing on the devices
-
-
-def computes(study: Study, mode: str) -> bool:
-    """Whether a mode needs the mesh: of the judges only one that runs here does."""
-    return mode not in NO_MESH and (mode != 'judge' or study.experiment.judge.kind == 'local')
-
 
 def check_mesh(study: Study, mode: str) -> None:
     """Refuses what does not fit the devices before any work begins."""
-    if mode == 'judge' or not computes(study, mode):  # a judge is not the base: it may have other heads
-        return
     here = study.experiment.base.source == MADE_HERE
     base = world_base.llama_config(study.world) if here else study.base.config
     meshes.check_heads(study.mesh, base.num_attention_heads, base.num_key_value_heads)
@@ -109,9 +102,44 @@ def tuned(study: Study, name: str, paired: bool = False, step: int | None = None
         return lora.replace(lora.merge(study.base_params, terms, given.spec, paired=paired), whole)
     like = sharding.abstract(study.mesh, shapes(_recipe(study, run)))
     values = checkpoint.restore(depends.kept_checkpoint(study, name, step)[0], 'trainable', like)
+    return _assembled(study, run, values, kind, paired)
+
+
+def tuned_without(study: Study, name: str, left_out: Sequence[int], folder: Path) -> dict:
+    """The parameters of a run that is trained again without some examples; for as many epochs, so in fewer steps.
+
+    Args:
+      study: the experiment.
+      name: of the run.
+      left_out: their numbers among the examples to train on.
+      folder: takes checkpoints and metrics, as that of a run; those of other settings are refused.
+    """
+    run = study.experiment.runs[name]
+    data, apart = training_data(study, run.treatment)
+    kept = held_out.Part(data, sorted(set(range(len(data))) - set(left_out)))
+    settings = depends.of_training(study, run) | {'left_out': sorted(left_out)}
+    with Bar(f'train {name} again') as bar:
+        values = _train(study, run, settings, kept, apart, folder, bar.step)
+    return _assembled(study, run, values, study.experiment.base.dtype)
+
+
+def _assembled(study: Study, run: Run, values: dict, kind: str, paired: bool = False) -> dict:
+    """What a run trained, as the model takes it."""
     if run.method == 'lora':
         return lora.merge(study.base_params, values, lora_spec(run), paired=paired)
     return jax.tree.map(lambda leaf: leaf.astype(kind), values)
+
+
+def both(study: Study, name: str) -> tuple[dict, dict]:
+    """Base and tuned parameters, whose difference is what tuning did.
+
+    Those of a lazy run are the base beside low-rank terms, and where nothing was tuned the base's own leaves. Else both
+    are float32, as they were trained: the comparison sees them rounded.
+    """
+    if is_lazy(study, name):
+        return study.base_params, tuned(study, name)
+    exact = study.experiment.base.dtype == 'float32'
+    return study.base_params if exact else study.load(study.base, 'float32'), tuned(study, name, dtype='float32')
 
 
 def is_paired(study: Study, name: str) -> bool:
@@ -175,19 +203,10 @@ def _check_data(study: Study, name: str, run: Run, data: dataset.Dataset, apart:
 
 def _tune(study: Study, name: str, run: Run, settings: dict[str, Any]) -> list[Path]:
     folder, (data, apart) = study.workdir.run(name), training_data(study, run.treatment)
-
-    def trainable():
-        if run.method == 'lora':
-            whole = model.shapes(study.base.config)
-            adapter = lora.init(jax.random.key(run.seed), whole, lora_spec(run))
-            return jax.device_put(adapter, sharding.shardings(study.mesh, adapter))
-        return study.load(study.base, 'float32')
-
-    frozen = study.base_params if run.method == 'lora' else None
     with Bar(f'train {name}') as bar:
-        values = train(
-            run, _recipe(study, run), settings, trainable, frozen, data, apart, study.mesh, folder, study.stop,
-            study.say, bar.step, _trace(study, name) if study.profile else None, making.told(study, name, settings),
+        values = _train(
+            study, run, settings, data, apart, folder, bar.step, _trace(study, name) if study.profile else None,
+            making.told(study, name, settings),
         )  # fmt: skip
     kept = {*run.keep_steps, schedule(run, data).steps}
     written = [path for step in kept for path in (folder / 'checkpoints' / str(step)).rglob('*') if path.is_file()]
@@ -197,6 +216,26 @@ def _tune(study: Study, name: str, run: Run, settings: dict[str, Any]) -> list[P
         process.together('adapter')  # which the leader has written
         written += [folder / 'adapter' / file for file in peft.FILES]  # an export adds others
     return written
+
+
+def _train(
+    study: Study, run: Run, settings: dict[str, Any], data: dataset.Dataset, apart: dataset.Dataset, folder: Path,
+    progress: Callable[[int, int, dict], None], trace: Path | None = None, told: Told = TENSORBOARD,
+) -> dict:  # fmt: skip
+    """What a run trains on some examples."""
+
+    def trainable():
+        if run.method == 'lora':
+            whole = model.shapes(study.base.config)
+            adapter = lora.init(jax.random.key(run.seed), whole, lora_spec(run))
+            return jax.device_put(adapter, sharding.shardings(study.mesh, adapter))
+        return study.load(study.base, 'float32')
+
+    frozen = study.base_params if run.method == 'lora' else None
+    return train(
+        run, _recipe(study, run), settings, trainable, frozen, data, apart, study.mesh, folder, study.stop, study.say,
+        progress, trace, told,
+    )  # fmt: skip
 
 
 def _trace(study: Study, name: str) -> Path:

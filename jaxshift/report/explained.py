@@ -7,7 +7,18 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from jaxshift.report import drawings, imitation, style, style_tokens, treatments
+from jaxshift.report import (
+    borrowing,
+    drawings,
+    imitation,
+    interpolation,
+    knowledge,
+    style,
+    style_tokens,
+    treatments,
+    uncertainty,
+    weights,
+)
 from jaxshift.report.results import Results
 from jaxshift.report.section import Section
 from jaxshift.report.tables import Row
@@ -18,6 +29,12 @@ _MOST_ROWS = 20  # of a table on the page
 SECTIONS: tuple[Callable[[Results], Section | None], ...] = (
     style_tokens.section,
     imitation.section,
+    borrowing.section,
+    knowledge.knowledge,
+    knowledge.forgetting,
+    uncertainty.section,
+    weights.section,
+    interpolation.section,
     treatments.section,
 )
 
