@@ -24,6 +24,7 @@ CHOICES = {
     'Prompts.format': FORMATS,
     'Run.schedule': ('cosine', 'linear', 'constant'),
     'Run.optimizer': ('adamw', 'adafactor'),
+    'Treatment.simplify': ('', 'rules', 'endpoint'),
     'Sweep.compat': ('', 'aligntds'),
     'Sweep.spmd': ('jit', 'pmap'),
     'Judge.limit_name': ('max_tokens', 'max_completion_tokens'),
@@ -61,7 +62,7 @@ AT_LEAST = {
         'Data.held_out', 'Run.neftune_alpha', 'Run.eval_every', 'Respond.temperature', 'Respond.top_k', 'Respond.seed',
         'Process.count', 'Judge.retries', 'Judge.backoff', 'Judge.max_calls', 'Judge.max_cost',
         'Judge.input_price', 'Judge.output_price',
-        'Evaluate.limit', 'Evaluate.seed', 'Causes.interpolation_responses',
+        'Evaluate.limit', 'Evaluate.seed', 'Causes.interpolation_responses', 'Treatment.sentences',
     ),
     1: (
         'Run.batch_size', 'Run.rank', 'Run.log_every', 'Run.checkpoint_every',

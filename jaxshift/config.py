@@ -41,6 +41,17 @@ class Data:
 
 
 @dataclass
+class Treatment:
+    """Another form of the instruction data, for runs that name it; in all else it is as data says."""
+
+    source: str = ''  # other data, such as harder instructions, named like data.source; empty: those of data
+    score: str = ''  # of each example: column:NAME, file:PATH (a judge's), judge: (the endpoint of judge) or world:
+    min_score: float = 0.0  # examples whose score is lower are left out
+    simplify: str = ''  # short answers: rules (see jaxshift/data/simplify.py) or endpoint (that of judge rewrites them)
+    sentences: int = 3  # rules: sentences that an answer keeps, the first ones; 0: all
+
+
+@dataclass
 class Prompts:
     """The prompts that are answered and compared."""
 
@@ -56,6 +67,7 @@ class Run:
 
     method: str = 'lora'  # lora, full, pretrain (as full, on every token of plain text) or given (tuned elsewhere)
     source: str = ''  # method given: the tuned model, named like base.source, or dir:PATH of a PEFT LoRA adapter
+    treatment: str = ''  # one of treatments, whose form of the data it is trained on; empty: the data as they are
     learning_rate: float = 5e-5  # peak learning rate
     schedule: str = 'cosine'  # cosine, linear or constant (after a linear warm-up)
     warmup: float = 0.0  # share of the steps spent warming up
@@ -184,6 +196,7 @@ class Experiment:
     seed: int = 0  # bootstrap and other draws outside training
     base: Base = field(default_factory=Base)
     data: Data = field(default_factory=Data)
+    treatments: dict[str, Treatment] = field(default_factory=dict)
     prompts: Prompts = field(default_factory=Prompts)
     runs: dict[str, Run] = field(default_factory=dict)
     respond: Respond = field(default_factory=Respond)

@@ -72,27 +72,31 @@ def groups(study: Study) -> summary.Tags:
     return summary.tags_of(study.records[0])
 
 
+@contextlib.contextmanager
+def endpoint(study: Study, title: str) -> Iterator[Callable[..., Any]]:
+    """The endpoint of config.judge: a function of some work and its items, the arguments behind `Ask` of each.
+
+    It gives what the work gives for each item, or None where it was asked to stop; then it says what was spent.
+    """
+    asked = study.experiment.judge
+    with Cache(study.workdir.replies) as replies, Endpoint(asked, replies, study.stop) as asks, Bar(title) as bar:
+        try:
+            yield lambda work, items: asking.every(
+                lambda item: work(asks, *item), items, asked.concurrency, study.stop, bar
+            )
+        finally:
+            study.say(f'{title}: {_spent(asks, replies.unanswered)}')
+
+
 def _endpoint(study: Study) -> Judge:
     asked = study.experiment.judge
 
-    @contextlib.contextmanager
-    def opened(title: str) -> Iterator[Callable[..., Any]]:
-        with (
-            Cache(study.workdir.replies) as replies, Endpoint(asked, replies, study.stop) as endpoint, Bar(title) as bar
-        ):  # fmt: skip
-            try:
-                yield lambda work, items: asking.every(
-                    lambda item: work(endpoint, *item), items, asked.concurrency, study.stop, bar
-                )
-            finally:
-                study.say(f'{title}: {_spent(endpoint, replies.unanswered)}')
-
     def score(name: str, rows: list[Row]) -> list[Judgement] | None:
-        with opened(f'judge {name}') as every:
+        with endpoint(study, f'judge {name}') as every:
             return every(asking.score, [(row, _aspects(study, row)) for row in rows])
 
     def compare(name: str, rows: list[Row], others: list[Row]) -> list[Pair] | None:
-        with opened(f'pairs {name}') as every:
+        with endpoint(study, f'pairs {name}') as every:
             return every(functools.partial(asking.compare, name=asked.pairwise), list(zip(rows, others, strict=True)))
 
     made_by = {key: getattr(asked, key) for key in ('kind', 'model', 'temperature', 'max_tokens', 'limit_name')}

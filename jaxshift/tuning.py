@@ -60,12 +60,14 @@ def train_all(study: Study) -> None:
         if run.method == 'lora':
             lora.check(lora_spec(run), study.base.config.num_hidden_layers, f'runs.{name}')
     if runs:
-        study.ledger.result('data', '', depends.asked_of_data(study))
-        data, apart = training_data(study)
-        if len(apart):
-            study.say(f'data: {len(data)} examples to train on, {len(apart)} held out')
+        for treatment in dict.fromkeys(run.treatment for run in runs.values()):
+            study.ledger.result('data', treatment, depends.asked_of_data(study, treatment))
+            data, apart = training_data(study, treatment)
+            if len(apart):
+                of = f'data {treatment}'.rstrip()
+                study.say(f'{of}: {len(data)} examples to train on, {len(apart)} held out')
         for name, run in runs.items():
-            _check_data(study, name, run, data, apart)
+            _check_data(study, name, run, *training_data(study, run.treatment))
     for name, run in runs.items():
         settings = depends.of_training(study, run)
         study.ledger.do('train', name, settings, partial(_tune, study, name, run, settings), None, shared=True)
@@ -112,7 +114,8 @@ def tuned_without(study: Study, name: str, left_out: Sequence[int], folder: Path
       left_out: their numbers among the examples to train on.
       folder: takes checkpoints and metrics, as that of a run; those of other settings are refused.
     """
-    run, (data, apart) = study.experiment.runs[name], training_data(study)
+    run = study.experiment.runs[name]
+    data, apart = training_data(study, run.treatment)
     kept = held_out.Part(data, sorted(set(range(len(data))) - set(left_out)))
     settings = depends.of_training(study, run) | {'left_out': sorted(left_out)}
     with Bar(f'train {name} again') as bar:
@@ -151,7 +154,7 @@ def is_lazy(study: Study, name: str) -> bool:
 
 def figures(study: Study, run: Run) -> dict[str, Any]:
     """What a run trained, how long and on what was left of the data, for its summary."""
-    data, apart = training_data(study)
+    data, apart = training_data(study, run.treatment)
     return {
         'learning_rate': run.learning_rate,
         'steps': schedule(run, data).steps,
@@ -169,9 +172,9 @@ def _recipe(study: Study, run: Run) -> Recipe:
     return recipe(run, study.base.config, study.experiment.base.dtype)
 
 
-def training_data(study: Study) -> tuple[dataset.Dataset, dataset.Dataset]:
-    """The examples that runs train on, and those held out."""
-    return held_out.split(dataset.open_dataset(study.workdir.data))
+def training_data(study: Study, treatment: str) -> tuple[dataset.Dataset, dataset.Dataset]:
+    """The examples that runs of a treatment train on, and those held out."""
+    return held_out.split(dataset.open_dataset(study.workdir.treated(treatment)))
 
 
 def _check_data(study: Study, name: str, run: Run, data: dataset.Dataset, apart: dataset.Dataset) -> None:
@@ -199,7 +202,7 @@ def _check_data(study: Study, name: str, run: Run, data: dataset.Dataset, apart:
 
 
 def _tune(study: Study, name: str, run: Run, settings: dict[str, Any]) -> list[Path]:
-    folder, (data, apart) = study.workdir.run(name), training_data(study)
+    folder, (data, apart) = study.workdir.run(name), training_data(study, run.treatment)
     with Bar(f'train {name}') as bar:
         values = _train(
             study, run, settings, data, apart, folder, bar.step, _trace(study, name) if study.profile else None,

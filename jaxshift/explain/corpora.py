@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxshift import tuning
+from jaxshift import treatments, tuning
 from jaxshift.data import mixture, rows, sources, world
 from jaxshift.data.formats import Example
 from jaxshift.data.shapes import Message
@@ -62,18 +62,19 @@ def settings(study: Study) -> Settings:
     return {'what': null_is(study), 'records': sources.fingerprint(asked) if asked else ''}
 
 
-def read(study: Study) -> Corpora:
-    """Reads both.
+def read(study: Study, treatment: str) -> Corpora:
+    """Reads both; the tuning data are those of a treatment.
 
     Raises:
       InputError: no row is left for the null corpus.
     """
-    data, _ = tuning.training_data(study)
+    data, _ = tuning.training_data(study, treatment)
     trained = [data[number] for number in range(len(data))]
     counts: Counter[str] = Counter()
     refused: list = []
     length = study.experiment.data.max_length
-    found = [row.tokens for row in rows.tokenise(_examples(study), study.template, length, 'skip', counts, refused)]
+    unseen = _examples(study, treatment)
+    found = [row.tokens for row in rows.tokenise(unseen, study.template, length, 'skip', counts, refused)]
     if not found:
         raise InputError(
             f'{null_is(study)}: there is none, so borrowing has nothing to be held against; set '
@@ -100,7 +101,7 @@ def equal(one: Sequence[np.ndarray], other: Sequence[np.ndarray], seed: int) -> 
     return drawn[0], drawn[1]
 
 
-def _examples(study: Study) -> list[Example]:
+def _examples(study: Study, treatment: str) -> list[Example]:
     asked, other = study.experiment.data, study.experiment.causes.borrowing_null
     if other:
         return mixture.read({other: 1}, on_bad=asked.on_bad_record).examples
@@ -109,7 +110,7 @@ def _examples(study: Study) -> list[Example]:
             study.data_sources, asked.format, asked.columns, asked.on_bad_record, asked.limit, 0, asked.subset_seed,
             asked.held_out,
         )  # fmt: skip
-        trained = {example.where for example in study.instructions().examples}
+        trained = {example.where for example in treatments.instructions(study, treatment).examples}
         return [example for example in whole.once if example.where not in trained]
     # Of a world's instructions the first are those of a smaller set: those behind them are drawn in the same way.
     count = study.world.instructions

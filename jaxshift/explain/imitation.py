@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from jaxshift import depends
+from jaxshift import depends, treatments
 from jaxshift.causes import imitation
 from jaxshift.depends import Settings
 from jaxshift.explain.analysis import Analysis, keep
@@ -19,7 +19,8 @@ Said = tuple[list[str], list[int], list[str]]  # texts, their tokens, what they 
 
 def _settings(study: Study, run: str) -> Settings:
     asked, base = study.experiment, study.workdir.responses(depends.BASE)
-    data = depends.asked_of_data(study) | {'records': study.data_hash} if study.data_sources else {}
+    treatment = asked.runs[run].treatment
+    data = depends.of_data(study, treatment) if treatments.sources(study, treatment) else {}
     return {
         'seed': asked.seed,
         'bootstrap': asked.sweep.bootstrap,
@@ -33,18 +34,21 @@ def _settings(study: Study, run: str) -> Settings:
 
 def _work(study: Study, run: str) -> list[Path]:
     asked = study.experiment
-    said = {'data': _data(study), 'tuned': _responses(study, run)}
+    said = {'data': _data(study, run), 'tuned': _responses(study, run)}
     if study.workdir.responses(depends.BASE).is_file():
         said['base'] = _responses(study, depends.BASE)
     drawn = asked.sweep.bootstrap, asked.seed
     profiles = {name: imitation.profile(*texts, *drawn) for name, texts in said.items()}
     openings = imitation.compare({name: texts for name, (texts, *_) in said.items()}, asked.seed)
-    return keep(study, run, NAME, {'sources': profiles, 'openings': openings})
+    treatment = asked.runs[run].treatment
+    return keep(study, run, NAME, {'treatment': treatment, 'sources': profiles, 'openings': openings})
 
 
-def _data(study: Study) -> Said:
-    """The answers that tuning saw, each once; none of plain texts and of token ids made elsewhere."""
-    examples = study.instructions().once if study.data_sources else []
+def _data(study: Study, run: str) -> Said:
+    """The answers that the run was trained on; none of plain texts and of token ids made elsewhere."""
+    treatment = study.experiment.runs[run].treatment
+    there = treatments.sources(study, treatment)
+    examples = treatments.instructions(study, treatment).examples if there else []
     answers = [
         (turn.content, example.id) for example in examples for turn in example.messages if turn.role == 'assistant'
     ]

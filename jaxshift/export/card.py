@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxshift import depends, outward, tuning
+from jaxshift import depends, outward, treatments, tuning
 from jaxshift.config import Run, Sweep
 from jaxshift.shift import summary
 from jaxshift.store import ledger
@@ -51,7 +51,7 @@ def _head(study: Study, run: Run, kind: str) -> str:
     if source == 'hf':  # the hub takes its own names alone
         values |= {'base_model': name, 'base_model_relation': 'adapter' if kind == 'adapter' else 'finetune'}
     if run.method != 'given':
-        kinds = (each.partition(':') for each in study.data_sources)
+        kinds = (each.partition(':') for each in treatments.sources(study, run.treatment))
         named = [rest.partition(':')[0] for way, _, rest in kinds if way == 'datasets']
         named = [each for each in named if not Path(each).exists()]  # a folder is none of the hub's
         values |= {'datasets': named} if named else {}
@@ -78,9 +78,12 @@ def _first(study: Study, name: str, kind: str) -> str:
 
 
 def _data(study: Study, run: Run) -> Iterator[str]:
-    record, figures = ledger.read(study.workdir.done('data')), tuning.figures(study, run)
+    record, figures = ledger.read(study.workdir.done('data', run.treatment)), tuning.figures(study, run)
     rows = [(f'`{source}`', each['format'], f'{each["examples"]:,}') for source, each in figures['sources'].items()]
     yield _table(('source', 'format', 'examples'), rows)
+    if run.treatment:
+        treated = dataclasses.asdict(treatments.named(study, run.treatment)).items()
+        yield f'Treatment `{run.treatment}`: {", ".join(f"{key} {value!r}" for key, value in treated if value)}.\n'
     counts = ', '.join(f'{key.replace("_", " ")}: {count:,}' for key, count in figures['counts'].items())
     hashes = {} if record is None else record['settings']
     yield f'{counts[:1].upper()}{counts[1:]}.\n'

@@ -15,6 +15,7 @@ from jaxshift.report import (
     knowledge,
     style,
     style_tokens,
+    treatments,
     uncertainty,
     weights,
 )
@@ -34,6 +35,7 @@ SECTIONS: tuple[Callable[[Results], Section | None], ...] = (
     uncertainty.section,
     weights.section,
     interpolation.section,
+    treatments.section,
 )
 
 

@@ -57,7 +57,8 @@ def lengths(runs: Mapping[str, Mapping[str, Any]]) -> list[Row]:
         for source, profile in item['sources'].items():
             if profile is None:
                 continue
-            row: Row = {'text': _WHO[source] or run, 'texts': profile['texts']}
+            treatment = f' ({item["treatment"]})' if source == 'data' and item.get('treatment') else ''
+            row: Row = {'source': source, 'text': (_WHO[source] or run) + treatment, 'texts': profile['texts']}
             for name in (*_LENGTHS, *_FORMS):
                 row |= {name: profile[name]['mean'], f'{name}_low': profile[name]['low']}
                 row |= {f'{name}_high': profile[name]['high']}
@@ -65,7 +66,7 @@ def lengths(runs: Mapping[str, Mapping[str, Any]]) -> list[Row]:
             row |= {f'tokens_{percent}%': value for percent, value in quantiles}
             if row not in rows:  # data and base are the same for all runs, unless they are not
                 rows.append(row)
-    return sorted(rows, key=lambda row: [*_WHO.values()].index(row['text']) if row['text'] in _WHO.values() else 2)
+    return sorted(rows, key=lambda row: [*_WHO].index(row['source']))
 
 
 def openings(runs: Mapping[str, Mapping[str, Any]]) -> list[Row]:
@@ -163,7 +164,7 @@ def spread(rows: Sequence[Row]) -> Figure:
     axes = figure.subplots()
     for place, row in enumerate(rows):
         low, first, middle, third, high = (row[f'tokens_{percent}%'] for percent in causes.QUANTILES)
-        colour = style.GREY if row['text'] in _WHO.values() else '#0072B2'
+        colour = '#0072B2' if row['source'] == 'tuned' else style.GREY
         axes.plot([low, high], [place, place], color=colour, linewidth=1.2)
         axes.plot([first, third], [place, place], color=colour, linewidth=5, solid_capstyle='butt')
         axes.plot(middle, place, 'o', color='white', markeredgecolor=colour, markersize=6)

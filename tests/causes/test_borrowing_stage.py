@@ -105,7 +105,7 @@ def test_what_was_planted_is_found_and_the_page_shows_it(planted):
 
 def test_the_null_corpus_of_a_world_is_of_its_kind_and_nothing_trains_on_it(planted):
     asked(planted)
-    found = corpora.read(study(planted))
+    found = corpora.read(study(planted), '')
     texts = [[tuple(row.tolist()) for row in rows] for rows in (found.tuning, found.null)]
     assert len(texts[0]) == 24
     assert set(texts[0]).isdisjoint(texts[1])
@@ -146,7 +146,7 @@ def test_where_it_cannot_be_asked_it_says_so_and_passes(settings, reason, tmp_pa
 def test_log_probabilities_of_the_proof_are_those_of_the_sweep(planted):
     ours = study(planted)
     answers = borrowing.read_answers(ours, 'full')
-    search = borrowing.looked_up(ours, answers, corpora.read(ours))[0]
+    search = borrowing.looked_up(ours, answers, corpora.read(ours, ''))[0]
     params = tuning.tuned(ours, 'full')
     everything = np.ones(len(search.tokens), bool)
     both = retraining.logprobs(ours, (params, ours.base_params), search, everything)
