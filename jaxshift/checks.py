@@ -30,7 +30,7 @@ CHOICES = {
     'Run.remat': ('none', 'nothing_saveable', 'dots_saveable'),
 }
 LISTS = {
-    'Causes.analyses': ('truth', 'uncertainty', 'weights', 'interpolation'),
+    'Causes.analyses': ('truth', 'uncertainty', 'weights', 'interpolation', 'swaps'),
     'Sweep.contexts': ('own', 'shared', 'reference', 'base'),
     'Sweep.templates': ('matched', 'native', 'urial'),
     'Run.targets': LINEAR_TARGETS,
@@ -51,6 +51,7 @@ AT_LEAST = {
         'Process.count', 'Judge.temperature', 'Judge.retries', 'Judge.backoff', 'Judge.max_calls', 'Judge.max_cost',
         'Judge.input_price', 'Judge.output_price',
         'Evaluate.limit', 'Evaluate.seed', 'Causes.interpolation_responses',
+        'Causes.swaps_prompts',
     ),
     1: (
         'Run.batch_size', 'Run.rank', 'Run.log_every', 'Run.checkpoint_every',
@@ -74,7 +75,10 @@ ABOVE_ZERO = (
     'Judge.timeout',
 )  # fmt: skip
 BELOW_ONE = ('Run.warmup', 'Run.dropout', 'Run.b1', 'Run.b2')
-SHARES = ('World.new_share', 'World.gate', 'Respond.top_p', 'Causes.weights_epsilon', 'Causes.interpolation_restored')
+SHARES = (
+    'World.new_share', 'World.gate', 'Respond.top_p', 'Causes.weights_epsilon', 'Causes.interpolation_restored',
+    'Causes.swaps_budgets',
+)  # fmt: skip
 
 _WORDS = {
     int: 'a whole number',

@@ -21,6 +21,7 @@ def _settings(study: Study, run: str) -> Settings:
         'bootstrap': asked.sweep.bootstrap,
         'stop_ids': list(study.template.stop_ids),
         **depends.of_samples(study),
+        'tokens': study.ledger.result('sweep', run, depends.of_records(study, run)),
         'summary': study.ledger.result('summary', run, depends.of_summary(study, run)),
     }
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from jaxshift.report import drawings, interpolation, style, uncertainty, weights
+from jaxshift.report import drawings, interpolation, style, swaps, uncertainty, weights
 from jaxshift.report.results import Results
 from jaxshift.report.section import Section
 from jaxshift.report.tables import Row
@@ -17,6 +17,7 @@ _MOST_ROWS = 20  # of a table on the page
 
 SECTIONS: tuple[Callable[[Results], Section | None], ...] = (
     uncertainty.section,
+    swaps.section,
     weights.section,
     interpolation.section,
 )
