@@ -30,7 +30,7 @@ CHOICES = {
     'Run.remat': ('none', 'nothing_saveable', 'dots_saveable'),
 }
 LISTS = {
-    'Causes.analyses': ('truth', 'uncertainty', 'weights', 'interpolation', 'swaps'),
+    'Causes.analyses': ('truth', 'uncertainty', 'weights', 'interpolation', 'swaps', 'dynamics'),
     'Sweep.contexts': ('own', 'shared', 'reference', 'base'),
     'Sweep.templates': ('matched', 'native', 'urial'),
     'Run.targets': LINEAR_TARGETS,
@@ -51,7 +51,7 @@ AT_LEAST = {
         'Process.count', 'Judge.temperature', 'Judge.retries', 'Judge.backoff', 'Judge.max_calls', 'Judge.max_cost',
         'Judge.input_price', 'Judge.output_price',
         'Evaluate.limit', 'Evaluate.seed', 'Causes.interpolation_responses',
-        'Causes.swaps_prompts',
+        'Causes.swaps_prompts', 'Causes.dynamics_examples',
     ),
     1: (
         'Run.batch_size', 'Run.rank', 'Run.log_every', 'Run.checkpoint_every',

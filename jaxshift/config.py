@@ -149,7 +149,7 @@ class Export:
 class Causes:
     """Why it shifted: what is asked of the token records, the data and the weights."""
 
-    analyses: tuple[str, ...] = ('truth', 'uncertainty')  # truth, uncertainty, weights, interpolation, swaps
+    analyses: tuple[str, ...] = ('truth', 'uncertainty')  # truth, uncertainty, weights, interpolation, swaps, dynamics
     weights_directions: int = 10  # singular vectors of each tuned weight that may be intruder dimensions, the top ones
     weights_epsilon: float = 0.5  # intruders have no greater |cosine| with any singular vector of the base
     interpolation_factors: tuple[float, ...] = (0, 0.25, 0.5, 0.75, 1, 1.25, 1.5)  # the change is multiplied by
@@ -157,6 +157,7 @@ class Causes:
     interpolation_responses: int = 0  # compare each of these models on the first so many responses; 0: on all
     swaps_budgets: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # shares of tokens that the other model gives
     swaps_prompts: int = 0  # answer the first so many prompts; 0: all
+    dynamics_examples: int = 512  # training examples whose loss is taken at every checkpoint, the first ones; 0: all
 
 
 @dataclass

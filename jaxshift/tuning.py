@@ -59,7 +59,7 @@ def train_all(study: Study) -> None:
             lora.check(lora_spec(run), study.base.config.num_hidden_layers, f'runs.{name}')
     if runs:
         study.ledger.result('data', '', depends.asked_of_data(study))
-        data, apart = _data(study)
+        data, apart = parts(study)
         if len(apart):
             study.say(f'data: {len(data)} examples to train on, {len(apart)} held out')
         for name, run in runs.items():
@@ -127,7 +127,7 @@ def is_lazy(study: Study, name: str) -> bool:
 
 def figures(study: Study, run: Run) -> dict[str, Any]:
     """What a run trained, how long and on what was left of the data, for its summary."""
-    data, apart = _data(study)
+    data, apart = parts(study)
     return {
         'learning_rate': run.learning_rate,
         'steps': schedule(run, data).steps,
@@ -145,7 +145,7 @@ def _recipe(study: Study, run: Run) -> Recipe:
     return recipe(run, study.base.config, study.experiment.base.dtype)
 
 
-def _data(study: Study) -> tuple[dataset.Dataset, dataset.Dataset]:
+def parts(study: Study) -> tuple[dataset.Dataset, dataset.Dataset]:
     """The examples that runs train on, and those held out."""
     return held_out.split(dataset.open_dataset(study.workdir.data))
 
@@ -175,7 +175,7 @@ def _check_data(study: Study, name: str, run: Run, data: dataset.Dataset, apart:
 
 
 def _tune(study: Study, name: str, run: Run, settings: dict[str, Any]) -> list[Path]:
-    folder, (data, apart) = study.workdir.run(name), _data(study)
+    folder, (data, apart) = study.workdir.run(name), parts(study)
 
     def trainable():
         if run.method == 'lora':

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from jaxshift.explain import analysis, interpolation, swaps, truth, uncertainty, weights
+from jaxshift.explain import analysis, dynamics, interpolation, swaps, truth, uncertainty, weights
 from jaxshift.explain.analysis import Analysis
 from jaxshift.study import Study
 
@@ -14,6 +14,7 @@ ANALYSES: dict[str, Analysis] = {
     'weights': weights.ANALYSIS,
     'interpolation': interpolation.ANALYSIS,
     'swaps': swaps.ANALYSIS,
+    'dynamics': dynamics.ANALYSIS,
 }
 
 

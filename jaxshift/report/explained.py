@@ -7,7 +7,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from jaxshift.report import drawings, interpolation, style, swaps, uncertainty, weights
+from jaxshift.report import drawings, dynamics, interpolation, style, swaps, uncertainty, weights
 from jaxshift.report.results import Results
 from jaxshift.report.section import Section
 from jaxshift.report.tables import Row
@@ -16,6 +16,7 @@ _MOST_ROWS = 20  # of a table on the page
 
 
 SECTIONS: tuple[Callable[[Results], Section | None], ...] = (
+    dynamics.section,
     uncertainty.section,
     swaps.section,
     weights.section,
