@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,12 +27,14 @@ class Analysis:
       settings: of a study and a run, everything that the answer depends on.
       work: answers it by `keep`, and returns the files.
       computes: whether it needs a model, and so the mesh and every process.
+      prepare: does once what all runs share, before their settings are asked for; None: there is nothing.
     """
 
     applies: Callable[[Study], bool]
     settings: Callable[[Study, str], Settings]
     work: Callable[[Study, str], list[Path]]
     computes: bool = False
+    prepare: Callable[[Study], None] | None = None
 
 
 def keep(
@@ -58,7 +61,7 @@ def each(
     What was said is kept, so a stop loses one point: causes/ANALYSIS.partial.jsonl, while there are points left.
     """
     path = study.workdir.causes(run) / f'{analysis}.partial.jsonl'
-    process.by_leader(path.name, lambda: jsonl.write(path, jsonl.read(path, growing=True)))
+    process.by_leader(path.name, lambda: jsonl.mend(path))
     rows = process.by_leader(path.name, lambda: jsonl.read(path))
     with Bar(f'{analysis} {run}') as bar:
         for point in points[len(rows) :]:
@@ -75,4 +78,7 @@ def each(
 def clear(study: Study, run: str, analysis: str) -> None:
     """Removes what other settings left behind."""
     for path in study.workdir.causes(run).glob(f'{analysis}.*'):
-        path.unlink()
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

@@ -4,13 +4,31 @@ from __future__ import annotations
 
 from functools import partial
 
-from jaxshift.explain import analysis, dynamics, interpolation, swaps, truth, uncertainty, weights
+from jaxshift.explain import (
+    analysis,
+    borrowing,
+    dynamics,
+    forgetting,
+    imitation,
+    interpolation,
+    knowledge,
+    style_tokens,
+    swaps,
+    truth,
+    uncertainty,
+    weights,
+)
 from jaxshift.explain.analysis import Analysis
 from jaxshift.study import Study
 
 ANALYSES: dict[str, Analysis] = {
     'truth': truth.ANALYSIS,
+    style_tokens.NAME: style_tokens.ANALYSIS,
+    imitation.NAME: imitation.ANALYSIS,
+    'borrowing': borrowing.ANALYSIS,
     'uncertainty': uncertainty.ANALYSIS,
+    'knowledge': knowledge.ANALYSIS,
+    'forgetting': forgetting.ANALYSIS,
     'weights': weights.ANALYSIS,
     'interpolation': interpolation.ANALYSIS,
     'swaps': swaps.ANALYSIS,
@@ -28,6 +46,8 @@ def explain_all(study: Study) -> None:
     for asked in study.experiment.causes.analyses:
         found = ANALYSES[asked]
         if found.applies(study):
+            if found.prepare:
+                found.prepare(study)
             for run in study.only:
                 work, clear = partial(found.work, study, run), partial(analysis.clear, study, run, asked)
                 name = f'{run}.{asked}'

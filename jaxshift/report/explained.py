@@ -7,7 +7,19 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from jaxshift.report import drawings, dynamics, interpolation, style, swaps, uncertainty, weights
+from jaxshift.report import (
+    borrowing,
+    drawings,
+    dynamics,
+    imitation,
+    interpolation,
+    knowledge,
+    style,
+    style_tokens,
+    swaps,
+    uncertainty,
+    weights,
+)
 from jaxshift.report.results import Results
 from jaxshift.report.section import Section
 from jaxshift.report.tables import Row
@@ -17,6 +29,11 @@ _MOST_ROWS = 20  # of a table on the page
 
 SECTIONS: tuple[Callable[[Results], Section | None], ...] = (
     dynamics.section,
+    style_tokens.section,
+    imitation.section,
+    borrowing.section,
+    knowledge.knowledge,
+    knowledge.forgetting,
     uncertainty.section,
     swaps.section,
     weights.section,

@@ -100,7 +100,7 @@ def respond(
     """
     check_prompts(prompts, decoder.config)
     partial = path.with_name(path.name + '.partial')
-    process.by_leader('answered', lambda: jsonl.write(partial, jsonl.read(partial, growing=True)))
+    process.by_leader('answered', lambda: jsonl.mend(partial))
     answered = {row['example_id']: row for row in jsonl.read(partial)}
     process.together('answered')
     left = [prompt for prompt in prompts if prompt.example_id not in answered]

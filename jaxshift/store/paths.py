@@ -27,6 +27,11 @@ class Workdir:
         return self.root / 'data'
 
     @property
+    def advice(self) -> Path:
+        """Which method the data call for; what the base was asked for it lies in the folder of that name."""
+        return self.root / 'advice.json'
+
+    @property
     def report(self) -> Path:
         return self.root / 'report'
 

@@ -1,0 +1,104 @@
+"""Advice in ten lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from jaxshift.advise.evidence import FORESEEN
+from jaxshift.advise.verdict import SAID
+from jaxshift.devices.chips import GIB
+
+_SIDES = {'data': 'the answers', 'general': 'general text'}
+
+
+def text(advice: Mapping[str, Any]) -> str:
+    """The content of advice.json for people."""
+    verdict, read = advice['verdict'], advice['foreseen']
+    lines = {
+        'advice': SAID[verdict['method']] + (' (a close call)' if verdict['close'] else ''),
+        'because': verdict['because'],
+        'sure': _sure(verdict),
+        'read': _read(advice),
+        'foreseen': '; '.join(f'{name} {_foreseen(read[side])}' for side, name in _SIDES.items()),
+        'loss': '; '.join(f'{name} {_losses(read[side])}' for side, name in _SIDES.items()) + ' nats a token',
+        'asked': _asked(advice['short_answers']),
+        'manner': _manner(advice['profile']),
+        'doubles': _doubles(advice['profile']['doubles']),
+        'memory': _memory(advice['memory']),
+    }
+    width = max(map(len, lines))
+    return '\n'.join(f'{name:{width}}  {line}' for name, line in lines.items())
+
+
+def _sure(verdict: Mapping[str, Any]) -> str:
+    unknown, known = verdict['bounds']
+    rule = f'LoRA from {known:g} on, full from {unknown:g} to {known:g}, below that pre-train further first'
+    if verdict['value'] is None:
+        return f'by rule; where there is something to know: {rule}'
+    interval = verdict['interval']
+    spread = f' [{interval[0]:.2f}, {interval[1]:.2f}]' if interval else ''
+    return f'{verdict["value"]:.2f}{spread} by {verdict["by"]}; {rule}'
+
+
+def _read(advice: Mapping[str, Any]) -> str:
+    data, general = advice['data'], advice['general_text']
+    formats = ', '.join(dict.fromkeys(source['format'] for source in data['sources'].values()))
+    left = ''.join(f', {count} {reason.replace("_", " ")}' for reason, count in data['left_out'].items() if count)
+    return (
+        f'{data["read"]} of {data["examples"]} examples ({formats}){left}; {general["passages"]} passages of general '
+        f'text ({general["source"]})'
+    )
+
+
+def _foreseen(side: Mapping[str, Any]) -> str:
+    kinds = ', '.join(f'{kind} {_percent(side[kind]["foreseen"])}' for kind in ('style', 'content', 'specific'))
+    return f'{kinds} of tokens among the {FORESEEN} likeliest'
+
+
+def _losses(side: Mapping[str, Any]) -> str:
+    return ', '.join(
+        f'{kind} {"–" if side[kind]["loss"] is None else format(side[kind]["loss"], ".2f")}'
+        for kind in ('style', 'content', 'specific')
+    )
+
+
+def _asked(short: Mapping[str, Any]) -> str:
+    share = f'{100 * short["share"]:.0f} % of answers are short'
+    if not short['asked']:
+        return f'{share}, too few to ask'
+    bins = ', '.join(f'{name} {count}' for name, count in short['bins'].items())
+    return f'{share}; the base, asked {short["asked"]} of these {1 + short["draws"]} times: {bins}'
+
+
+def _manner(profile: Mapping[str, Any]) -> str:
+    words, manner = profile['answers']['words'], profile['manner']
+    shares = ', '.join(f'{name}s {_percent(manner[name])}' for name in ('list', 'heading'))
+    openers = ', '.join(f'“{opener}” {_percent(share)}' for opener, share in manner['openers'].items())
+    return (
+        f'answers of {words["median"]:.0f} words (95 %: {words["p95"]:.0f}, greatest {words["greatest"]:.0f}); '
+        f'{shares}; begin {openers}'
+    )
+
+
+def _doubles(doubles: Mapping[str, int]) -> str:
+    return (
+        f'{doubles["records"]} records repeat another, {doubles["questions_with_several_answers"]} questions have '
+        f'several answers, {doubles["answers_of_several_questions"]} answers several questions'
+    )
+
+
+def _memory(memory: Mapping[str, Any]) -> str:
+    sizes = ', '.join(
+        f'{SAID[name] if name != "pretrain" else "pre-training"} {size / GIB:.2f} GiB'
+        + ('' if size <= memory['device_bytes'] else ' (too much)')
+        for name, size in memory['before_a_step'].items()
+    )
+    return (
+        f'{sizes} before a step; {memory["devices"]} {memory["kind"]} have {memory["device_bytes"] / GIB:.1f} GiB each '
+        f'({memory["source"]}); for whole steps --mode=plan'
+    )
+
+
+def _percent(value: float | None) -> str:
+    return '–' if value is None else f'{value:.0f} %'
