@@ -42,6 +42,8 @@ LISTS = {
         'forgetting',
         'weights',
         'interpolation',
+        'swaps',
+        'dynamics',
     ),
     'Sweep.contexts': ('own', 'shared', 'reference', 'base'),
     'Sweep.templates': ('matched', 'native', 'urial'),
@@ -63,6 +65,7 @@ AT_LEAST = {
         'Process.count', 'Judge.retries', 'Judge.backoff', 'Judge.max_calls', 'Judge.max_cost',
         'Judge.input_price', 'Judge.output_price',
         'Evaluate.limit', 'Evaluate.seed', 'Causes.interpolation_responses', 'Treatment.sentences',
+        'Causes.swaps_prompts', 'Causes.dynamics_examples',
     ),
     1: (
         'Run.batch_size', 'Run.rank', 'Run.log_every', 'Run.checkpoint_every',
@@ -88,7 +91,10 @@ ABOVE_ZERO = (
     'Judge.timeout', 'Causes.knowledge_temperature',
 )  # fmt: skip
 BELOW_ONE = ('Run.warmup', 'Run.dropout', 'Run.b1', 'Run.b2')
-SHARES = ('World.new_share', 'World.gate', 'Respond.top_p', 'Causes.weights_epsilon', 'Causes.interpolation_restored')
+SHARES = (
+    'World.new_share', 'World.gate', 'Respond.top_p', 'Causes.weights_epsilon', 'Causes.interpolation_restored',
+    'Causes.swaps_budgets',
+)  # fmt: skip
 
 _WORDS = {
     int: 'a whole number',

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Causes:
     """Why it shifted: what is asked of the token records, the data and the weights."""
 
-    # Those that cost seconds; knowledge, forgetting, weights and interpolation ask a model.
+    # Those that cost seconds; knowledge, forgetting, weights, interpolation, swaps and dynamics ask a model.
     analyses: tuple[str, ...] = ('truth', 'style_tokens', 'imitation', 'borrowing', 'uncertainty')  # what is asked
     style_tokens_least: int = 5  # times that a token must be chosen to have a place in the order by shift rate
     weights_directions: int = 10  # singular vectors of each tuned weight that may be intruder dimensions, the top ones
@@ -15,6 +15,9 @@ class Causes:
     interpolation_factors: tuple[float, ...] = (0, 0.25, 0.5, 0.75, 1, 1.25, 1.5)  # the change is multiplied by
     interpolation_restored: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)  # shares of the change that are taken back
     interpolation_responses: int = 0  # compare each of these models on the first so many responses; 0: on all
+    swaps_budgets: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # shares of tokens that the other model gives
+    swaps_prompts: int = 0  # answer the first so many prompts; 0: all
+    dynamics_examples: int = 512  # training examples whose loss is taken at every checkpoint, the first ones; 0: all
     borrowing_null: str = ''  # named like data.source: records to hold it against; empty: rows that no run trains on
     borrowing_min_length: int = 5  # tokens of the shortest span
     retrain: bool = False  # borrowing: train again without the rows that spans came from, and without others

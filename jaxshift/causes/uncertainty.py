@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from jaxshift.shift.curves import prompt_index
 from jaxshift.shift.intervals import TAILS, resamples
 
-COLUMNS = ('example_id', 'position', 'token_id', 'base_entropy', 'kl_tuned_base', 'shift_class', 'top_logprobs_base')
+COLUMNS = ('token_id', 'base_entropy', 'kl_tuned_base', 'shift_class', 'top_logprobs_base')
 FLAGGED = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)  # shares of positions at which curves are given
 HALF = 0.5  # a likeliest token below this probability leaves the base undecided
 
@@ -25,7 +25,7 @@ def figures(rows: pa.Table, bootstrap: int, seed: int, samples: int = 1) -> dict
     """What each predictor catches.
 
     Args:
-      rows: token records of one run and one choice of windows, with `COLUMNS`.
+      rows: token records of one run and one choice of windows, with `COLUMNS`, example_id and position.
       bootstrap, seed: resamples of the prompts behind each interval.
       samples: responses of each prompt.
 

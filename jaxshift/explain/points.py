@@ -55,7 +55,7 @@ def shift(study: Study, run: str, params: dict, cases: Sequence[Case]) -> dict[s
 
 def accuracy(study: Study, params: dict) -> dict[str, Any]:
     """What its greedy answers are worth in the controlled world (see `truth.of_responses`); elsewhere nothing."""
-    if study.experiment.world is None:
+    if study.experiment.world is None:  # nobody knows
         return {}
     limits = study.experiment.respond
     decoder = Decoder(study.base.config, study.experiment.base.dtype, study.template.stop_ids, limits.max_new_tokens)
@@ -67,13 +67,15 @@ def accuracy(study: Study, params: dict) -> dict[str, Any]:
 
 def worth(study: Study, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The same of answers, one a prompt, as objects of responses.jsonl."""
+    if study.experiment.world is None:
+        return {}
     facts = json.loads(facts_path(study).read_text(encoding='utf-8'))
     return {'answers': truth.of_responses(facts, rows, study.experiment.seed)}
 
 
 def settings(study: Study, run: str) -> Settings:
     """What `shift` and `accuracy` depend on, beside the parameters."""
-    sweep, respond = study.experiment.sweep, study.experiment.respond
+    sweep = study.experiment.sweep
     found = {
         'base': study.base.fingerprint,
         'reading': study.reading,
@@ -83,11 +85,15 @@ def settings(study: Study, run: str) -> Settings:
         'seed': study.experiment.seed,
         **depends.of_samples(study),
     }
-    if study.experiment.world:
-        answers = {
-            'max_new_tokens': respond.max_new_tokens,
-            'stop': respond.stop,
-            'facts': file_hash(facts_path(study)),
-        }
-        found |= {'answers': answers | depends.of_prompts(study)}
-    return found
+    return found | of_answers(study) if study.experiment.world else found
+
+
+def of_answers(study: Study) -> Settings:
+    """What decoded answers, and what they are worth, depend on beside the models."""
+    limits = study.experiment.respond
+    return {
+        **depends.of_prompts(study),
+        'max_new_tokens': limits.max_new_tokens,
+        'stop': limits.stop,
+        'facts': file_hash(facts_path(study)) if study.experiment.world else '',
+    }

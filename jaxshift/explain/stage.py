@@ -7,12 +7,14 @@ from functools import partial
 from jaxshift.explain import (
     analysis,
     borrowing,
+    dynamics,
     forgetting,
     imitation,
     interpolation,
     knowledge,
     retraining,
     style_tokens,
+    swaps,
     truth,
     uncertainty,
     weights,
@@ -31,6 +33,8 @@ ANALYSES: dict[str, Analysis] = {
     'forgetting': forgetting.ANALYSIS,
     'weights': weights.ANALYSIS,
     'interpolation': interpolation.ANALYSIS,
+    'swaps': swaps.ANALYSIS,
+    'dynamics': dynamics.ANALYSIS,
 }
 
 

@@ -10,11 +10,13 @@ from markupsafe import Markup
 from jaxshift.report import (
     borrowing,
     drawings,
+    dynamics,
     imitation,
     interpolation,
     knowledge,
     style,
     style_tokens,
+    swaps,
     treatments,
     uncertainty,
     weights,
@@ -27,12 +29,14 @@ _MOST_ROWS = 20  # of a table on the page
 
 
 SECTIONS: tuple[Callable[[Results], Section | None], ...] = (
+    dynamics.section,
     style_tokens.section,
     imitation.section,
     borrowing.section,
     knowledge.knowledge,
     knowledge.forgetting,
     uncertainty.section,
+    swaps.section,
     weights.section,
     interpolation.section,
     treatments.section,

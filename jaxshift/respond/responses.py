@@ -121,23 +121,23 @@ def respond(
 
 
 def decoded(
-    decoder: Decoder,
-    params: dict,
-    prompts: Sequence[Prompt],
-    tokenizer: PreTrainedTokenizerBase,
-    batch_size: int,
+    decoder: Decoder, params: dict, prompts: Sequence[Prompt], tokenizer: PreTrainedTokenizerBase, batch_size: int,
     stop_texts: Sequence[str] = (),
-) -> Iterator[list[dict[str, Any]]]:
+) -> Iterator[list[dict[str, Any]]]:  # fmt: skip
     """The objects of responses.jsonl, batch by batch, the shortest prompts first; arguments as for `respond`."""
-    ordered = sorted(prompts, key=lambda prompt: len(prompt.token_ids))
-    for start in range(0, len(ordered), batch_size):
-        batch = ordered[start : start + batch_size]
-        length = bucket(max(len(prompt.token_ids) for prompt in batch))
-        # The last batch is filled up, so that it needs no compilation of its own.
-        filled = batch + [batch[-1]] * (batch_size - len(batch))
+    for batch, filled, length in batches(prompts, batch_size):
         tokens, names = [prompt.token_ids for prompt in filled], [prompt.example_id for prompt in filled]
         responses = generate(decoder, params, tokens, length, names)
-        yield [_row(prompt, ids, decoder, tokenizer, stop_texts) for prompt, ids in zip(batch, responses, strict=False)]
+        yield [row(prompt, ids, decoder, tokenizer, stop_texts) for prompt, ids in zip(batch, responses, strict=False)]
+
+
+def batches(prompts: Sequence[Prompt], size: int) -> Iterator[tuple[list[Prompt], list[Prompt], int]]:
+    """Prompts that are decoded together, the shortest first: they, they filled up to the size, their padded length."""
+    ordered = sorted(prompts, key=lambda prompt: len(prompt.token_ids))
+    for start in range(0, len(ordered), size):
+        batch = ordered[start : start + size]
+        # The last batch is filled up, so that it needs no compilation of its own.
+        yield batch, batch + [batch[-1]] * (size - len(batch)), bucket(max(len(each.token_ids) for each in batch))
 
 
 def check_prompts(prompts: Sequence[Prompt], config: LlamaConfig) -> None:
@@ -210,9 +210,10 @@ def answer(
     return ids, str(tokenizer.decode(said, skip_special_tokens=True)), stopped
 
 
-def _row(
+def row(
     prompt: Prompt, ids: list[int], decoder: Decoder, tokenizer: PreTrainedTokenizerBase, stop_texts: Sequence[str]
 ) -> dict[str, Any]:
+    """The object of responses.jsonl of a prompt and its decoded tokens."""
     ids, response, stopped = answer(ids, decoder.stop_ids, tokenizer, stop_texts)
     return {
         'example_id': prompt.example_id,

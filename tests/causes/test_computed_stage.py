@@ -1,4 +1,4 @@
-"""The analysis of weights as a user starts it, on a tiny world."""
+"""Analyses that compute models, as a user starts them, on a tiny world."""
 
 import json
 
@@ -77,3 +77,23 @@ def test_models_between_base_and_tuned_are_compared_and_asked(copy):
         assert [point['put_back'] for point in restored[1:]] == [1, 1]
         assert restored[0]['put_back'] > 0.5  # rows of words that the data lacks never changed
         assert [point['all']['kl_tuned_base']['greatest'] for point in restored] == [0, 0, 0]
+
+
+def test_swapped_answers_lie_between_those_of_both_models(copy):
+    ended = start(
+        *TINY, f'--workdir={copy}', '--mode=causes', '--config.causes.analyses=swaps', '--only=lora',
+        '--config.causes.swaps_budgets=(0.3,1)',
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    figures = json.loads((copy / 'runs/lora/causes/swaps.json').read_text())
+    truth = json.loads((copy / 'runs/lora/causes/truth.json').read_text())
+    accuracy = {'base': truth['base_held_out_accuracy'], 'tuned': truth['held_out_accuracy']}
+    for host, donor in (('base', 'tuned'), ('tuned', 'base')):
+        alone, some, all_, some_by_lot, all_by_lot = (row for row in figures['points'] if row['host'] == host)
+        assert alone['answers']['held_out_accuracy'] == accuracy[host]
+        assert (alone['swapped'], alone[f'same_as_{host}']) == (0, 1)
+        for row in (all_, all_by_lot):
+            assert row['answers']['held_out_accuracy'] == accuracy[donor]
+            assert (row['swapped'], row[f'same_as_{donor}']) == (1, 1)
+        assert 0 < some['swapped'] < 1
+        assert some_by_lot['swapped'] == pytest.approx(0.3, abs=0.12)
