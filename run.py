@@ -41,7 +41,7 @@ def workdir_of(path: str | None) -> str:
     return WORKDIR.value or (f'workdirs/{Path(path).stem}' if path else '')
 
 
-def parse(argv: list[str]) -> tuple[config.Experiment | None, dict[str, config.Cell]]:
+def parse(argv: list[str]) -> tuple[config.Experiment | None, dict[str, cells.Cell]]:
     """Reads flags and config, and the cells of a grid; no experiment when the mode needs none."""
     path, grid = options.config_path(argv[1:]), {}
     if path is not None:

@@ -16,7 +16,8 @@ The hyper-parameters, and which of them are inferred, are in jaxshift/paper.py.
 """
 
 from jaxshift import paper
-from jaxshift.config import Cell, Experiment
+from jaxshift.cells import Cell
+from jaxshift.config import Experiment
 
 
 def get_config() -> Experiment:

@@ -12,7 +12,8 @@ it), so that methods can be compared at equal rate, at their best and at equal t
 The cells of one world share its base.
 """
 
-from jaxshift.config import Base, Causes, Cell, Data, Experiment, Judge, Prompts, Respond, Run, Sweep, World
+from jaxshift.cells import Cell
+from jaxshift.config import Base, Causes, Data, Experiment, Judge, Prompts, Respond, Run, Sweep, World
 
 SEEDS = range(5)  # of the worlds
 SIZES = (60, 240, 480)  # examples; a larger set holds the smaller ones

@@ -6,11 +6,25 @@ import difflib
 import fnmatch
 import runpy
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from jaxshift import config, settings
-from jaxshift.config import Cell, Experiment
+from jaxshift.config import Experiment
 from jaxshift.errors import InputError
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a grid: a study of its own, with other values of some keys of its config.
+
+    A config file that has many cells gives them by name, beside get_config(), as get_cells().
+    """
+
+    data: str  # what its instruction data is called in figures
+    size: int  # examples of it
+    seed: int  # cells that differ in the seed alone are averaged
+    settings: dict[str, object]  # key below `config.`, and its value
+    runs: tuple[str, ...] = ()  # of the config, those that it has; empty: all
 
 
 def load(path: str) -> dict[str, Cell]:

@@ -212,20 +212,6 @@ class Experiment:
     world: World | None = None
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One cell of a grid: a study of its own, with other values of some keys of its config.
-
-    A config file that has many cells gives them by name, beside get_config(), as get_cells().
-    """
-
-    data: str  # what its instruction data is called in figures
-    size: int  # examples of it
-    seed: int  # cells that differ in the seed alone are averaged
-    settings: dict[str, object]  # key below `config.`, and its value
-    runs: tuple[str, ...] = ()  # of the config, those that it has; empty: all
-
-
 def check(experiment: Experiment, only: tuple[str, ...] = ()) -> None:
     """Checks everything that can be known before any work begins.
 

@@ -4,7 +4,8 @@ The paper states the base, 3 epochs, the learning rate, batches of 32 examples (
 `inferred` marks what it does not state: defaults, at that time, of the tool it used.
 """
 
-from jaxshift.config import Base, Cell, Data, Experiment, Mesh, Prompts, Respond, Run
+from jaxshift.cells import Cell
+from jaxshift.config import Base, Data, Experiment, Mesh, Prompts, Respond, Run
 
 BASES = {
     'Llama-2-7B': 'hf:meta-llama/Llama-2-7b-hf',

@@ -16,8 +16,8 @@ from pathlib import Path
 import jax
 
 from jaxshift import stages
-from jaxshift.cells import experiments
-from jaxshift.config import Cell, Experiment
+from jaxshift.cells import Cell, experiments
+from jaxshift.config import Experiment
 from jaxshift.devices import cluster, process
 from jaxshift.errors import InputError, RunFailed
 from jaxshift.grid import page as grid

@@ -4,7 +4,7 @@ import pytest
 from commandline import DEMO, ROOT, start
 
 from jaxshift import cells, options, paper
-from jaxshift.config import Cell
+from jaxshift.cells import Cell
 from jaxshift.errors import InputError
 
 WORLD = str(ROOT / 'configs/study_world.py')

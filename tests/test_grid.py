@@ -7,14 +7,14 @@ from commandline import DEMO, TINY, start
 
 GRID = """
 import runpy
-from jaxshift.config import Cell
+from jaxshift.cells import Cell
 get_config = runpy.run_path({demo!r})['get_config']
 def get_cells():
     return {{f'seed{{seed}}_n{{size}}': cell(seed, size) for seed, size in ((0, 16), (0, 24), (1, 16))}}
 def cell(seed, size):
     return Cell('world', size, seed, {{'world.seed': seed, 'world.instructions': size}}, ('lora', 'full'))
 """
-SHARED = [each for each in TINY[1:-1] if 'instructions' not in each]
+SHARED = [each for each in TINY[1:-1] if 'instructions' not in each] + ['--config.runs.lora.max_steps=6']
 
 
 @pytest.fixture(scope='module')
@@ -84,6 +84,12 @@ def test_a_cell_has_a_page_where_it_is_asked_for(config, ran):
     assert ended.code == 0, ended.err
     assert (folder / 'cells/seed1_n16/report/index.html').is_file()
     assert not (folder / 'cells/seed0_n16/report').exists()
+
+
+def test_the_list_has_a_line_a_cell(ran):
+    folder, _ = ran
+    lines = start('--mode=list', f'--workdir={folder}').out.splitlines()
+    assert any(line.startswith('  seed0_n24: done world 1, data 1, base 1, train 2, respond 3') for line in lines)
 
 
 def test_a_grid_without_results_says_so(config, tmp_path):

@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from jaxshift.cells import experiments
-from jaxshift.config import Cell, Experiment
+from jaxshift.cells import Cell, experiments
+from jaxshift.config import Experiment
 from jaxshift.devices import process
 from jaxshift.grid import comparisons, findings, markdown, results, sections
 from jaxshift.report import explained, page, reference, tables

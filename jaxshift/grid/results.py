@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from jaxshift.config import Cell
+from jaxshift.cells import Cell
 from jaxshift.errors import InputError
 from jaxshift.report import drawings, results, tables, truth
 from jaxshift.report.results import Results

@@ -45,7 +45,7 @@ def of_group(found: Found, rows: Sequence[Row], base: str, data: str) -> Iterato
     yield _training(found, rows, means, suffix)
     yield from _knowledge(means, suffix)
     yield _tokens(found, rows, suffix)
-    yield _published(means)
+    yield _published(means, base)
 
 
 def _findings(rows: Sequence[Row]) -> Section:
@@ -180,8 +180,8 @@ def summed(tables: Sequence[Sequence[Row]]) -> list[Row]:
             for token in order]  # fmt: skip
 
 
-def _published(means: Sequence[Row]) -> Section:
-    rows = reference.compare(means)
+def _published(means: Sequence[Row], base: str) -> Section:
+    rows, start = reference.compare(means), reference.sentences(base)
     suspects = [f'Table {row["table"]}, row {row["row"]}: {row["why"]}' for row in reference.suspects()]
     if not rows:
         said = 'No published number belongs to this base, data and size, or the compat measures were not asked for.'
@@ -192,8 +192,12 @@ def _published(means: Sequence[Row]) -> Section:
             f'{100 * reference.TOLERANCE:.0f} %) or in our interval; {sum(bool(row["suspect"]) for row in rows)} of '
             'these are suspect.'
         )
-    return Section('Beside the published numbers', [said, f'Suspect rows of the paper: {"; ".join(suspects)}.'],
-                   {'reference': rows} if rows else {})  # fmt: skip
+    shown = {'reference': rows, 'published_figure_4': start}
+    return Section(
+        'Beside the published numbers',
+        [said, f'Suspect rows of the paper: {"; ".join(suspects)}.'],
+        {name: items for name, items in shown.items() if items},
+    )
 
 
 def interval(row: Mapping[str, Any], name: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jax.sharding import Mesh
 
-from jaxshift.config import Cell
+from jaxshift.cells import Cell
 from jaxshift.devices.chips import Chip
 from jaxshift.plan import table
 from jaxshift.plan.compiling import Compiled

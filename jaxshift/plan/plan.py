@@ -12,7 +12,8 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from jaxshift.config import Cell, Experiment
+from jaxshift.cells import Cell
+from jaxshift.config import Experiment
 from jaxshift.data import dataset, held_out
 from jaxshift.devices import chips, topology
 from jaxshift.devices import mesh as meshes

@@ -43,6 +43,11 @@ def points(source: str, data: str) -> dict[str, list[Row]]:
     return found
 
 
+def sentences(source: str) -> list[Row]:
+    """Figure 4 of a base: KL in the first 5 % of each sentence and in the rest; the data set is not named there."""
+    return [row for row in published()['figure_4']['rows'] if row['base'] == base_of(source)]
+
+
 def compare(rows: Sequence[Row]) -> list[Row]:
     """Our number beside each published one.
 

@@ -18,10 +18,20 @@ def verdict(made, number, question=None):
     return findings.verdicts(table)[number][SHARED]
 
 
-@pytest.mark.parametrize(('full', 'said'), [(0.4, HOLDS), (0.1, UNCLEAR), (0.02, CONTRADICTED)])
+@pytest.mark.parametrize(('full', 'said'), [(0.4, HOLDS), (0.02, CONTRADICTED)])
 def test_full_tuning_that_shifts_more(full, said):
     made = rows({'lora': {'kl_tuned_base': 0.1}, 'full': {'kl_tuned_base': full}}, noise=0.1)
     assert verdict(made, 1, 'mean KL, full over LoRA') == said
+
+
+def test_where_nothing_differs_one_answer_of_twenty_is_not_unclear():
+    said = []
+    for seed in range(150):
+        made = rows({'lora': {'kl_tuned_base': 0.1}, 'full': {'kl_tuned_base': 0.1}}, noise=0.1, seed=seed)
+        said += [row['verdict'] for row in findings.table(made)
+                 if row['question'] == 'mean KL, full over LoRA' and row['pairing'] == SHARED]  # fmt: skip
+    assert said.count(UNCLEAR) / len(said) == pytest.approx(0.95, abs=0.025)
+    assert said.count(HOLDS) / len(said) == pytest.approx(0.025, abs=0.02)
 
 
 @pytest.mark.parametrize(('full', 'said'), [((1.6, 0.4), HOLDS), ((4.4, 0.2), CONTRADICTED)])
@@ -33,9 +43,7 @@ def test_start_over_rest(full, said):
     assert verdict(made, 2, 'start over rest, LoRA over full') == said
 
 
-@pytest.mark.parametrize(
-    ('gain', 'said'), [(0.0, HOLDS), (0.3, CONTRADICTED), (-0.3, HOLDS)], ids=['none', 'a gain', 'a loss']
-)
+@pytest.mark.parametrize(('gain', 'said'), [(0.3, CONTRADICTED), (-0.3, HOLDS)], ids=['a gain', 'a loss'])
 def test_more_data_for_lora(gain, said):
     made = rows({'lora': {'held_out_accuracy': lambda n: 0.6 + gain * (n > 60)}, 'full': {}}, noise=0.05)
     assert verdict(made, 4) == said
@@ -46,7 +54,7 @@ def test_a_finding_whose_sizes_disagree_is_mixed():
     assert verdict(made, 3) == 'mixed'
 
 
-@pytest.mark.parametrize(('treated', 'said'), [(0.9, HOLDS), (0.99, CONTRADICTED)])
+@pytest.mark.parametrize(('treated', 'said'), [(0.85, HOLDS), (0.99, CONTRADICTED)])
 def test_a_treatment_is_held_to_plain_lora_at_its_rate(treated, said):
     made = rows({'lora': {'held_out_accuracy': 0.9}, 'full': {'held_out_accuracy': 0.6}}, noise=0.01)
     other = rows({'lora': {'held_out_accuracy': treated}}, noise=0.01, seed=1)

@@ -25,6 +25,13 @@ def test_the_ends_of_figure_1():
     assert ends == {'alpaca': [0.134, 0.146, 0.534, 0.765], 'tulu': [0.069, 0.116, 0.439, 0.570]}
 
 
+def test_figure_4_of_the_smallest_base():
+    rows = {(r['method'], r['size']): (r['sentence_start'], r['sentence_rest']) for r in reference.sentences(BASE)}
+    assert rows['lora', 1000] == (0.48, 0.13)
+    assert rows['full', 52_000] == (1.08, 0.74)
+    assert reference.sentences('world:') == []
+
+
 def test_all_rows_of_the_tables_are_there():
     scores = reference.published()['scores']
     assert len(scores['rows']) == 254
