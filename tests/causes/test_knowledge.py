@@ -58,7 +58,9 @@ def made_up(samples=2, seed=0):
         {'example_id': name, 'response': f'it is word{int(name[1:].split("#")[0]) + rng.integers(2)} .'}
         for name in names
     ]
-    rows = [(name, rng.gamma(1.0), rng.choice(['shifted', 'marginal'])) for name in names for _ in range(rng.integers(1, 9))]
+    rows = [
+        (name, rng.gamma(1.0), rng.choice(['shifted', 'marginal'])) for name in names for _ in range(rng.integers(1, 9))
+    ]
     rng.shuffle(rows)
     ids, kl, shift = zip(*rows, strict=True)
     kl = np.array(kl, np.float64)
