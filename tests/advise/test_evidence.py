@@ -57,10 +57,11 @@ def test_the_method_follows_from_how_data_stand_to_general_text(data, general, m
     rng = np.random.default_rng(0)
 
     def sides(share):
-        # Words of one token, so that the share of tokens is that of words.
-        made = [Reading([Word(i, i + 1, 'w') for i in range(20)], ['specific'] * 20, np.zeros(20),
-                        np.where(rng.random(20) < share, 1, 9)) for _ in range(60)]  # fmt: skip
-        return made
+        """Texts of words of one token, so that the share of tokens is that of words."""
+        ranks = [np.where(rng.random(20) < share, 1, 9) for _ in range(60)]
+        return [
+            Reading([Word(i, i + 1, 'w') for i in range(20)], ['specific'] * 20, np.zeros(20), each) for each in ranks
+        ]
 
     found = evidence.relative(sides(data), sides(general), seed=0, bootstrap=200)
     assert found['share'] == pytest.approx(data / general, rel=0.25, abs=0.05)
