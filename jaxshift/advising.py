@@ -51,7 +51,8 @@ def advise(study: Study) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
     study.ledger.do('advise', '', _settings(study), work, clear, shared=True)
-    study.say(lines.text(json.loads(path.read_text(encoding='utf-8'))))
+    found = process.by_leader('advice', lambda: json.loads(path.read_text(encoding='utf-8')))
+    study.say(lines.text(found))
     study.say(f'the numbers behind it: {path}')
 
 

@@ -16,6 +16,7 @@ from jaxshift import depends
 from jaxshift.causes import knowledge
 from jaxshift.data.formats import Example
 from jaxshift.depends import Settings
+from jaxshift.devices import process
 from jaxshift.explain.analysis import Analysis, keep
 from jaxshift.respond import responses
 from jaxshift.respond.decode import Decoder
@@ -51,7 +52,7 @@ def ask(study: Study, prompts: Sequence[Prompt], folder: Path) -> list[Path]:
     paths = [folder / 'greedy.jsonl', folder / 'drawn.jsonl']
     for path, decoder, wanted in zip(paths, (plain, drawn), (prompts, several), strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.is_file():  # else a stopped stage goes on
+        if not process.by_leader(path.name, path.is_file):  # else a stopped stage goes on
             with Bar(f'ask the base, {path.stem}') as bar:
                 responses.respond(
                     decoder, study.base_params, wanted, study.tokenizer, path, limits.batch_size, study.stop, bar
