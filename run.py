@@ -10,7 +10,7 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-from jaxshift import config, helptext, options
+from jaxshift import cells, config, helptext, options
 from jaxshift.errors import InputError, outcome
 
 FLAGS = flags.FLAGS
@@ -18,7 +18,7 @@ ARGUMENTS: list[str] = []  # filled by `guarded`; config_flags would read sys.ar
 CONFIG = config_flags.DEFINE_config_file('config', None, 'the experiment, as configs/demo.py', sys_argv=ARGUMENTS)
 WORKDIR = flags.DEFINE_string('workdir', None, 'where everything is written; workdirs/NAME by default')
 MODE = flags.DEFINE_enum('mode', 'run', list(helptext.MODES), 'what to do, see below')
-ONLY = flags.DEFINE_list('only', [], 'names of the runs to work on; all by default')
+ONLY = flags.DEFINE_list('only', [], 'names of the runs to work on, or of the cells of a grid; all by default')
 TOPOLOGY = flags.DEFINE_string('topology', 'devices', 'what to plan for: v5e:4x4, or the devices that are here')
 PROFILE = flags.DEFINE_bool('profile', False, 'write a trace of a few training steps to WORKDIR/profile')
 JSON = flags.DEFINE_bool('json', False, 'print the plan, or the advice, as one JSON object')
@@ -41,12 +41,13 @@ def workdir_of(path: str | None) -> str:
     return WORKDIR.value or (f'workdirs/{Path(path).stem}' if path else '')
 
 
-def parse(argv: list[str]) -> config.Experiment | None:
-    """Reads flags and config; None when the mode needs no config."""
-    path = options.config_path(argv[1:])
+def parse(argv: list[str]) -> tuple[config.Experiment | None, dict[str, config.Cell]]:
+    """Reads flags and config, and the cells of a grid; no experiment when the mode needs none."""
+    path, grid = options.config_path(argv[1:]), {}
     if path is not None:
-        asked = options.load(path)
+        asked, grid = options.load(path), cells.load(path)
         options.check_overrides(argv[1:], asked)
+        cells.check_overrides(argv[1:], grid)
         argv = options.list_texts(argv, asked)
     try:
         rest = FLAGS(argv)
@@ -56,7 +57,7 @@ def parse(argv: list[str]) -> config.Experiment | None:
         raise InputError(f'unexpected argument {rest[1]!r}; flags begin with --')
     if CONFIG.value is None:
         if MODE.value == 'list':
-            return None
+            return None, {}
         raise InputError('--config is missing; for example --config=configs/demo.py, or --help')
     for flag, modes in OF_MODES.items():
         if FLAGS[flag].value != FLAGS[flag].default and MODE.value not in modes:
@@ -64,10 +65,13 @@ def parse(argv: list[str]) -> config.Experiment | None:
     experiment = CONFIG.value
     if MODE.value != 'run':
         options.complete(experiment, Path(workdir_of(path)) / 'experiment.json')
+    if grid:
+        cells.experiments(experiment, {name: grid[name] for name in cells.chosen(ONLY.value, grid) or grid})
+        return experiment, grid
     if unknown := [name for name in ONLY.value if name not in experiment.runs]:
         raise InputError(f'--only: no run {unknown[0]!r}; the config has {", ".join(experiment.runs)}')
     config.check(experiment, tuple(ONLY.value))
-    return experiment
+    return experiment, {}
 
 
 def main(argv: list[str]) -> int:
@@ -75,7 +79,7 @@ def main(argv: list[str]) -> int:
     if any(text in ('--help', '-h', '-help', '--helpfull', '--helpshort') for text in argv[1:]):
         print(help_text(name), flush=True)
         return 0
-    experiment, workdir = parse(argv), workdir_of(name)
+    (experiment, grid), workdir = parse(argv), workdir_of(name)
     if MODE.value == 'list' or experiment is None:
         from jaxshift import listing
 
@@ -90,9 +94,16 @@ def main(argv: list[str]) -> int:
         topology.prepare(TOPOLOGY.value)
         from jaxshift.plan import plan
 
+        if grid:
+            chosen = {cell: grid[cell] for cell in cells.chosen(ONLY.value, grid) or grid}
+            planned = cells.experiments(experiment, chosen)
+            return plan.run_grid(chosen, planned, TOPOLOGY.value, Path(workdir), JSON.value)
         return plan.run(experiment, TOPOLOGY.value, only, Path(workdir), JSON.value)
     from jaxshift import start
 
+    if grid:
+        start.run_grid(experiment, grid, cells.chosen(ONLY.value, grid), Path(workdir), MODE.value, argv, PROFILE.value)
+        return 0
     start.run(experiment, Path(workdir), MODE.value, only, argv, PROFILE.value, JSON.value)
     return 0
 

@@ -9,6 +9,7 @@ parser asks the dataclass for the type of a key.
 from dataclasses import dataclass, field
 
 from jaxshift import checks, consistency
+from jaxshift.config_results import Causes, Evaluate, Export, Judge, Sheet
 
 
 @dataclass
@@ -122,43 +123,6 @@ class Sweep:
 
 
 @dataclass
-class Evaluate:
-    """Tasks of lm-evaluation-harness (extra evaluate), which the base and every run are evaluated on."""
-
-    tasks: tuple[str, ...] = ()  # names of its tasks, groups or tags, or paths of task YAMLs; empty: no evaluation
-    num_fewshot: int = -1  # examples in a prompt; -1: as each task says
-    limit: int = 0  # use the first so many samples of each task; 0: all
-    batch_size: int = 8  # texts in one forward pass, or prompts decoded together
-    apply_chat_template: bool = False  # prompts are written by the tokenizer's chat template
-    fewshot_as_multiturn: bool = True  # with the chat template: examples are turns of their own
-    log_samples: bool = True  # keep what was said to each sample; without it forgetting is not measured
-    bootstrap: int = 1000  # resamples behind intervals of forgetting, and behind the errors that the harness resamples
-    seed: int = 1234  # draws examples of prompts, and answers where a task wants that; the default is the harness's own
-
-
-@dataclass
-class Export:
-    """Files for other tools, which --mode=export writes."""
-
-    dtype: str = 'bfloat16'  # float32, bfloat16 or float16: in which the Hugging Face model is stored
-    shard_size: int = 5_000_000_000  # bytes that a file of the model may have
-    verify_responses: int = 8  # responses of each run that --mode=verify_export reads, the first ones
-
-
-@dataclass
-class Causes:
-    """Why it shifted: what is asked of the token records, the data and the weights."""
-
-    analyses: tuple[str, ...] = ('truth',)  # truth (of the controlled world), knowledge, forgetting
-    general_text: str = ''  # plain text, named like data.source: forgetting, advise; empty: passages of jaxshift's own
-    general_passages: int = 64  # passages of that text, the first ones, each of 128 tokens at most
-    knowledge_draws: int = 8  # answers that are drawn from the base to each question with a short answer
-    knowledge_temperature: float = 0.5  # at which they are drawn
-    advise_examples: int = 96  # examples of the data that advise lets the base read, drawn by seed
-    advise_questions: int = 32  # of these, questions with short answers that advise asks the base
-
-
-@dataclass
 class Mesh:
     """How the devices are laid out; one axis may be -1 and takes what is left."""
 
@@ -177,31 +141,6 @@ class Process:
     count: int = 0  # processes of the run; 0: by environment (JAX_NUM_PROCESSES too); 1: this one by itself
     index: int = -1  # number of this process, from 0; -1: by environment (JAX_PROCESS_ID too)
     timeout: int = 600  # seconds that a process waits for the others, at the start and where all must have come
-
-
-@dataclass
-class Judge:
-    """Who scores the responses, and how; nobody by default."""
-
-    kind: str = ''  # endpoint (a model behind a server), local (a model here), oracle (the world's facts) or file
-    name: str = ''  # of its files judge/NAME.jsonl, so that several judges can judge a run; empty: its kind
-    model: str = ''  # endpoint: how the server calls the model
-    base_url: str = ''  # endpoint: any that has /chat/completions, such as http://localhost:8000/v1; empty: OpenAI's
-    key_variable: str = 'OPENAI_API_KEY'  # endpoint: environment variable that holds the key; empty: it needs none
-    source: str = ''  # local: the judging model, named like base.source; file: PATH of its judgements, with RUN in it
-    safety: str = ''  # regular expression: prompts whose whole example_id matches are judged on safety, and on it alone
-    pairwise: str = ''  # endpoint, local: compare responses with those of this run too, or of base, in both orders
-    temperature: float = 0.0  # endpoint: of its replies
-    max_tokens: int = 1024  # endpoint: tokens a reply may have
-    concurrency: int = 8  # endpoint: questions on their way at the same time
-    timeout: float = 60.0  # endpoint: seconds that a reply may take
-    retries: int = 5  # endpoint: more attempts after a time-out, 429 or 5xx
-    backoff: float = 1.0  # endpoint: seconds before the second attempt, at most; twice as many before each next
-    max_calls: int = 0  # endpoint: calls that all starts in this workdir may make together; 0: any
-    max_cost: float = 0.0  # endpoint: what they may cost together, in the currency of the prices; 0: anything
-    input_price: float = 0.0  # endpoint: of a million tokens that the model reads
-    output_price: float = 0.0  # endpoint: of a million tokens that it writes
-    batch_size: int = 16  # local: questions in one forward pass; a response has one for each aspect
 
 
 @dataclass
@@ -251,12 +190,27 @@ class Experiment:
     sweep: Sweep = field(default_factory=Sweep)
     causes: Causes = field(default_factory=Causes)
     judge: Judge = field(default_factory=Judge)
+    sheet: Sheet = field(default_factory=Sheet)
     evaluate: Evaluate = field(default_factory=Evaluate)
     export: Export = field(default_factory=Export)
     trackers: tuple[str, ...] = ('tensorboard',)  # tensorboard, wandb: where metrics go beside metrics.jsonl
     mesh: Mesh = field(default_factory=Mesh)
     process: Process = field(default_factory=Process)
     world: World | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a grid: a study of its own, with other values of some keys of its config.
+
+    A config file that has many cells gives them by name, beside get_config(), as get_cells().
+    """
+
+    data: str  # what its instruction data is called in figures
+    size: int  # examples of it
+    seed: int  # cells that differ in the seed alone are averaged
+    settings: dict[str, object]  # key below `config.`, and its value
+    runs: tuple[str, ...] = ()  # of the config, those that it has; empty: all
 
 
 def check(experiment: Experiment, only: tuple[str, ...] = ()) -> None:

@@ -38,6 +38,10 @@ def check(experiment: Experiment, only: tuple[str, ...]) -> None:
     _data(experiment)
     _devices(experiment)
     _judge(experiment)
+    checks.no_doubles('config.sheet.annotators', experiment.sheet.annotators)
+    for name in experiment.sheet.annotators:
+        if name == 'key' or not name.replace('-', '_').isidentifier():
+            raise InputError(f'config.sheet.annotators has {name!r}; it names a file: use letters, digits, _ and -')
 
 
 def _name(name: str) -> None:

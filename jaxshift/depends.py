@@ -191,7 +191,9 @@ def of_report(study: Study) -> Settings:
     kept = [path for pattern in shown for path in study.workdir.root.glob(pattern)]
     config = dataclasses.asdict(study.experiment)
     return {
-        'config': {key: value for key, value in config.items() if key not in ('process', 'export', 'trackers')},
+        'config': {
+            key: value for key, value in config.items() if key not in ('process', 'export', 'sheet', 'trackers')
+        },
         'reading': study.reading,
         'files': manifest.digests(study.workdir.root, kept),
     }

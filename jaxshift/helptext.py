@@ -20,6 +20,7 @@ MODES = {
     'report': 'write the page, its figures and tables',
     'export': 'write the adapter, the folded Hugging Face model and a card of every run, for other tools',
     'verify_export': 'read what export wrote, and print how far its logits are from those of the run',
+    'sheet': 'write responses for people to mark; sum up what they marked, and how far they agree',
     'advise': 'before tuning: does the base know the data? LoRA, full, or pre-train further first, and why',
     'plan': 'compile every step for --topology, without weights or data: does it fit, how long does it take',
     'list': 'show the configs, and which stages of the workdir are done',

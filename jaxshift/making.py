@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from jaxshift.devices import process, sharding
 from jaxshift.errors import RunFailed
 from jaxshift.respond import responses
 from jaxshift.respond.decode import Decoder
+from jaxshift.store import ledger, manifest
+from jaxshift.store.paths import Workdir
 from jaxshift.store.trackers import Told
 from jaxshift.study import Study
 from jaxshift.terminal import Bar
@@ -29,7 +32,12 @@ def told(study: Study, name: str, settings: dict[str, Any]) -> Told:
 
 
 def make_base(study: Study, settings: dict[str, Any]) -> list[Path]:
-    """Pre-trains the base of the controlled world, holds it to the gate, and keeps it as a Hugging Face directory."""
+    """Pre-trains the base of the controlled world, holds it to the gate, and keeps it as a Hugging Face directory.
+
+    Where another cell of a grid has made the same base, that is taken.
+    """
+    if found := process.by_leader('base of another cell', partial(_taken, study, settings)):
+        return [study.workdir.root / name for name in found]
     config = world_base.llama_config(study.world)
     folder, data = study.workdir.base / 'pretraining', study.workdir.data / 'pretraining'
     run = study.world.pretraining
@@ -49,6 +57,26 @@ def make_base(study: Study, settings: dict[str, Any]) -> list[Path]:
     safetensors.save(study.workdir.base, values, config, study.tokenizer, 'float32')
     # The responses beside it are another stage's.
     return [path for path in study.workdir.base.iterdir() if path.suffix in ('.json', '.jinja', '.safetensors')]
+
+
+def _taken(study: Study, settings: dict[str, Any]) -> list[str]:
+    """Files of the base, below the workdir, copied from the first sibling that has finished the same; else none."""
+    for other in map(Workdir, study.siblings):
+        record = ledger.read(other.done('base'))
+        if not record or record['files'] is None or manifest.difference(other.root, record['files']):
+            continue
+        if ledger.difference(_read_by_base(record['settings']), _read_by_base(settings)) is None:
+            for name in record['files']:
+                (study.workdir.root / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(other.root / name, study.workdir.root / name)
+            study.say(f'the base is that of {other.root}')
+            return list(record['files'])
+    return []
+
+
+def _read_by_base(settings: dict[str, Any]) -> dict[str, Any]:
+    """Of the settings of a base those that it depends on: the encyclopaedia does not hang on the instructions."""
+    return settings | {'world': {key: value for key, value in settings['world'].items() if key != 'instructions'}}
 
 
 def _gate(study: Study, config, params: dict) -> None:

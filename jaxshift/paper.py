@@ -4,7 +4,7 @@ The paper states the base, 3 epochs, the learning rate, batches of 32 examples (
 `inferred` marks what it does not state: defaults, at that time, of the tool it used.
 """
 
-from jaxshift.config import Base, Data, Experiment, Mesh, Prompts, Respond, Run
+from jaxshift.config import Base, Cell, Data, Experiment, Mesh, Prompts, Respond, Run
 
 BASES = {
     'Llama-2-7B': 'hf:meta-llama/Llama-2-7b-hf',
@@ -15,6 +15,15 @@ BASES = {
     'Llama-3-70B': 'hf:meta-llama/Meta-Llama-3-70B',
 }
 WHOLE_ON_ONE = ('Llama-2-7B', 'Mistral-7B-v0.1', 'Llama-3-8B')  # a device holds the frozen weights
+# Its instruction data by name: the sizes of its tables. The files are those of data/ that a grid's config describes.
+DATA = {
+    'alpaca': (1000, 10_000, 25_000, 52_000),
+    'medinstruct': (1000, 10_000, 25_000, 52_000),
+    'lima': (1000,),
+    'dolly': (15_000,),
+    'tulu': (1000, 10_000, 25_000, 50_000, 150_000, 326_000),
+}
+SEEDS = range(3)  # the paper has one, so that it can give no intervals
 METHODS = {'lora': 'LoRA', 'full': 'full tuning'}
 
 
@@ -41,6 +50,36 @@ def experiment(base: str, *methods: str, micro_batch_size: int, tensor: int = 1)
         respond=Respond(max_new_tokens=512),  # inferred
         mesh=Mesh() if whole_on_one else Mesh(data=1, fsdp=-1, tensor=tensor),
     )
+
+
+def grid(base: str, micro_batch_size: int, tensor: int = 1) -> Experiment:
+    """What all cells of the study on one base have in common; arguments as in `experiment`."""
+    common = experiment(base, 'lora', 'full', micro_batch_size=micro_batch_size, tensor=tensor)
+    common.name = f'{base}, the grid of the paper'
+    common.prompts.source = 'file:data/just_eval_instruct.json'
+    common.sweep.compat = 'aligntds'  # published numbers are on its scale
+    return common
+
+
+def cells() -> dict[str, Cell]:
+    """Every set-up of the paper's tables, by both methods and some seeds; a seed draws the nested subsets too."""
+    return {
+        f'{data}_{size // 1000}k_seed{seed}_{method}': _cell(data, size, seed, method)
+        for data, sizes in DATA.items()
+        for size in sizes
+        for seed in SEEDS
+        for method in METHODS
+    }
+
+
+def _cell(data: str, size: int, seed: int, method: str) -> Cell:
+    settings: dict[str, object] = {
+        'data.source': f'file:data/{data}.json', 'data.subset': size, 'data.subset_seed': seed,
+        f'runs.{method}.seed': seed,
+    }  # fmt: skip
+    if data == 'medinstruct':
+        settings |= {'prompts.source': 'file:data/medinstruct_test.json', 'prompts.limit': 0}
+    return Cell(data, size, seed, settings, (method,))
 
 
 def _run(method: str, micro_batch_size: int) -> Run:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 
@@ -132,7 +132,7 @@ ON_REQUEST: dict[str, Callable[[Study], None]] = {
 }  # by their own mode alone
 
 
-NO_MESH = ('data', 'report')  # modes that compute nothing on the devices
+NO_MESH = ('data', 'report', 'sheet')  # modes that compute nothing on the devices
 
 
 def computes(study: Study, mode: str) -> bool:
@@ -141,8 +141,8 @@ def computes(study: Study, mode: str) -> bool:
     return some[mode](study) if mode in some else mode not in NO_MESH
 
 
-def run(study: Study, mode: str) -> None:
-    """Every stage in order (`run`), or one of them."""
+def run(study: Study, mode: str, left_out: Collection[str] = ()) -> None:
+    """Every stage in order but those `left_out` (`run`), or one of them."""
     if computes(study, mode) and mode != 'judge':  # a judge is not the base: it may have other heads
         tuning.check_mesh(study, mode)
     if mode == 'judge' and not study.experiment.judge.kind:
@@ -152,7 +152,7 @@ def run(study: Study, mode: str) -> None:
         if mode == 'run' and name == 'train' and study.experiment.base.source != MADE_HERE:
             # Before hours go into training; to a base that is made here the prompts are made to measure.
             study.check_prompts()
-        if mode in ('run', name):
+        if mode == name or (mode == 'run' and name not in left_out):
             stage(study)
             study.stop.check()
     if mode in ON_REQUEST:

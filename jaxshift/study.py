@@ -36,6 +36,7 @@ class Study:
       stop: the request to stop.
       say: takes lines for the user.
       profile: training writes a trace of a few of its steps.
+      siblings: workdirs of the other cells of a grid, whose base is taken where it is the same.
       ledger: what is done.
     """
 
@@ -45,6 +46,7 @@ class Study:
     stop: process.StopSignal
     say: Callable[[str], None]
     profile: bool = False
+    siblings: tuple[Path, ...] = ()
 
     @cached_property
     def ledger(self) -> Ledger:

@@ -116,7 +116,8 @@ def test_other_settings_of_the_sweep_redo_it_and_what_follows(copy):
     assert 'sweep lora: sweep.top_k (10, now 3) has changed; doing it again' in ended.out
     again = stages(ended.out, 'doing it again')
     assert again == [
-        'sweep lora', 'summary lora', 'sweep full', 'summary full', 'causes lora', 'causes full', 'report',
+        'sweep lora', 'summary lora', 'sweep full', 'summary full', 'causes lora.truth', 'causes full.truth',
+        'causes lora.uncertainty', 'causes full.uncertainty', 'report',
     ]  # fmt: skip
 
 
@@ -125,7 +126,10 @@ def test_other_settings_of_the_summary_redo_no_sweep(copy):
     ended = start(*TINY, f'--workdir={copy}', '--config.sweep.bootstrap=60')
     assert ended.code == 0, ended.err
     again = stages(ended.out, 'doing it again')
-    assert again == ['summary lora', 'summary full', 'scores lora.oracle', 'scores full.oracle', 'report']
+    assert again == [
+        'summary lora', 'summary full', 'causes lora.uncertainty', 'causes full.uncertainty', 'scores lora.oracle',
+        'scores full.oracle', 'report',
+    ]  # fmt: skip
     assert before == {path: path.stat().st_mtime_ns for path in copy.glob('runs/*/tokens/*')}
     (found,) = json.loads((copy / 'runs/lora/summary.json').read_text())
     assert found['bootstrap']['resamples'] == 60
@@ -136,7 +140,7 @@ def test_other_answers_of_the_base_redo_what_is_read_against_them(copy):
     path.write_text(path.read_text().replace('"response": "', '"response": "so '))
     ended = start(*TINY, f'--workdir={copy}', '--mode=causes')
     assert ended.code == 0, ended.err
-    assert stages(ended.out, 'base_responses') == ['causes lora', 'causes full']
+    assert stages(ended.out, 'base_responses') == ['causes lora.truth', 'causes full.truth']
 
 
 def test_training_goes_on_on_other_devices(copy):

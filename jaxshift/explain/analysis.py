@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 
 from jaxshift.depends import Settings
 from jaxshift.devices import process
-from jaxshift.store import paths
+from jaxshift.store import jsonl, paths
 from jaxshift.study import Study
+from jaxshift.terminal import Bar
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,28 @@ def keep(
         for path, table in zip(written[1:], tables.values(), strict=True):
             pq.write_table(table, path)
     return list(written)
+
+
+def each(
+    study: Study, run: str, analysis: str, points: Sequence[Mapping[str, Any]], work: Callable[[Mapping[str, Any]], Any]
+) -> list[dict[str, Any]]:
+    """Every point with what `work` says of it, an object of JSON.
+
+    What was said is kept, so a stop loses one point: causes/ANALYSIS.partial.jsonl, while there are points left.
+    """
+    path = study.workdir.causes(run) / f'{analysis}.partial.jsonl'
+    process.by_leader(path.name, lambda: jsonl.mend(path))
+    rows = process.by_leader(path.name, lambda: jsonl.read(path))
+    with Bar(f'{analysis} {run}') as bar:
+        for point in points[len(rows) :]:
+            rows.append({**point, **work(point)})
+            if process.leads():
+                with path.open('a', encoding='utf-8') as file:
+                    file.write(jsonl.line(rows[-1]))
+            bar(len(rows), len(points))
+            study.stop.check()
+    process.by_leader(path.name, path.unlink)
+    return rows
 
 
 def clear(study: Study, run: str, analysis: str) -> None:

@@ -4,14 +4,31 @@ from __future__ import annotations
 
 from functools import partial
 
-from jaxshift.explain import analysis, forgetting, knowledge, truth
+from jaxshift.explain import (
+    analysis,
+    borrowing,
+    forgetting,
+    imitation,
+    interpolation,
+    knowledge,
+    style_tokens,
+    truth,
+    uncertainty,
+    weights,
+)
 from jaxshift.explain.analysis import Analysis
 from jaxshift.study import Study
 
 ANALYSES: dict[str, Analysis] = {
     'truth': truth.ANALYSIS,
+    style_tokens.NAME: style_tokens.ANALYSIS,
+    imitation.NAME: imitation.ANALYSIS,
+    'borrowing': borrowing.ANALYSIS,
+    'uncertainty': uncertainty.ANALYSIS,
     'knowledge': knowledge.ANALYSIS,
     'forgetting': forgetting.ANALYSIS,
+    'weights': weights.ANALYSIS,
+    'interpolation': interpolation.ANALYSIS,
 }
 
 

@@ -41,3 +41,23 @@ def kappa(a: np.ndarray, b: np.ndarray) -> float | None:
 def spearman(a: np.ndarray, b: np.ndarray) -> float | None:
     """Spearman's rank correlation, ties at their mean rank."""
     return None if np.ptp(a) == 0 or np.ptp(b) == 0 else float(stats.spearmanr(a, b).statistic)
+
+
+def alpha(ratings: np.ndarray) -> float | None:
+    """Krippendorff's alpha of nominal ratings (Krippendorff 2011): 1 - observed over expected disagreement.
+
+    Args:
+      ratings: [annotators, units] of numbers that name categories; NaN where nobody said anything. Units that fewer
+        than two rated do not count.
+
+    Returns:
+      None where no unit counts, or all ratings are one category.
+    """
+    rated = ratings[:, (~np.isnan(ratings)).sum(0) >= 2]
+    counts = np.stack([(rated == value).sum(0) for value in np.unique(rated[~np.isnan(rated)])] or [np.zeros(0)])
+    of_unit, of_category, total = counts.sum(0), counts.sum(1), counts.sum()
+    if not total:
+        return None
+    observed = float(((of_unit**2 - (counts**2).sum(0)) / (of_unit - 1)).sum() / total)
+    expected = float((total**2 - (of_category**2).sum()) / (total * (total - 1)))
+    return 1 - observed / expected if expected else None

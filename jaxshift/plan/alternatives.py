@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 
 from jax.sharding import Mesh
 
+from jaxshift import settings
 from jaxshift.config import Experiment
 from jaxshift.devices import mesh as meshes
 from jaxshift.llama.config import LlamaConfig
-
-Settings = dict[str, object]  # key of the config below `config.`, and its value
+from jaxshift.settings import Settings
 
 
 def of(
@@ -30,11 +29,11 @@ def of(
       refused: names of the steps that do not fit.
     """
     seen: list[Settings] = [{}]
-    for settings in _ordered(experiment, name, config, mesh, refused):
-        changed = {key: value for key, value in settings.items() if _value(experiment, key, mesh) != value}
-        if changed not in seen:
-            seen.append(changed)
-            yield changed, with_settings(experiment, changed)
+    for asked in _ordered(experiment, name, config, mesh, refused):
+        new = {key: value for key, value in asked.items() if _value(experiment, key, mesh) != value}
+        if new not in seen:
+            seen.append(new)
+            yield new, settings.changed(experiment, new)
 
 
 def _ordered(
@@ -65,22 +64,7 @@ def _ordered(
         yield from (layout | {'base.quantize': form} for form in ('int8', 'nf4') for layout in layouts)
 
 
-def with_settings(experiment: Experiment, settings: Settings) -> Experiment:
-    """A copy with other values of some keys."""
-    changed = copy.deepcopy(experiment)
-    for key, value in settings.items():
-        *sections, field = key.split('.')
-        setattr(_section(changed, sections), field, value)
-    return changed
-
-
 def _value(experiment: Experiment, key: str, mesh: Mesh):
     """The value of a key; an axis of the mesh as it was laid out."""
     *sections, field = key.split('.')
-    return mesh.shape[field] if sections == ['mesh'] else getattr(_section(experiment, sections), field)
-
-
-def _section(part, names: list[str]):
-    for name in names:
-        part = part[name] if isinstance(part, dict) else getattr(part, name)
-    return part
+    return mesh.shape[field] if sections == ['mesh'] else settings.value(experiment, key)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import jax
@@ -41,6 +43,30 @@ class Compiled:
     @property
     def total(self) -> int | None:
         return None if self.temporaries is None else self.arguments + self.temporaries
+
+
+class Programs:
+    """Compiles steps, each program once, however many runs share it."""
+
+    def __init__(self) -> None:
+        self._found: dict[Hashable, Compiled] = {}
+
+    def compiled(self, run: str, step: Step, mesh: Mesh, chip: Chip) -> Compiled:
+        """A step of a run; says so where it has to be compiled."""
+        key = self.key(step)
+        if key not in self._found:
+            print(f'compiling {step.name} of {run}: {step.shape}', file=sys.stderr, flush=True)
+            self._found[key] = compiled(step, mesh, chip)
+        return self._found[key]
+
+    @staticmethod
+    def key(step: Step) -> Hashable:
+        """Names a program: its function, and shapes, layouts and settings of its arguments."""
+        leaves, structure = jax.tree.flatten((step.arguments, step.options))
+        return step.function, structure, tuple(leaves)
+
+    def __len__(self) -> int:
+        return len(self._found)
 
 
 def compiled(step: Step, mesh: Mesh, chip: Chip) -> Compiled:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,15 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from jaxshift.config import Experiment
+from jaxshift.config import Cell, Experiment
 from jaxshift.data import dataset, held_out
 from jaxshift.devices import chips, topology
 from jaxshift.devices import mesh as meshes
 from jaxshift.devices.chips import Chip
 from jaxshift.errors import InputError
 from jaxshift.llama.config import LlamaConfig
-from jaxshift.plan import alternatives, compiling, shape, steps, table
-from jaxshift.plan.compiling import Compiled
+from jaxshift.plan import alternatives, grid_table, shape, steps, table
+from jaxshift.plan.compiling import Compiled, Programs
 from jaxshift.store import paths
 from jaxshift.tune import train
 from jaxshift.tune.step import recipe
@@ -74,11 +74,32 @@ def run(experiment: Experiment, name: str, only: Sequence[str], workdir: Path, a
     config = shape.of_base(experiment)
     devices = topology.devices(name, experiment.mesh.dcn)
     mesh, chip = _mesh(experiment, config, devices), chips.chip(devices)
-    plans = {each: _plan(experiment, each, config, mesh, chip, workdir) for each in only}
+    planner = Planner()
+    plans = {each: planner.plan(experiment, each, config, mesh, chip, workdir) for each in only}
     if as_json:
         print(json.dumps(table.as_json(experiment, name, config, mesh, chip, plans), indent=2), flush=True)
     else:
         print(table.text(experiment, name, config, mesh, chip, plans), flush=True)
+    return 0 if all(plan.fits for plan in plans.values()) else 3
+
+
+def run_grid(
+    cells: Mapping[str, Cell], experiments: Mapping[str, Experiment], name: str, workdir: Path, as_json: bool
+) -> int:
+    """Prints the plan of some cells of a grid; the exit code: 0 where all fit, else 3.
+
+    A program that several cells share is compiled once.
+    """
+    jax.config.update('jax_enable_compilation_cache', False)
+    planner, plans = Planner(), {}
+    for cell, experiment in experiments.items():
+        config, devices = shape.of_base(experiment), topology.devices(name, experiment.mesh.dcn)
+        mesh, chip = _mesh(experiment, config, devices), chips.chip(devices)
+        folder = workdir / 'cells' / cell
+        for each in experiment.runs:
+            plans[cell, each] = planner.plan(experiment, each, config, mesh, chip, folder)
+    rows = grid_table.rows({name: cells[name] for name in experiments}, plans, mesh.size)
+    print(grid_table.as_json(name, rows) if as_json else grid_table.text(name, mesh, chip, rows, plans), flush=True)
     return 0 if all(plan.fits for plan in plans.values()) else 3
 
 
@@ -88,41 +109,51 @@ def _mesh(experiment: Experiment, config: LlamaConfig, devices: list) -> Mesh:
     return mesh
 
 
-def _plan(experiment: Experiment, name: str, config: LlamaConfig, mesh: Mesh, chip: Chip, workdir: Path) -> Plan:
-    run = experiment.runs[name]
-    found = tuple(_compile(name, step, mesh, chip) for step in steps.of_run(experiment, name, config, mesh))
-    refused = [each.step.name for each in found if not each.fits]
-    advice = _advice(experiment, name, config, mesh, chip, refused) if refused else None
-    if run.method == 'given':
-        return Plan(found, None, 0, None, advice)
-    asked = recipe(run, config, experiment.base.dtype)
-    checkpoint = steps.whole_bytes(steps.trained(asked, mesh))
-    return Plan(found, train.parameters(asked), checkpoint, _epoch(experiment, name, workdir), advice)
+class Planner:
+    """Plans runs, and does nothing twice that runs of one shape share."""
 
+    def __init__(self) -> None:
+        self.programs = Programs()
+        self._advised: dict[tuple[Hashable, ...], dict[str, Any] | None] = {}
 
-def _compile(name: str, step: steps.Step, mesh: Mesh, chip: Chip) -> Compiled:
-    print(f'compiling {step.name} of {name}: {step.shape}', file=sys.stderr, flush=True)
-    return compiling.compiled(step, mesh, chip)
+    def plan(
+        self, experiment: Experiment, name: str, config: LlamaConfig, mesh: Mesh, chip: Chip, workdir: Path
+    ) -> Plan:
+        """The plan of one run."""
+        run = experiment.runs[name]
+        wanted = list(steps.of_run(experiment, name, config, mesh))
+        found = tuple(self.programs.compiled(name, step, mesh, chip) for step in wanted)
+        refused = [each.step.name for each in found if not each.fits]
+        advice = None
+        if refused:
+            key = tuple(map(self.programs.key, wanted))
+            if key not in self._advised:
+                self._advised[key] = self._advice(experiment, name, config, mesh, chip, refused)
+            advice = self._advised[key]
+        if run.method == 'given':
+            return Plan(found, None, 0, None, advice)
+        asked = recipe(run, config, experiment.base.dtype)
+        checkpoint = steps.whole_bytes(steps.trained(asked, mesh))
+        return Plan(found, train.parameters(asked), checkpoint, _epoch(experiment, name, workdir), advice)
 
-
-def _advice(
-    experiment: Experiment, name: str, config: LlamaConfig, mesh: Mesh, chip: Chip, refused: list[str]
-) -> dict[str, Any] | None:
-    """The first alternative under which every step fits; those that were refused are tried first."""
-    devices = list(mesh.devices.flat)
-    for settings, other in alternatives.of(experiment, name, config, mesh, refused):
-        try:
-            changed = _mesh(other, config, devices)
-            found = list(steps.of_run(other, name, config, changed))
-        except InputError:  # such a mesh cannot be laid out here
-            continue
-        tried = sorted(found, key=lambda step: step.name not in refused)
-        if any(steps.device_bytes(step.arguments) > chip.memory for step in tried):
-            continue
-        print(f'trying {table.flags(settings)}', file=sys.stderr, flush=True)
-        if all(_compile(name, step, changed, chip).fits for step in tried):
-            return settings
-    return None
+    def _advice(
+        self, experiment: Experiment, name: str, config: LlamaConfig, mesh: Mesh, chip: Chip, refused: list[str]
+    ) -> dict[str, Any] | None:
+        """The first alternative under which every step fits; those that were refused are tried first."""
+        devices = list(mesh.devices.flat)
+        for settings, other in alternatives.of(experiment, name, config, mesh, refused):
+            try:
+                changed = _mesh(other, config, devices)
+                found = list(steps.of_run(other, name, config, changed))
+            except InputError:  # such a mesh cannot be laid out here
+                continue
+            tried = sorted(found, key=lambda step: step.name not in refused)
+            if any(steps.device_bytes(step.arguments) > chip.memory for step in tried):
+                continue
+            print(f'trying {table.flags(settings)}', file=sys.stderr, flush=True)
+            if all(self.programs.compiled(name, step, changed, chip).fits for step in tried):
+                return settings
+        return None
 
 
 def _epoch(experiment: Experiment, name: str, workdir: Path) -> Epoch:

@@ -27,13 +27,13 @@ def text(
     if chip.flops and chip.bandwidth:
         rates = f'{chip.flops / 1e12:,.0f} TFLOP/s in bfloat16 and {chip.bandwidth / 1e9:,.0f} GB/s of memory each'
     kind = mesh.devices.flat[0].device_kind
-    rows = [_row(name, each) for name, plan in plans.items() for each in plan.compiled]
+    rows = [row(name, each) for name, plan in plans.items() for each in plan.compiled]
     lines = [
         f'{experiment.base.source}: {config.parameters:,} parameters, {config.num_hidden_layers} layers',
         f'{topology}: {mesh.size} {kind}, mesh {shape}',
         f'{chip.memory / GIB:.2f} GiB each, {chip.source}; {rates}',
         '',
-        *_aligned([HEADINGS, *rows]),
+        *aligned([HEADINGS, *rows]),
         '',
         'Bytes are of one device, FLOP of all of them. Least times are by matrix products at the peak rate, those of',
         'rematerialisation too, and by what each device must read from its memory; communication comes on top.',
@@ -44,16 +44,17 @@ def text(
     return '\n'.join(lines)
 
 
-def _row(name: str, each: Compiled) -> tuple[str, ...]:
+def row(name: str, each: Compiled) -> tuple[str, ...]:
+    """A line below `HEADINGS`."""
     return (
         name,
         each.step.name,
         each.step.shape,
-        _size(each.arguments),
-        '?' if each.temporaries is None else _size(each.temporaries),
+        size(each.arguments),
+        '?' if each.temporaries is None else size(each.temporaries),
         'yes' if each.fits else 'NO',
         f'{each.step.flops / 1e12:,.2f}',
-        '?' if each.seconds is None else _seconds(each.seconds),
+        '?' if each.seconds is None else seconds(each.seconds),
         each.bound or '?',
         f'{each.compile_seconds:.0f} s',
     )
@@ -70,10 +71,10 @@ def _lines(name: str, plan: Plan) -> list[str]:
         training = plan.compiled[0]
         if training.seconds:
             lines[-1] += (
-                f', at least {_seconds(training.seconds * epoch.all_steps)}, '
+                f', at least {seconds(training.seconds * epoch.all_steps)}, '
                 f'at most {training.step.tokens / training.seconds:,.0f} tokens/s'
             )
-        lines.append(f'{name}: trains {plan.trained:,} parameters; a checkpoint has {_size(plan.checkpoint)}')
+        lines.append(f'{name}: trains {plan.trained:,} parameters; a checkpoint has {size(plan.checkpoint)}')
     if plan.fits:
         lines.append(f'{name}: fits')
     elif plan.advice is None:
@@ -88,7 +89,8 @@ def flags(settings: Mapping[str, object]) -> str:
     return ' '.join(f'--config.{key}={value}' for key, value in settings.items())
 
 
-def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+def aligned(rows: list[tuple[str, ...]]) -> list[str]:
+    """The rows as lines, cells below each other."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         '  '.join(f'{cell:<{width}}' for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -96,14 +98,16 @@ def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
     ]  # fmt: skip
 
 
-def _size(size: int) -> str:
-    return f'{size / GIB:,.2f} GiB' if size >= GIB / 10 else f'{size / 2**20:,.2f} MiB'
+def size(count: int) -> str:
+    """Bytes in words."""
+    return f'{count / GIB:,.2f} GiB' if count >= GIB / 10 else f'{count / 2**20:,.2f} MiB'
 
 
-def _seconds(seconds: float) -> str:
-    if seconds >= 3600:
-        return f'{seconds / 3600:,.1f} h'
-    return f'{seconds:,.1f} s' if seconds >= 1 else f'{1000 * seconds:,.1f} ms'
+def seconds(time: float) -> str:
+    """Seconds in words."""
+    if time >= 3600:
+        return f'{time / 3600:,.1f} h'
+    return f'{time:,.1f} s' if time >= 1 else f'{1000 * time:,.1f} ms'
 
 
 def as_json(

@@ -7,7 +7,17 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from jaxshift.report import drawings, knowledge, style
+from jaxshift.report import (
+    borrowing,
+    drawings,
+    imitation,
+    interpolation,
+    knowledge,
+    style,
+    style_tokens,
+    uncertainty,
+    weights,
+)
 from jaxshift.report.results import Results
 from jaxshift.report.section import Section
 from jaxshift.report.tables import Row
@@ -15,7 +25,16 @@ from jaxshift.report.tables import Row
 _MOST_ROWS = 20  # of a table on the page
 
 
-SECTIONS: tuple[Callable[[Results], Section | None], ...] = (knowledge.knowledge, knowledge.forgetting)
+SECTIONS: tuple[Callable[[Results], Section | None], ...] = (
+    style_tokens.section,
+    imitation.section,
+    borrowing.section,
+    knowledge.knowledge,
+    knowledge.forgetting,
+    uncertainty.section,
+    weights.section,
+    interpolation.section,
+)
 
 
 def sections(found: Results) -> list[Section]:

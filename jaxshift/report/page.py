@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from jaxshift.report import caveats, drawings, examples, explained, findings, judged, results, tables, truth
@@ -62,7 +62,7 @@ def write(workdir: str | Path, pieces: curves.Pieces, end_ids: Collection[int]) 
         saved['forgetting'] = tables.forgetting(found.forgetting)
     for name, items in saved.items():
         tables.save(items, folder / 'tables', name)
-    page = _template().render(
+    page = template(Path(__file__).with_name('page.html')).render(
         found=found,
         warnings=caveats.sentences(found),
         findings=findings.sentences(head['all'], pairs, tokens, truths),
@@ -109,13 +109,17 @@ def _curve_rows(lines: Curves, windows: Mapping[str, object]) -> list[Row]:
     ]
 
 
-def _template() -> Template:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+def template(path: Path) -> Template:
+    """A page's template, which may use the filters below and include the files of this folder."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
     environment.filters |= {
         'number': number, 'counted': counted, 'mean': _mean, 'truth': _truth, 'shown': token_text, 'source': _source,
         'windows': summary.described, 'table': explained.shown, 'cell': _cell,
     }  # fmt: skip
-    return environment.from_string(Path(__file__).with_name('page.html').read_text(encoding='utf-8'))
+    return environment.from_string(path.read_text(encoding='utf-8'))
 
 
 def _mean(row: Row, name: str) -> Markup:

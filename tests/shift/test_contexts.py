@@ -58,7 +58,8 @@ def test_other_windows_answer_nothing_again(compared):
     assert 'respond lora: done before' in compared[1].out
     again = [line.partition(':')[0] for line in compared[1].out.splitlines() if 'doing it again' in line]
     assert again == [
-        'sweep lora', 'summary lora', 'sweep full', 'summary full', 'causes lora', 'causes full', 'report',
+        'sweep lora', 'summary lora', 'sweep full', 'summary full', 'causes lora.truth', 'causes full.truth',
+        'causes lora.uncertainty', 'causes full.uncertainty', 'report',
     ]  # fmt: skip
 
 

@@ -1,0 +1,26 @@
+"""The study of Ghosh et al. (ICML 2024) on Llama-2-13B, as a grid: data sets, nested sizes, methods and seeds.
+
+Command:   python run.py --config=configs/paper_llama2_13b.py --mode=plan --topology=v5e:4x4
+           python run.py --config=configs/paper_llama2_13b.py --workdir=WS --only='alpaca_*_lora'
+           Cells are named DATA_SIZEk_seedN_METHOD, 96 in all; jobs share one workdir, each with cells of its own, and
+           each cell can be started again alone. --mode=report sums up what is there.
+Needs:     data/alpaca.json, medinstruct.json, lima.json, dolly.json and tulu.json, in any format that README.md lists:
+           Alpaca, MedInstruct-52k, LIMA, databricks-dolly-15k and the Tulu-V2 mixture; data/just_eval_instruct.json and
+           data/medinstruct_test.json, the prompts. The weights are gated: set HF_TOKEN, or give base.source=dir:PATH.
+Hardware:  LoRA: 16 TPU chips of 16 GiB or one GPU of 80 GiB. Full tuning: 8 GPUs of 80 GiB.
+Time:      not run here; --mode=plan tells the least that each cell takes.
+Expected:  a shift between those of 7B and 70B; the paper has scores alone for this base.
+
+The hyper-parameters, and which of them are inferred, are in jaxshift/paper.py.
+"""
+
+from jaxshift import paper
+from jaxshift.config import Cell, Experiment
+
+
+def get_config() -> Experiment:
+    return paper.grid('Llama-2-13B', micro_batch_size=16)
+
+
+def get_cells() -> dict[str, Cell]:
+    return paper.cells()

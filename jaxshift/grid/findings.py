@@ -1,0 +1,164 @@
+"""The nine findings of Ghosh et al. (arXiv 2402.05119), held to the cells of a grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from jaxshift.grid import comparisons
+from jaxshift.grid import questions as ask
+from jaxshift.grid.comparisons import Pair, Pairs
+from jaxshift.grid.questions import CONTRADICTED, HOLDS, UNCLEAR, Question
+from jaxshift.report.tables import Row
+
+MIXED = 'mixed'
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One finding.
+
+    Attributes:
+      number: in the order of the paper's text.
+      claim: in the paper's sense.
+      questions: what is asked of LoRA against full tuning.
+      treated: what is asked of a LoRA run with a treatment (`full` in a pair) against plain LoRA (`lora`).
+      not_asked: what of the claim is not measured, and why.
+    """
+
+    number: int
+    claim: str
+    questions: tuple[Question, ...] = ()
+    treated: tuple[Question, ...] = ()
+    not_asked: str = ''
+
+
+ACCURACY = 'held_out_accuracy'
+FINDINGS = (
+    Finding(
+        1, 'LoRA shifts the distribution little, full tuning much; the size of the data hardly changes LoRA',
+        (
+            Question('mean KL, full over LoRA', ask.each_size(ask.over('kl_tuned_base')), 1, ratio=True),
+            Question('growth of mean KL with the data, full less LoRA (nats)', ask.ends(ask.growths('kl_tuned_base'))),
+        ),
+        not_asked='Whether larger models shift less: one base of one size.',
+    ),
+    Finding(
+        2, 'under LoRA the shift sits at the start of each sentence, the rest hardly moves',
+        (
+            Question('KL at the start less the rest, LoRA (nats)',
+                     ask.each_size(ask.within('lora', 'sentence_start', 'sentence_rest'))),
+            Question('KL in the rest, full over LoRA', ask.each_size(ask.over('sentence_rest')), 1, ratio=True),
+            Question('start over rest, LoRA over full', ask.each_size(ask.contrast('sentence_start', 'sentence_rest')),
+                     1, ratio=True),
+        ),
+    ),
+    Finding(
+        3, "LoRA's loss falls fast and then stays flat",
+        (Question('fall of the loss in the second half of training, full less LoRA (nats)',
+                  ask.each_size(ask.difference('late_fall'))),),
+    ),
+    Finding(
+        4, 'more data does not help LoRA',
+        (Question('gain in held-out accuracy from the smallest to the largest data, LoRA',
+                  ask.ends(ask.growth('lora', ACCURACY)), expected=0),),
+        not_asked="The judge's five aspects stand in the table of means.",
+    ),
+    Finding(
+        5, 'LoRA on the smallest data beats full tuning on the largest',
+        (Question('held-out accuracy, LoRA on the smallest less full on the largest', ask.ends(ask.across(ACCURACY))),),
+    ),
+    Finding(
+        6, 'shifted tokens are style under LoRA, and any token of the tuning data under full tuning',
+        (
+            Question('share of style words among shifted tokens, full less LoRA',
+                     ask.each_size(ask.difference('style_share_of_shifted')), expected=-1),
+            Question('share of values among shifted tokens, full less LoRA',
+                     ask.each_size(ask.difference('value_share_of_shifted'))),
+        ),
+    ),
+    Finding(
+        7, 'full tuning borrows wrong answers from similar instances of the tuning data, LoRA hardly does',
+        (
+            Question('share of wrong answers that are borrowed less what chance gives, full',
+                     ask.each_size(ask.within('full', 'borrowed_share', 'borrowed_null'))),
+            Question('held-out answers that are wrong, full less LoRA', ask.each_size(ask.difference('wrong_share'))),
+        ),
+        not_asked='Where LoRA has fewer than ten wrong answers, its own share is not given.',
+    ),
+    Finding(
+        8, 'long tuning answers make long answers, and length brings hallucination',
+        (
+            Question('words in an answer, LoRA less the base',
+                     ask.each_size(ask.within('lora', 'mean_response_words', 'base_mean_response_words'))),
+            Question('words in an answer, full less the base',
+                     ask.each_size(ask.within('full', 'mean_response_words', 'base_mean_response_words'))),
+        ),
+        not_asked='Whether length brings hallucination: all tuning answers have one length here.',
+    ),
+    Finding(
+        9, 'filtered data, harder instructions, NEFTune: none beats plain LoRA',
+        treated=(Question('held-out accuracy, with the treatment less plain LoRA',
+                          ask.each_size(ask.difference(ACCURACY)), expected=0),),
+        not_asked='Filters and harder instructions, where the config has no run of them.',
+    ),
+)  # fmt: skip
+
+
+def table(rows: Sequence[Row]) -> list[Row]:
+    """A row for each base, data set, finding, pairing, question and size.
+
+    `value` is the mean over seeds with its interval, `null` the value of no effect, and `verdict` says whether the
+    interval lies where the paper expects it.
+    """
+    made: list[Row] = []
+    for (base, data), by_pairing in comparisons.pairs(rows).items():
+        treated = _treated([row for row in rows if (row['base'], row['data']) == (base, data)])
+        for finding in FINDINGS:
+            for questions, all_pairs in ((finding.questions, by_pairing), (finding.treated, treated)):
+                for pairing, pairs in all_pairs.items():
+                    for question in questions:
+                        key = {'base': base, 'data': data, 'finding': finding.number, 'pairing': pairing}
+                        made += [
+                            key | {'question': question.text, 'about': about, **found.columns('value')}
+                            | {'null': question.null, 'seeds': found.seeds, 'verdict': verdict}
+                            for about, found, verdict in question.answers(pairs)
+                        ]  # fmt: skip
+    return made
+
+
+def _treated(rows: Sequence[Row]) -> dict[str, Pairs]:
+    """Run with a treatment to pairs of plain LoRA and it, at one learning rate."""
+    plain = {(row['size'], row['seed'], row['learning_rate']): row for row in rows if row['plain'] and _is_lora(row)}
+    found: dict[str, Pairs] = {}
+    for row in rows:
+        twin = plain.get((row['size'], row['seed'], row['learning_rate']))
+        if twin and _is_lora(row) and not row['plain']:
+            pairs = found.setdefault(f'{row["run"]} against {twin["run"]}', {})
+            pairs[row['size'], row['seed']] = Pair(twin, row)
+    return found
+
+
+def _is_lora(row: Row) -> bool:
+    return row['method'] == 'lora'
+
+
+def verdicts(rows: Sequence[Row]) -> dict[int, dict[str, str]]:
+    """Of rows of `table` of one base and data set: finding to pairing to what all its questions say together.
+
+    `holds` or `contradicted` where all do; `mixed` where some hold, or are unclear, and others are contradicted or
+    unclear; `unclear` where all are.
+    """
+    found: dict[int, dict[str, str]] = {}
+    for row in rows:
+        found.setdefault(row['finding'], {}).setdefault(row['pairing'], '')
+    for number, by_pairing in found.items():
+        for pairing in by_pairing:
+            said = {row['verdict'] for row in rows if (row['finding'], row['pairing']) == (number, pairing)}
+            by_pairing[pairing] = said.pop() if len(said) == 1 else MIXED
+    return found
+
+
+def counted(rows: Sequence[Row]) -> Mapping[str, int]:
+    """How many rows of `table` have each verdict."""
+    return {name: sum(row['verdict'] == name for row in rows) for name in (HOLDS, UNCLEAR, CONTRADICTED)}

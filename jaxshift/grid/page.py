@@ -1,0 +1,70 @@
+"""A grid's report: one plain offline page, figures, tables and findings.md, from the workdirs of its cells alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from jaxshift.cells import experiments
+from jaxshift.config import Cell, Experiment
+from jaxshift.devices import process
+from jaxshift.grid import comparisons, findings, markdown, results, sections
+from jaxshift.report import explained, page, reference, tables
+from jaxshift.report.tables import Row
+from jaxshift.store import paths
+from jaxshift.study import MADE_HERE, Study
+
+
+def write(
+    common: Experiment, cells: Mapping[str, Cell], folder: Path, stop: process.StopSignal, say: Callable[[str], None]
+) -> Path:
+    """Writes report/index.html, findings.md, figures and tables of all cells that have results; returns the page.
+
+    Raises:
+      InputError: no cell has results.
+    """
+    vocabularies: dict[str, results.Vocabulary] = {}
+
+    def vocabulary(name: str) -> results.Vocabulary:
+        (experiment,) = experiments(common, {name: cells[name]}).values()
+        source = experiment.base.source
+        key = name if source == MADE_HERE else source  # cells with one base share its tokenizer
+        if key not in vocabularies:
+            study = Study(experiment, paths.Workdir(folder / 'cells' / name), (), stop, say)
+            vocabularies[key] = study.pieces, study.template.stop_ids
+        return vocabularies[key]
+
+    found, place = results.load(folder, cells, vocabulary), paths.Workdir(folder).report
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in found.rows:
+        groups.setdefault((row['base'], row['data']), []).append(row)
+    whole: dict[str, list[Row]] = {
+        'cells': found.rows,
+        'means': comparisons.means(found.rows),
+        'comparisons': comparisons.table(found.rows),
+        'findings': findings.table(found.rows),
+    }
+    whole['reference'] = reference.compare(whole['means'])
+    saved = dict(whole)
+    parts: dict[str, list[explained.Section]] = {}
+    for (base, data), rows in groups.items():
+        parts[f'{base} on {data}'] = made = list(sections.of_group(found, rows, base, data))
+        for name, items in ((name, items) for section in made for name, items in section.tables.items()):
+            if name not in whole:
+                saved.setdefault(name, []).extend({'base': base, 'data': data, **item} for item in items)
+    for name, items in saved.items():
+        if items:
+            tables.save(items, place / 'tables', name)
+    drawn = {}
+    for each in parts.values():
+        drawn |= explained.draw(each, place / 'figures')
+    record = json.loads(paths.Workdir(folder).experiment.read_text(encoding='utf-8'))
+    text = page.template(Path(__file__).with_name('page.html')).render(
+        name=common.name, record=record, parts=parts, svgs=drawn, missing=found.missing, cells=cells,
+        saved=[name for name, items in saved.items() if items],
+    )  # fmt: skip
+    paths.write_text(place / 'index.html', text)
+    paths.write_text(place / 'findings.md', markdown.text(common.name, record['command'], groups, list(found.missing)))
+    say(f'{len(cells) - len(found.missing)} of {len(cells)} cells: {place / "index.html"}, {place / "findings.md"}')
+    return place / 'index.html'

@@ -1,0 +1,76 @@
+"""A planted effect is found, one that is not there is not, and the contrary is told as such."""
+
+import pytest
+from planted import rows
+
+from jaxshift.grid import findings, markdown
+from jaxshift.grid.questions import CONTRADICTED, HOLDS, UNCLEAR
+
+SHARED = 'same learning rate'
+
+
+def verdict(made, number, question=None):
+    table = [
+        row for row in findings.table(made)
+        if row['finding'] == number and row['pairing'] == SHARED and question in (None, row['question'])
+    ]  # fmt: skip
+    assert table
+    return findings.verdicts(table)[number][SHARED]
+
+
+@pytest.mark.parametrize(('full', 'said'), [(0.4, HOLDS), (0.1, UNCLEAR), (0.02, CONTRADICTED)])
+def test_full_tuning_that_shifts_more(full, said):
+    made = rows({'lora': {'kl_tuned_base': 0.1}, 'full': {'kl_tuned_base': full}}, noise=0.1)
+    assert verdict(made, 1, 'mean KL, full over LoRA') == said
+
+
+@pytest.mark.parametrize(('full', 'said'), [((1.6, 0.4), HOLDS), ((4.4, 0.2), CONTRADICTED)])
+def test_start_over_rest(full, said):
+    made = rows({
+        'lora': {'sentence_start': 1.1, 'sentence_rest': 0.1},
+        'full': {'sentence_start': full[0], 'sentence_rest': full[1]},
+    })  # fmt: skip
+    assert verdict(made, 2, 'start over rest, LoRA over full') == said
+
+
+@pytest.mark.parametrize(
+    ('gain', 'said'), [(0.0, HOLDS), (0.3, CONTRADICTED), (-0.3, HOLDS)], ids=['none', 'a gain', 'a loss']
+)
+def test_more_data_for_lora(gain, said):
+    made = rows({'lora': {'held_out_accuracy': lambda n: 0.6 + gain * (n > 60)}, 'full': {}}, noise=0.05)
+    assert verdict(made, 4) == said
+
+
+def test_a_finding_whose_sizes_disagree_is_mixed():
+    made = rows({'lora': {'late_fall': 0.1}, 'full': {'late_fall': lambda n: 0.3 if n == 60 else 0.02}})
+    assert verdict(made, 3) == 'mixed'
+
+
+@pytest.mark.parametrize(('treated', 'said'), [(0.9, HOLDS), (0.99, CONTRADICTED)])
+def test_a_treatment_is_held_to_plain_lora_at_its_rate(treated, said):
+    made = rows({'lora': {'held_out_accuracy': 0.9}, 'full': {'held_out_accuracy': 0.6}}, noise=0.01)
+    other = rows({'lora': {'held_out_accuracy': treated}}, noise=0.01, seed=1)
+    made += [row | {'run': 'lora_neftune', 'plain': False} for row in other]
+    found = [row for row in findings.table(made) if row['finding'] == 9]
+    assert {row['pairing'] for row in found} == {'lora_neftune against lora'}
+    assert {row['verdict'] for row in found} == {said}
+
+
+def test_one_seed_settles_nothing():
+    made = [row for row in rows({'lora': {}, 'full': {'kl_tuned_base': 0.4}}) if row['seed'] == 0]
+    assert {row['verdict'] for row in findings.table(made)} == {UNCLEAR}
+
+
+def test_what_was_not_measured_is_not_answered():
+    found = findings.table(rows({'lora': {'kl_tuned_base': 0.1}, 'full': {'kl_tuned_base': 0.4}}))
+    assert {row['finding'] for row in found} == {1}
+
+
+def test_the_file_says_all_of_it():
+    made = rows({'lora': {'kl_tuned_base': 0.1}, 'full': {'kl_tuned_base': 0.4}})
+    text = markdown.text('Worlds', 'run.py', {('world:', 'world'): made}, ['seed9_n60'])
+    assert '| 1 | LoRA shifts the distribution little' in text
+    assert 'Cells without results: seed9_n60.' in text
+    assert 'Not measured: Whether length brings hallucination' in text
+    assert all(len(set(map(len, (line.split('|') for line in block.splitlines())))) == 1
+               for block in text.split('\n\n') if block.startswith('|'))  # fmt: skip

@@ -1,0 +1,122 @@
+"""Sheets for annotators, and figures by hand and by published examples."""
+
+import csv
+
+import numpy as np
+import pytest
+from commandline import TINY, start
+
+from jaxshift.errors import InputError
+from jaxshift.judge import agreement, sheet
+
+ANSWERS = {
+    run: [{'example_id': f'q{i}', 'prompt': f'ask {i}', 'response': f'{run} says {i} is so'} for i in range(9)]
+    for run in ('lora', 'full')
+}
+
+
+def filled(path, said):
+    """Fills in a sheet: id to (hallucinates, phrases)."""
+    with path.open(newline='') as file:
+        rows = list(csv.DictReader(file))
+    with path.open('w', newline='') as file:
+        out = csv.DictWriter(file, rows[0])
+        out.writeheader()
+        for row in rows:
+            label, phrases = said.get(row['id'], ('', ''))
+            out.writerow(row | {'hallucinates': label, 'phrases': phrases})
+
+
+@pytest.fixture
+def drawn(tmp_path):
+    rows = sheet.draw(ANSWERS, 3, 0)
+    sheet.write(rows, tmp_path / 'first.csv')
+    return rows, tmp_path / 'first.csv'
+
+
+def test_a_sheet_has_every_runs_response_to_the_same_prompts_and_does_not_say_whose(drawn):
+    rows, path = drawn
+    asked = {run: {row.example_id for row in rows if row.run == run} for run in ANSWERS}
+    assert asked['lora'] == asked['full']
+    assert len(asked['lora']) == 3
+    assert path.read_text().splitlines()[0] == 'id,prompt,response,hallucinates,phrases'
+    assert [row.run for row in rows] != sorted(row.run for row in rows)
+    assert sheet.draw(ANSWERS, 3, 0) == rows != sheet.draw(ANSWERS, 3, 1)
+
+
+def test_what_is_filled_in_is_read_back(drawn):
+    rows, path = drawn
+    filled(path, {'0001': ('yes', f'{rows[0].run} says | is so'), '0002': ('No', '')})
+    assert sheet.read(path, rows)[:3] == [
+        sheet.Mark(True, (f'{rows[0].run} says', 'is so')),
+        sheet.Mark(False, ()),
+        sheet.Mark(None, ()),
+    ]
+
+
+@pytest.mark.parametrize(
+    ('said', 'error'),
+    [
+        (('maybe', ''), "response 0001: hallucinates is 'maybe'; write yes or no"),
+        (('no', 'is so'), "response 0001 has phrases, but hallucinates is 'no'"),
+        (('yes', 'is not'), "response 0001: 'is not' does not stand in the response"),
+    ],
+)
+def test_what_cannot_be_is_named(drawn, said, error):
+    rows, path = drawn
+    filled(path, {'0001': said})
+    with pytest.raises(InputError, match=error):
+        sheet.read(path, rows)
+
+
+def test_a_line_that_is_gone_is_named(drawn):
+    rows, path = drawn
+    path.write_text('\n'.join(line for line in path.read_text().splitlines() if not line.startswith('0004')))
+    with pytest.raises(InputError, match='response 0004 is missing'):
+        sheet.read(path, rows)
+
+
+def test_alpha_is_that_of_krippendorffs_example():
+    # Krippendorff, Computing Krippendorff's Alpha-Reliability (2011), section C: nominal, missing data, 0.743.
+    lines = ('1 2 3 3 2 1 4 1 2 . . .', '1 2 3 3 2 2 4 1 2 5 . 3', '. 3 3 3 2 3 4 2 2 5 1 .', '1 2 3 3 2 4 4 1 2 5 1 .')
+    ratings = np.array([[np.nan if each == '.' else float(each) for each in line.split()] for line in lines])
+    assert agreement.alpha(ratings) == pytest.approx(0.743, abs=5e-4)
+
+
+def test_alpha_of_chance_is_nothing_and_of_one_category_unknown():
+    rng = np.random.default_rng(0)
+    assert agreement.alpha(rng.integers(0, 2, (2, 20_000)).astype(float)) == pytest.approx(0, abs=0.02)
+    assert agreement.alpha(np.ones((2, 5))) is None
+    assert agreement.alpha(np.array([[1.0, np.nan], [np.nan, 0.0]])) is None
+
+
+def test_figures_by_hand():
+    rows = [
+        sheet.Row(str(i), run, 'q', 'ask', f'a b c {run}') for i, run in enumerate(['lora', 'full', 'full', 'lora'])
+    ]
+    yes, no, empty = sheet.Mark(True, ('a b',)), sheet.Mark(False, ()), sheet.Mark(None, ())
+    found = sheet.figures(rows, {'one': [yes, yes, no, empty], 'two': [no, yes, no, no]}, ['x a b', 'c'])
+    assert found['runs'] == {
+        'lora': {'marked': 3, 'hallucinates': pytest.approx(1 / 3), 'phrases': 1, 'in_tuning_data': 1.0},
+        'full': {'marked': 4, 'hallucinates': 0.5, 'phrases': 2, 'in_tuning_data': 1.0},
+    }
+    # Of three responses that both judged two agree, by chance (2/3 1/3 + 1/3 2/3) would: kappa 1 - (1/3) / (5/9).
+    assert found['agreement']['cohen_kappa'] == [
+        {'one': 'one', 'other': 'two', 'responses': 3, 'kappa': pytest.approx(0.4)}
+    ]
+    # 12 words judged twice, 2 of them (a, b of the first) in two ways; 2 + 4 of 24 ratings are marks.
+    expected = (24**2 - 18**2 - 6**2) / (24 * 23)
+    assert found['agreement']['krippendorff_alpha']['words'] == pytest.approx(1 - (4 / 24) / expected)
+
+
+def test_a_workdir_writes_sheets_once_and_sums_up_what_was_marked(copy):
+    command = (*TINY, f'--workdir={copy}', '--mode=sheet', '--config.sheet.prompts=3')
+    ended = start(*command)
+    assert ended.code == 0, ended.err
+    assert not (copy / 'sheet/figures.json').exists()
+    filled(copy / 'sheet/first.csv', {f'{i:04}': ('yes' if i < 4 else 'no', '') for i in range(1, 7)})
+    ended = start(*command)
+    assert ended.code == 0, ended.err
+    assert '6 of 6 responses marked' in ended.out
+    assert 'yes' in (copy / 'sheet/first.csv').read_text()
+    assert '% of 3 judgements say that it hallucinates' in ended.out

@@ -1,0 +1,62 @@
+"""The published numbers, by hand from the paper, and how ours are held to them."""
+
+import pytest
+
+from jaxshift.report import reference
+
+BASE = 'hf:meta-llama/Llama-2-7b-hf'
+
+
+def row(**columns):
+    plain = {'base': BASE, 'data': 'alpaca', 'size': 1000, 'run': 'lora', 'method': 'lora', 'plain': True}
+    return plain | columns
+
+
+@pytest.mark.parametrize('source', [BASE, 'dir:/models/Llama-2-7b-hf', 'dir:Llama-2-7b-hf/'])
+def test_a_base_is_known_by_the_last_part_of_its_source(source):
+    assert reference.base_of(source) == 'Llama-2-7b-hf'
+
+
+def test_the_ends_of_figure_1():
+    ends = {}
+    for data, sizes in (('alpaca', (1000, 52_000)), ('tulu', (1000, 326_000))):
+        value = {(p['method'], p['size']): p['value'] for p in reference.points(BASE, data)['aligntds_kl']}
+        ends[data] = [value[method, size] for method in ('lora', 'full') for size in sizes]
+    assert ends == {'alpaca': [0.134, 0.146, 0.534, 0.765], 'tulu': [0.069, 0.116, 0.439, 0.570]}
+
+
+def test_all_rows_of_the_tables_are_there():
+    scores = reference.published()['scores']
+    assert len(scores['rows']) == 254
+    assert {len(values) for values in scores['rows']} == {len(scores['columns'])}
+
+
+@pytest.mark.parametrize(
+    ('columns', 'within'),
+    [
+        ({'aligntds_kl': 0.14}, 'yes'),
+        ({'aligntds_kl': 0.2}, 'no'),
+        ({'aligntds_kl': 0.2, 'aligntds_kl_low': 0.12, 'aligntds_kl_high': 0.28}, 'yes'),
+    ],
+)
+def test_a_number_is_held_to_the_published_one(columns, within):
+    (found,) = reference.compare([row(**columns)])
+    assert (found['what'], found['published'], found['within']) == ('Figure 1, KL', 0.134, within)
+    assert found['tolerance'] == pytest.approx(0.01 + 0.0134)
+
+
+def test_exact_measures_are_not_held_to_it():
+    assert reference.compare([row(kl_tuned_base=0.134)]) == []
+
+
+def test_other_bases_have_no_published_numbers():
+    assert reference.compare([row(base='world:', aligntds_kl=0.1)]) == []
+
+
+def test_a_suspect_row_is_marked_where_it_is_shown():
+    found = reference.compare([
+        row(base='hf:mistralai/Mistral-7B-v0.1', method='full', data='dolly', size=15_000, score_clarity=3.0)
+    ])  # fmt: skip
+    assert found
+    assert all('divergence' in each['suspect'] for each in found)
+    assert {(each['table'], each['row']) for each in reference.suspects()} >= {(14, 9), (14, 43), (14, 44)}
