@@ -7,6 +7,7 @@ from typing import Any
 
 from jaxshift.advise.evidence import FORESEEN, KINDS
 from jaxshift.advise.verdict import SAID
+from jaxshift.causes import imitation
 from jaxshift.devices.chips import GIB
 
 _SIDES = {'data': 'answers', 'general': 'general text'}
@@ -26,8 +27,8 @@ def text(advice: Mapping[str, Any]) -> str:
         'loss': '; '.join(f'{name}: {_kinds(read[side], "loss", ".2f")}' for side, name in _SIDES.items())
         + ' nats a token',
         'asked': _asked(advice['short_answers']),
-        'manner': _manner(advice['profile']),
-        'doubles': _doubles(advice['profile']['doubles']),
+        'manner': _manner(advice['answers']),
+        'doubles': _doubles(advice['doubles']),
         'memory': _memory(advice['memory']),
     }
     width = max(map(len, lines))
@@ -68,13 +69,14 @@ def _asked(short: Mapping[str, Any]) -> str:
     return f'{share}; the base, asked {short["asked"]} of these {1 + short["draws"]} times: {bins}'
 
 
-def _manner(profile: Mapping[str, Any]) -> str:
-    words, manner = profile['answers']['words'], profile['manner']
-    shares = ', '.join(f'{name}s {_percent(manner[name])}' for name in ('list', 'heading'))
-    openers = ', '.join(f'“{opener}” {_percent(share)}' for opener, share in manner['openers'].items())
+def _manner(answers: Mapping[str, Any]) -> str:
+    lengths = {name: answers[name]['quantiles'] for name in ('words', 'tokens')}
+    middle, most = imitation.QUANTILES.index(50), imitation.QUANTILES.index(95)
+    shares = ', '.join(f'{name}s {100 * answers[name]["mean"]:.0f} %' for name in ('list', 'heading'))
+    openings = ', '.join(f'“{words}” {100 * n / answers["texts"]:.0f} %' for words, n in answers['openings'][:3])
     return (
-        f'answers of {words["median"]:.0f} words (95 %: {words["p95"]:.0f}, greatest {words["greatest"]:.0f}); '
-        f'{shares}; begin {openers}'
+        f'answers of {lengths["words"][middle]:.0f} words, {lengths["tokens"][middle]:.0f} tokens (95 % have at most '
+        f'{lengths["words"][most]:.0f}, {lengths["tokens"][most]:.0f}); {shares}; begin {openings}'
     )
 
 
@@ -99,7 +101,3 @@ def _memory(memory: Mapping[str, Any]) -> str:
 
 def _size(size: int) -> str:
     return f'{size / GIB:.1f} GiB' if size >= GIB else f'{size / 2**20:.0f} MiB'
-
-
-def _percent(value: float | None) -> str:
-    return '–' if value is None else f'{value:.0f} %'

@@ -23,7 +23,9 @@ def found(**explained):
 
 def test_bins_of_every_run_are_told_with_their_intervals():
     bins = [bin_('highly known', 192, 0.75, 0.7, 0.8, 0.4), bin_('unknown', 1, 1.0, None, None, None)]
-    section = knowledge.knowledge(found(lora={'knowledge': {'draws': 8, 'bins': bins}}, other={}))
+    section = knowledge.knowledge(
+        found(lora={'knowledge': {'draws': 8, 'bins': bins, 'windows': 'context own'}}, other={})
+    )
     assert 'of 192 highly known facts 75.0 % [70.0, 80.0] are right' in section.sentences[1]
     assert 'of 1 unknown facts 100 % are right' in section.sentences[1]
     assert [row['run'] for row in section.tables['knowledge']] == ['lora', 'lora']
