@@ -76,12 +76,11 @@ def short_answers(examples: Sequence[Example]) -> dict[str, str]:
 
 
 def _answers(study: Study) -> dict[str, str]:
-    """By prompt the answers of the facts: in the world the values themselves, else the short answers of the prompts."""
+    """By prompt the answers of the facts: the short ones of the prompts, and to questions of the world the values."""
     path = _facts(study)
-    if path is None:
-        return short_answers(study.examples)
-    questions = json.loads(path.read_text(encoding='utf-8'))['questions']
-    return {each.id: questions[each.id]['value'] for each in study.examples if each.id in questions}
+    questions = json.loads(path.read_text(encoding='utf-8'))['questions'] if path else {}
+    values = {each.id: questions[each.id]['value'] for each in study.examples if each.id in questions}
+    return short_answers(study.examples) | values
 
 
 def _facts(study: Study) -> Path | None:
@@ -123,6 +122,7 @@ def _settings(study: Study, run: str) -> Settings:
     return {
         **depends.of_prompts(study),
         **depends.of_samples(study),
+        'seed': study.experiment.seed,
         'bootstrap': study.experiment.sweep.bootstrap,
         'asked': {path.name: file_hash(path) for path in sorted(_folder(study).glob('*.jsonl'))},
         'responses': file_hash(study.workdir.responses(run)),
