@@ -13,9 +13,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxshift.advise import evidence, lines, profile, verdict, words
+from jaxshift.advise import doubles, evidence, lines, verdict, words
 from jaxshift.advise.evidence import Reading
-from jaxshift.causes import knowledge
+from jaxshift.causes import imitation, knowledge
 from jaxshift.config import Run
 from jaxshift.data import formats
 from jaxshift.data.formats import Example
@@ -51,7 +51,8 @@ def advise(study: Study) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
     study.ledger.do('advise', '', _settings(study), work, clear, shared=True)
-    study.say(lines.text(json.loads(path.read_text(encoding='utf-8'))))
+    found = process.by_leader('advice', lambda: json.loads(path.read_text(encoding='utf-8')))
+    study.say(lines.text(found))
     study.say(f'the numbers behind it: {path}')
 
 
@@ -114,7 +115,9 @@ class _Data:
             'verdict': verdict.decide(foreseen['relative'], foreseen['data']['specific']['words'], short),
             'foreseen': foreseen,
             'short_answers': short,
-            'profile': profile.profile(pairs),
+            'questions': self._profile([question for question, _ in pairs]),
+            'answers': self._profile([answer for _, answer in pairs]),
+            'doubles': doubles.doubles(pairs),
             'memory': _memory(study),
         }
 
@@ -151,6 +154,12 @@ class _Data:
             asked, said = words.spoken(study.tokenizer.decode(prompt, skip_special_tokens=True)), read(answer)
             readings.append(Reading(said, words.kinds(said, asked, shared), *scores))
         return readings
+
+    def _profile(self, texts: list[str]) -> dict[str, Any] | None:
+        """Length and form."""
+        study, names = self._study, [str(number) for number in range(len(texts))]
+        tokens = [len(study.template.bare_ids(text)) for text in texts]
+        return imitation.profile(texts, tokens, names, study.experiment.sweep.bootstrap, study.experiment.seed)
 
     def _short(self, folder: Path, pairs: list[tuple[str, str]]) -> dict[str, Any]:
         """How many answers are short, and what the base says where it is asked for them."""

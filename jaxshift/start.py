@@ -47,7 +47,7 @@ def run(
     """
     with _started(experiment) as stop, redirect_stdout(sys.stderr) if as_json else nullcontext():
         _run(experiment, folder, mode, only, argv, stop, profile)
-    if as_json:
+    if as_json and process.leads():
         say(paths.Workdir(folder).advice.read_text(encoding='utf-8').rstrip())
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from jaxshift.advise.words import CONTENT, SPECIFIC, STYLE, Word
 from jaxshift.shift.intervals import TAILS, ratio_intervals, resamples
@@ -61,27 +62,44 @@ def figures(readings: Sequence[Reading], seed: int, bootstrap: int) -> dict[str,
 
 
 def relative(data: Sequence[Reading], general: Sequence[Reading], seed: int, bootstrap: int) -> dict[str, Any]:
-    """How many times as many specific words are foreseen of the data as of general text.
+    """How far the data's specific words are foreseen, held to general text: 1 is as far, 0 not at all.
+
+    With g the share of general text's specific words that are foreseen, an answer with n such words, of which h are
+    foreseen, counts min(h, g n): what is easier than general text does not make up for what is unknown. The sum over
+    answers is divided by what it would be were each word foreseen with probability g.
 
     Returns:
       share, and interval: texts of both are resampled, apart. None where a side has no specific word, or none of
       general text is foreseen.
     """
     ours, theirs = (np.array([each.foreseen() for each in side], np.float64).reshape(-1, 2) for side in (data, general))
-    totals = ours.sum(0), theirs.sum(0)
-    if not (totals[0][1] and totals[1].all()):
+    if not (ours[:, 1].sum() and theirs.sum(0).all()):
         return {'share': None, 'interval': None}
-    share = (totals[0][0] / totals[0][1]) / (totals[1][0] / totals[1][1])
-    draws = []
-    for number, side in enumerate((ours, theirs)):
-        drawn = np.concatenate([weights @ side for weights in resamples(len(side), bootstrap, seed + number)])
-        with np.errstate(invalid='ignore', divide='ignore'):
-            draws.append(drawn[:, 0] / drawn[:, 1])
-    with np.errstate(invalid='ignore', divide='ignore'):
-        ratios = draws[0] / draws[1]
-    ratios = ratios[np.isfinite(ratios)]
-    interval = np.quantile(ratios, TAILS).tolist() if len(ratios) else None
-    return {'share': float(share), 'interval': interval}
+    drawn = [
+        np.concatenate(list(resamples(len(side), bootstrap, seed + number)))
+        for number, side in enumerate((ours, theirs))
+    ]  # fmt: skip
+    totals = drawn[1] @ theirs
+    rates = totals[:, 0] / np.maximum(totals[:, 1], 1)
+    known = rates > 0
+    shares = _share(ours, rates[known], drawn[0][known])
+    (share,) = _share(ours, theirs[:, :1].sum(0) / theirs[:, 1].sum(), np.ones((1, len(ours))))
+    return {'share': float(share), 'interval': np.nanquantile(shares, TAILS).tolist() if known.any() else None}
+
+
+def _share(texts: np.ndarray, rates: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The share [b] of `relative` for general rates [b]; texts [P, 2] of foreseen and all words, weights [b, P]."""
+    hits, words = texts.T
+    counted = (weights * np.minimum(hits, rates[:, None] * words)).sum(1)
+    expected = (weights * expected_least(words, rates[:, None])).sum(1)
+    with np.errstate(invalid='ignore'):  # a resample without a word says nothing
+        return counted / np.where(expected > 0, expected, np.nan)
+
+
+def expected_least(n: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """E min(X, n p) of a binomial X: n p less half of its mean absolute deviation, by De Moivre's formula."""
+    m = np.floor(n * p)
+    return n * p - (1 - p) ** (n - m) * p ** (m + 1) * (m + 1) * special.comb(n, m + 1)
 
 
 def _tokens_of(reading: Reading, kind: str) -> np.ndarray:

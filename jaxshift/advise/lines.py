@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jaxshift.advise.evidence import FORESEEN
+from jaxshift.advise.evidence import FORESEEN, KINDS
 from jaxshift.advise.verdict import SAID
+from jaxshift.causes import imitation
 from jaxshift.devices.chips import GIB
 
-_SIDES = {'data': 'the answers', 'general': 'general text'}
+_SIDES = {'data': 'answers', 'general': 'general text'}
+_METHODS = {'lora': 'LoRA', 'full': 'full tuning', 'pretrain': 'pre-training'}
 
 
 def text(advice: Mapping[str, Any]) -> str:
@@ -20,11 +22,13 @@ def text(advice: Mapping[str, Any]) -> str:
         'because': verdict['because'],
         'sure': _sure(verdict),
         'read': _read(advice),
-        'foreseen': '; '.join(f'{name} {_foreseen(read[side])}' for side, name in _SIDES.items()),
-        'loss': '; '.join(f'{name} {_losses(read[side])}' for side, name in _SIDES.items()) + ' nats a token',
+        'foreseen': '; '.join(f'{name}: {_kinds(read[side], "foreseen", ".0f", " %")}' for side, name in _SIDES.items())
+        + f' of tokens among the {FORESEEN} likeliest',
+        'loss': '; '.join(f'{name}: {_kinds(read[side], "loss", ".2f")}' for side, name in _SIDES.items())
+        + ' nats a token',
         'asked': _asked(advice['short_answers']),
-        'manner': _manner(advice['profile']),
-        'doubles': _doubles(advice['profile']['doubles']),
+        'manner': _manner(advice['answers']),
+        'doubles': _doubles(advice['doubles']),
         'memory': _memory(advice['memory']),
     }
     width = max(map(len, lines))
@@ -51,16 +55,10 @@ def _read(advice: Mapping[str, Any]) -> str:
     )
 
 
-def _foreseen(side: Mapping[str, Any]) -> str:
-    kinds = ', '.join(f'{kind} {_percent(side[kind]["foreseen"])}' for kind in ('style', 'content', 'specific'))
-    return f'{kinds} of tokens among the {FORESEEN} likeliest'
-
-
-def _losses(side: Mapping[str, Any]) -> str:
-    return ', '.join(
-        f'{kind} {"–" if side[kind]["loss"] is None else format(side[kind]["loss"], ".2f")}'
-        for kind in ('style', 'content', 'specific')
-    )
+def _kinds(side: Mapping[str, Any], figure: str, form: str, unit: str = '') -> str:
+    """A figure of each kind of word."""
+    values = {kind: side[kind][figure] for kind in KINDS}
+    return ', '.join(f'{kind} {"–" if value is None else f"{value:{form}}{unit}"}' for kind, value in values.items())
 
 
 def _asked(short: Mapping[str, Any]) -> str:
@@ -71,13 +69,14 @@ def _asked(short: Mapping[str, Any]) -> str:
     return f'{share}; the base, asked {short["asked"]} of these {1 + short["draws"]} times: {bins}'
 
 
-def _manner(profile: Mapping[str, Any]) -> str:
-    words, manner = profile['answers']['words'], profile['manner']
-    shares = ', '.join(f'{name}s {_percent(manner[name])}' for name in ('list', 'heading'))
-    openers = ', '.join(f'“{opener}” {_percent(share)}' for opener, share in manner['openers'].items())
+def _manner(answers: Mapping[str, Any]) -> str:
+    lengths = {name: answers[name]['quantiles'] for name in ('words', 'tokens')}
+    middle, most = imitation.QUANTILES.index(50), imitation.QUANTILES.index(95)
+    shares = ', '.join(f'{name}s {100 * answers[name]["mean"]:.0f} %' for name in ('list', 'heading'))
+    openings = ', '.join(f'“{words}” {100 * n / answers["texts"]:.0f} %' for words, n in answers['openings'][:3])
     return (
-        f'answers of {words["median"]:.0f} words (95 %: {words["p95"]:.0f}, greatest {words["greatest"]:.0f}); '
-        f'{shares}; begin {openers}'
+        f'answers of {lengths["words"][middle]:.0f} words, {lengths["tokens"][middle]:.0f} tokens (95 % have at most '
+        f'{lengths["words"][most]:.0f}, {lengths["tokens"][most]:.0f}); {shares}; begin {openings}'
     )
 
 
@@ -89,16 +88,16 @@ def _doubles(doubles: Mapping[str, int]) -> str:
 
 
 def _memory(memory: Mapping[str, Any]) -> str:
+    room = memory['device_bytes']
     sizes = ', '.join(
-        f'{SAID[name] if name != "pretrain" else "pre-training"} {size / GIB:.2f} GiB'
-        + ('' if size <= memory['device_bytes'] else ' (too much)')
+        f'{_METHODS[name]} {_size(size)}{" (too much)" if size > room else ""}'
         for name, size in memory['before_a_step'].items()
     )
     return (
-        f'{sizes} before a step; {memory["devices"]} {memory["kind"]} have {memory["device_bytes"] / GIB:.1f} GiB each '
+        f'before a step each device holds: {sizes}; here {memory["devices"]} {memory["kind"]}, each with {_size(room)} '
         f'({memory["source"]}); for whole steps --mode=plan'
     )
 
 
-def _percent(value: float | None) -> str:
-    return '–' if value is None else f'{value:.0f} %'
+def _size(size: int) -> str:
+    return f'{size / GIB:.1f} GiB' if size >= GIB else f'{size / 2**20:.0f} MiB'

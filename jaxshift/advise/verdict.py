@@ -1,9 +1,8 @@
 """The rule: from what the base foresees of the data to the method.
 
 What an answer alone has to know (its specific words, see `words.kinds`) the base foresees where it has read about the
-subject. It foresees such words of general text too, some more and some less often, by its size and by the tokenizer, so
-the data are held to that: at `KNOWN` times as many foreseen words, or more, the base knows the subject; below `UNKNOWN`
-times as many it does not.
+subject. How often depends on its size and tokenizer too, so the data are held to general text, answer by answer
+(`evidence.relative`): from `KNOWN` on the base knows the subject, below `UNKNOWN` it does not.
 
 - known: LoRA. There is nothing to learn but the manner, and LoRA moves little else.
 - half known: full tuning, which learns the facts that are new, at the price of some that are not in the data.
@@ -11,8 +10,8 @@ times as many it does not.
   answers, not the subject.
 
 Where half of the answers or more are short, they are asked instead: the share that the base's greedy answer gets right
-takes the place of the ratio, with the same bounds. Bounds were set in the controlled world (python -m
-benchmarks.advise), where known, half-known and unknown subjects lie near 1, 0.5 and 0.05.
+is held to the same bounds. These were set in the controlled world (python -m benchmarks.advise), where known,
+half-known and unknown subjects lie near 1, 0.5 and 0.05.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ def decide(relative: Mapping[str, Any], words: int, short: Mapping[str, Any]) ->
         seen = f'its greedy answer is right on {100 * value:.0f} % of {short["asked"]} short answers'
     elif words >= FEW and relative['share'] is not None:
         by, value, interval = 'specific words', relative['share'], relative['interval']
-        seen = f'it foresees {value:.2f} times as many specific words of the data as of general text'
+        seen = f'it foresees what an answer alone has to know {value:.2f} times as well as general text'
     else:
         by, value, interval = 'nothing specific', None, None
         seen = f'the answers have only {words} specific words that could be known or not'

@@ -1,7 +1,5 @@
 """The words of an answer, and which of them are style, content, or specific to it."""
 
-# ruff: noqa: SIM905  (lists of words read better as text)
-
 from __future__ import annotations
 
 import re
@@ -12,25 +10,12 @@ from functools import cache
 
 from transformers import PreTrainedTokenizerBase
 
+from jaxshift.causes.style_words import FUNCTION
+
 STYLE, CONTENT, SPECIFIC = 'style', 'content', 'specific'
 COMMON = 0.05  # a word that so many of the texts have is not specific to one
 _FEWEST = 2  # texts that may share a specific word, however few there are
 _WIDE = '\u2e80'  # from here on scripts are written without blanks: each token is a word
-
-# English words that carry grammar and not a subject.
-FUNCTION = frozenset(
-    (
-        'a about above after again all also although am among an and any are aren as at be because been before '
-        'being below between both but by can cannot could couldn d did didn do does doesn doing don down during '
-        'each either else even ever every few for from further had has hasn have haven having he her here hers '
-        'herself him himself his how however i if in into is isn it its itself just ll m may me might more most '
-        'must my myself neither no nor not of off often on once one only onto or other others our ours ourselves '
-        'out over own perhaps rather re s same shall she should shouldn since so some such t than that the their '
-        'theirs them themselves then there therefore these they this those though through thus to too under until '
-        'up upon us ve very was wasn we well were weren what whatever when where whether which while who whom '
-        'whose why will with within without would wouldn yes yet you your yours yourself yourselves'
-    ).split()
-)
 
 
 @dataclass(frozen=True)
@@ -77,6 +62,9 @@ def spoken(text: str) -> list[str]:
     return re.findall(r'[^\W_]+', text.casefold())
 
 
+_FUNCTION = frozenset(piece for word in FUNCTION for piece in spoken(word))  # "don't" is "don" and "t" here
+
+
 def common(texts: Collection[str]) -> frozenset[str]:
     """Words that more than `COMMON` of the texts have."""
     counts = Counter(word for text in texts for word in set(spoken(text)))
@@ -97,7 +85,7 @@ def kinds(words: Sequence[Word], asked: Iterable[str], shared: Collection[str]) 
     """
     said, found = set(asked), []
     for word in words:
-        if word.text in FUNCTION or not word.text:
+        if word.text in _FUNCTION or not word.text:
             found.append(STYLE)
         else:
             found.append(CONTENT if word.text in said or word.text in shared else SPECIFIC)

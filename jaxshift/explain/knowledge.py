@@ -9,24 +9,23 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from jaxshift import depends
 from jaxshift.causes import knowledge
 from jaxshift.data.formats import Example
 from jaxshift.depends import Settings
+from jaxshift.devices import process
+from jaxshift.explain import windows
 from jaxshift.explain.analysis import Analysis, keep
+from jaxshift.explain.truth import facts_path
 from jaxshift.respond import responses
 from jaxshift.respond.decode import Decoder
 from jaxshift.respond.responses import Prompt
 from jaxshift.respond.sampling import Sampling
-from jaxshift.shift import records
+from jaxshift.shift import summary
 from jaxshift.study import Study, file_hash
 from jaxshift.terminal import Bar
 
 ANSWER = 32  # tokens within which the base must have answered
-_COLUMNS = ('context', 'template', 'context_length', 'example_id', 'kl_tuned_base', 'shift_class')
 
 
 def asked_of(study: Study) -> Settings:
@@ -51,7 +50,7 @@ def ask(study: Study, prompts: Sequence[Prompt], folder: Path) -> list[Path]:
     paths = [folder / 'greedy.jsonl', folder / 'drawn.jsonl']
     for path, decoder, wanted in zip(paths, (plain, drawn), (prompts, several), strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.is_file():  # else a stopped stage goes on
+        if not process.by_leader(path.name, path.is_file):  # else a stopped stage goes on
             with Bar(f'ask the base, {path.stem}') as bar:
                 responses.respond(
                     decoder, study.base_params, wanted, study.tokenizer, path, limits.batch_size, study.stop, bar
@@ -77,17 +76,16 @@ def short_answers(examples: Sequence[Example]) -> dict[str, str]:
 
 
 def _answers(study: Study) -> dict[str, str]:
-    """By prompt the answers of the facts: in the world the values themselves, else the short answers of the prompts."""
+    """By prompt the answers of the facts: the short ones of the prompts, and to questions of the world the values."""
     path = _facts(study)
-    if path is None:
-        return short_answers(study.examples)
-    questions = json.loads(path.read_text(encoding='utf-8'))['questions']
-    return {each.id: questions[each.id]['value'] for each in study.examples if each.id in questions}
+    questions = json.loads(path.read_text(encoding='utf-8'))['questions'] if path else {}
+    values = {each.id: questions[each.id]['value'] for each in study.examples if each.id in questions}
+    return short_answers(study.examples) | values
 
 
 def _facts(study: Study) -> Path | None:
     """The world's truth, where there is one."""
-    path = study.workdir.data / 'world' / 'facts.json'
+    path = facts_path(study)
     return path if study.experiment.world and path.is_file() else None
 
 
@@ -124,6 +122,7 @@ def _settings(study: Study, run: str) -> Settings:
     return {
         **depends.of_prompts(study),
         **depends.of_samples(study),
+        'seed': study.experiment.seed,
         'bootstrap': study.experiment.sweep.bootstrap,
         'asked': {path.name: file_hash(path) for path in sorted(_folder(study).glob('*.jsonl'))},
         'responses': file_hash(study.workdir.responses(run)),
@@ -133,26 +132,17 @@ def _settings(study: Study, run: str) -> Settings:
 
 def _work(study: Study, run: str) -> list[Path]:
     asked, answers = study.experiment, _answers(study)
-    tokens = _own(records.read(study.workdir.run(run) / 'tokens'))
+    found, tokens = windows.headline(study, run, ('kl_tuned_base', 'shift_class'))
     said = responses.read(study.workdir.responses(run))
     rows = knowledge.table(read(study, answers, _folder(study)), said, tokens, asked.respond.samples)
     figures = {
         'draws': asked.causes.knowledge_draws,
         'temperature': asked.causes.knowledge_temperature,
         'prompts_without_short_answer': len(study.examples) - len(answers),
+        'windows': summary.described(found),
         'bins': knowledge.by_bin(rows, asked.seed, asked.sweep.bootstrap),
     }
     return keep(study, run, 'knowledge', figures, {'facts': rows})
-
-
-def _own(tokens: pa.Table) -> pa.Table:
-    """The records of the run's own responses, whole windows, same prompt for both, at the last step."""
-    mask = pc.equal(tokens['context'], 'own')
-    for column, wanted in {'template': 'matched', 'context_length': -1}.items():
-        mask = pc.and_(mask, pc.equal(tokens[column], wanted))
-    if 'step' in tokens.column_names:
-        mask = pc.and_(mask, pc.equal(tokens['step'], pc.max(tokens['step'])))
-    return tokens.filter(mask)
 
 
 ANALYSIS = Analysis(_applies, _settings, _work, prepare=_prepare, computes=True)

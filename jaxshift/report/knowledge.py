@@ -29,12 +29,12 @@ def knowledge(found: Results) -> Section | None:
     rows = [{'run': run, **row} for run, figures in asked.items() for row in figures['bins']]
     if not rows:
         return None
-    draws = next(iter(asked.values()))['draws']
+    first = next(iter(asked.values()))
     sentences = [
-        f'The base was asked every fact once greedily and {number(draws)} times by drawing. Highly known: all answers '
-        'right; maybe known: the greedy one, but not all draws; weakly known: a draw, but not the greedy one; unknown: '
-        'none (after Gekhman et al., arXiv 2405.05904). What the base gets right makes the bin; what the run gets '
-        'right is the finding. Intervals are over facts.',
+        f'The base was asked every fact once greedily and {number(first["draws"])} times by drawing. Highly known: all '
+        'answers right; maybe known: the greedy one, but not all draws; weakly known: a draw, but not the greedy one; '
+        'unknown: none (after Gekhman et al., arXiv 2405.05904). What the base gets right makes the bin; what the run '
+        f'gets right is the finding. Shift is that of {first["windows"]}. Intervals are over facts.',
         *(f'{run}: {_sentence([row for row in rows if row["run"] == run])}.' for run in asked),
     ]
     caption = 'Facts by what the base knew of them: answers that are right after tuning, and the shift on the way.'

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from jaxshift.advise import evidence, verdict
 from jaxshift.advise.evidence import Reading
@@ -57,12 +58,14 @@ def test_the_method_follows_from_how_data_stand_to_general_text(data, general, m
     rng = np.random.default_rng(0)
 
     def sides(share):
-        # Words of one token, so that the share of tokens is that of words.
-        return [Reading([Word(i, i + 1, 'w') for i in range(20)], ['specific'] * 20, np.zeros(20),
-                        np.where(rng.random(20) < share, 1, 9)) for _ in range(60)]  # fmt: skip
+        """Texts of words of one token, so that the share of tokens is that of words."""
+        ranks = [np.where(rng.random(20) < share, 1, 9) for _ in range(60)]
+        return [
+            Reading([Word(i, i + 1, 'w') for i in range(20)], ['specific'] * 20, np.zeros(20), each) for each in ranks
+        ]
 
     found = evidence.relative(sides(data), sides(general), seed=0, bootstrap=200)
-    assert found['share'] == pytest.approx(data / general, rel=0.25, abs=0.05)
+    assert found['share'] == pytest.approx(min(data / general, 1), rel=0.15, abs=0.05)
     low, high = found['interval']
     assert low <= found['share'] <= high
     decided = verdict.decide(found, 1200, SHORT)
@@ -89,3 +92,31 @@ def test_data_with_nothing_to_know_need_only_a_manner():
     assert (decided['method'], decided['by']) == ('lora', 'nothing specific')
     nothing = evidence.relative([], [], 0, 10)
     assert nothing == {'share': None, 'interval': None}
+
+
+def test_easy_answers_do_not_make_up_for_unknown_ones():
+    easy, unknown = [(18, 20)] * 30, [(0, 20)] * 30
+    general = [(6, 20)] * 30
+
+    def sides(texts):
+        return [
+            Reading(
+                [Word(i, i + 1, 'w') for i in range(n)],
+                ['specific'] * n,
+                np.zeros(n),
+                np.array([1] * h + [9] * (n - h)),
+            )
+            for h, n in texts
+        ]
+
+    found = evidence.relative(sides(easy + unknown), sides(general), seed=0, bootstrap=200)
+    # Pooled, 9 of 20 words are foreseen, one and a half times as many as of general text.
+    assert verdict.decide(found, 1200, SHORT)['method'] == 'full'
+    assert evidence.relative(sides(easy), sides(general), seed=0, bootstrap=200)['share'] > 1
+
+
+@pytest.mark.parametrize(('n', 'p'), [(1, 0.3), (2, 0.97), (7, 0.5), (20, 0.29), (5, 1.0), (10, 0.1)])
+def test_what_a_text_like_general_text_would_count(n, p):
+    x = np.arange(n + 1)
+    loop = (stats.binom.pmf(x, n, p) * np.minimum(x, n * p)).sum()
+    assert evidence.expected_least(np.float64(n), np.float64(p)) == pytest.approx(loop)
