@@ -64,7 +64,7 @@ def main(seeds: int = SEEDS) -> int:
 def experiment(seed: int) -> config.Experiment:
     """The demo with a small world of this seed."""
     found = options.load(str(DEMO))
-    pretraining = dataclasses.replace(found.world.pretraining, max_steps=STEPS, learning_rate=RATE)
+    pretraining = dataclasses.replace(config.World().pretraining, max_steps=STEPS, learning_rate=RATE)
     found.world = config.World(**SMALL, seed=seed, pretraining=pretraining)
     return found
 

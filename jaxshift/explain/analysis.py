@@ -54,7 +54,7 @@ def keep(
 
 
 def each(
-    study: Study, run: str, analysis: str, points: Sequence[Mapping[str, Any]], work: Callable[[Mapping[str, Any]], Any]
+    study: Study, run: str, analysis: str, points: Sequence[dict[str, Any]], work: Callable[[dict[str, Any]], Any]
 ) -> list[dict[str, Any]]:
     """Every point with what `work` says of it, an object of JSON.
 

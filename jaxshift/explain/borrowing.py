@@ -147,7 +147,7 @@ def read_answers(study: Study, run: str) -> Answers:
         texts.append(text[:size])
         classes.append(code[start : start + size])
         logprobs.append(logprob[start : start + size])
-    return Answers(ids, prompts, texts, *(np.concatenate([[], *each]) for each in (classes, logprobs)), left_out)
+    return Answers(ids, prompts, texts, np.concatenate([[], *classes]), np.concatenate([[], *logprobs]), left_out)
 
 
 def _words(study: Study, search: Search, classes: np.ndarray, found: corpora.Corpora) -> dict[str, Any]:

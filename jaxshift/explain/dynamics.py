@@ -50,7 +50,7 @@ def _work(study: Study, run: str) -> list[Path]:
     settings, limit = study.experiment.runs[run], study.experiment.causes.dynamics_examples
     # The parameters of any checkpoint, lazy or not, take the place of those that are trained.
     plain = dataclasses.replace(recipe(settings, study.base.config, study.experiment.base.dtype), spec=None)
-    trained, apart = tuning.training_data(study)
+    trained, apart = tuning.training_data(study, settings.treatment)
     losses = {'loss': Part(trained, range(min(limit or len(trained), len(trained)))), 'held_out_loss': apart}
 
     def work(point: Row) -> Row:

@@ -42,7 +42,7 @@ def _settings(study: Study, run: str) -> Settings:
 
 
 def _work(study: Study, run: str) -> list[Path]:
-    answers, found = borrowing.read_answers(study, run), corpora.read(study)
+    answers, found = borrowing.read_answers(study, run), corpora.read(study, study.experiment.runs[run].treatment)
     search, whole = borrowing.looked_up(study, answers, found)
     return keep(study, run, NAME, retrained(study, run, search, whole, answers.logprobs))
 
@@ -89,7 +89,7 @@ def retrained(study: Study, run: str, search: Search, whole: Suffixes, as_traine
 def suspects(search: Search, whole: Suffixes) -> tuple[set[int], set[tuple[int, ...]]]:
     """Rows to leave out, at most `MOST` of all, and the phrases all of whose rows are among them."""
     rows: set[int] = set()
-    proved = set()
+    proved: set[tuple[int, ...]] = set()
     for span in search.suspected:
         phrase = search.phrase(span)
         held = rows | set(rows_of(whole, phrase).tolist())

@@ -66,7 +66,10 @@ def _work(study: Study, run: str) -> list[Path]:
         own = {f'same_as_{model}': _same(found, alone(model)) for model in HOSTS}
         return {'at': None if at == swaps.NEVER else at, **_counts(found), **own, **points.worth(study, rows)}
 
-    ways = [NOTHING, *({'by': by, 'budget': budget} for by in ('js', 'lot') for budget in asked.swaps_budgets)]
+    ways: list[dict[str, Any]] = [
+        NOTHING,
+        *({'by': by, 'budget': budget} for by in ('js', 'lot') for budget in asked.swaps_budgets),
+    ]
     rows = each(study, run, 'swaps', [{'host': host} | way for host in HOSTS for way in ways], work)
     return keep(study, run, 'swaps', {'prompts': len(prompts), 'points': rows})
 

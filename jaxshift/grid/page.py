@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from markupsafe import Markup
+
 from jaxshift.cells import Cell, experiments
 from jaxshift.config import Experiment
 from jaxshift.devices import process
@@ -56,7 +58,7 @@ def write(
     for name, items in saved.items():
         if items:
             tables.save(items, place / 'tables', name)
-    drawn = {}
+    drawn: dict[str, Markup] = {}
     for each in parts.values():
         drawn |= explained.draw(each, place / 'figures')
     record = json.loads(paths.Workdir(folder).experiment.read_text(encoding='utf-8'))

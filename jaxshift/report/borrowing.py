@@ -127,8 +127,8 @@ def _classes(item: Found) -> str:
 def _percent(figure: Found) -> str:
     if figure['mean'] is None:
         return '–'
-    low, high = figure['interval'] or (None, None)
-    spread = '' if low is None else f' [{100 * low:.1f}, {100 * high:.1f}]'
+    interval = figure['interval']
+    spread = f' [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]' if interval else ''
     return f'{100 * figure["mean"]:.1f} %{spread}'
 
 

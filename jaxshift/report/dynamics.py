@@ -83,7 +83,13 @@ def flat(point: Mapping) -> Row:
 def best(runs: Sequence[Trajectory], method: str) -> Trajectory | None:
     """The run of a method with the least loss at its end: on held-out examples where there are some, else trained."""
     own = [each for each in runs if each.method == method]
-    return min(own, key=lambda each: each.points[-1].get('held_out_loss', each.points[-1]['loss']), default=None)
+    return min(own, key=_last_loss, default=None)
+
+
+def _last_loss(run: Trajectory) -> float:
+    last = run.points[-1]
+    loss: float = last['held_out_loss' if 'held_out_loss' in last else 'loss']
+    return loss
 
 
 def matched(runs: Sequence[Trajectory], bootstrap: int, seed: int) -> Iterator[Row]:
@@ -95,7 +101,7 @@ def matched(runs: Sequence[Trajectory], bootstrap: int, seed: int) -> Iterator[R
     chosen = best(runs, 'full'), best(runs, 'lora')
     for a, b in pairs:
         ends = [Place(len(each.points) - 2, len(each.points) - 1, 1.0) for each in (a, b)]
-        kinds = [(RATE, a.rate)] if a.rate == b.rate else []
+        kinds: list[tuple[str, float | None]] = [(RATE, a.rate)] if a.rate == b.rate else []
         kinds += [(BEST, None)] if (a, b) == chosen else []
         for why, level in kinds:
             yield _row(why, level, (a, b), ends, bootstrap, seed)

@@ -94,7 +94,9 @@ def lines(rows: Sequence[Row], methods: Mapping[str, str]) -> Figure:
     for axes in grid[-1]:
         axes.set_xlabel('tokens that the other model gives, %')
     handles = [Line2D([], [], label=style.label(run), **(look | {'linestyle': '-'})) for run, look in looks.items()]
-    handles += [Line2D([], [], color=style.GREY, linestyle=dashes, label=label)
-                for dashes, label in (('-', 'largest JS'), (':', 'by lot'))]  # fmt: skip
+    handles += [
+        Line2D([], [], color=style.GREY, linestyle='-', label='largest JS'),
+        Line2D([], [], color=style.GREY, linestyle=':', label='by lot'),
+    ]
     figure.legend(handles=handles, loc='outside upper left', ncols=4)
     return figure

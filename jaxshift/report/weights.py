@@ -80,7 +80,7 @@ def _sentence(run: str, figures: Mapping) -> str:
         )
     if intruders:
         looked_at = figures['directions'] * len(intruders)
-        text += f'; {counted(sum(intruders), "intruder dimension")} among {looked_at:,} directions'
+        text += f'; {counted(int(sum(intruders)), "intruder dimension")} among {looked_at:,} directions'
     return f'{text}.'
 
 
