@@ -21,9 +21,9 @@ MODE = flags.DEFINE_enum('mode', 'run', list(helptext.MODES), 'what to do, see b
 ONLY = flags.DEFINE_list('only', [], 'names of the runs to work on, or of the cells of a grid; all by default')
 TOPOLOGY = flags.DEFINE_string('topology', 'devices', 'what to plan for: v5e:4x4, or the devices that are here')
 PROFILE = flags.DEFINE_bool('profile', False, 'write a trace of a few training steps to WORKDIR/profile')
-JSON = flags.DEFINE_bool('json', False, 'print the plan as one JSON object')
+JSON = flags.DEFINE_bool('json', False, 'print the plan, or the advice, as one JSON object')
 DEBUG = flags.DEFINE_bool('debug', False, 'show the traceback of an error')
-OF_MODES = {'topology': ('plan',), 'json': ('plan',), 'profile': ('run', 'train')}
+OF_MODES = {'topology': ('plan',), 'json': ('plan', 'advise'), 'profile': ('run', 'train')}
 
 
 def help_text(path: str | None) -> str:
@@ -104,7 +104,7 @@ def main(argv: list[str]) -> int:
     if grid:
         start.run_grid(experiment, grid, cells.chosen(ONLY.value, grid), Path(workdir), MODE.value, argv, PROFILE.value)
         return 0
-    start.run(experiment, Path(workdir), MODE.value, only, argv, PROFILE.value)
+    start.run(experiment, Path(workdir), MODE.value, only, argv, PROFILE.value, JSON.value)
     return 0
 
 

@@ -24,13 +24,27 @@ CHOICES = {
     'Prompts.format': FORMATS,
     'Run.schedule': ('cosine', 'linear', 'constant'),
     'Run.optimizer': ('adamw', 'adafactor'),
+    'Treatment.simplify': ('', 'rules', 'endpoint'),
     'Sweep.compat': ('', 'aligntds'),
     'Sweep.spmd': ('jit', 'pmap'),
+    'Judge.limit_name': ('max_tokens', 'max_completion_tokens'),
     'Judge.kind': ('', 'endpoint', 'local', 'oracle', 'file'),
     'Run.remat': ('none', 'nothing_saveable', 'dots_saveable'),
 }
 LISTS = {
-    'Causes.analyses': ('truth',),
+    'Causes.analyses': (
+        'truth',
+        'style_tokens',
+        'imitation',
+        'borrowing',
+        'uncertainty',
+        'knowledge',
+        'forgetting',
+        'weights',
+        'interpolation',
+        'swaps',
+        'dynamics',
+    ),
     'Sweep.contexts': ('own', 'shared', 'reference', 'base'),
     'Sweep.templates': ('matched', 'native', 'urial'),
     'Run.targets': LINEAR_TARGETS,
@@ -43,14 +57,15 @@ PATTERNS = {
     'Experiment.trackers': ('tensorboard or wandb, or nothing', 'tensorboard|wandb'),
 }
 AT_LEAST = {
-    -1: ('Process.index', 'Evaluate.num_fewshot'),
+    -1: ('Process.index', 'Evaluate.num_fewshot', 'Judge.temperature'),
     0: (
         'Experiment.seed', 'Data.limit', 'Prompts.limit', 'Run.min_steps', 'Run.max_steps', 'Run.micro_batch_size',
         'Run.weight_decay', 'Run.final_fraction', 'Run.seed', 'World.seed', 'Data.subset', 'Data.subset_seed',
         'Data.held_out', 'Run.neftune_alpha', 'Run.eval_every', 'Respond.temperature', 'Respond.top_k', 'Respond.seed',
-        'Process.count', 'Judge.temperature', 'Judge.retries', 'Judge.backoff', 'Judge.max_calls', 'Judge.max_cost',
+        'Process.count', 'Judge.retries', 'Judge.backoff', 'Judge.max_calls', 'Judge.max_cost',
         'Judge.input_price', 'Judge.output_price',
-        'Evaluate.limit', 'Evaluate.seed',
+        'Evaluate.limit', 'Evaluate.seed', 'Causes.interpolation_responses', 'Treatment.sentences',
+        'Causes.swaps_prompts', 'Causes.dynamics_examples',
     ),
     1: (
         'Run.batch_size', 'Run.rank', 'Run.log_every', 'Run.checkpoint_every',
@@ -59,21 +74,27 @@ AT_LEAST = {
         'World.vocabulary', 'World.documents', 'World.instructions', 'World.test_questions', 'World.hidden_size',
         'World.intermediate_size', 'World.layers', 'World.heads', 'World.kv_heads', 'Mesh.dcn', 'Process.timeout',
         'Judge.max_tokens', 'Judge.concurrency', 'Judge.batch_size', 'Evaluate.batch_size', 'Evaluate.bootstrap',
-        'Export.shard_size', 'Export.verify_responses', 'Sheet.prompts',
+        'Export.shard_size', 'Export.verify_responses', 'Causes.style_tokens_least', 'Causes.weights_directions',
+        'Causes.general_passages', 'Causes.knowledge_draws', 'Causes.advise_examples', 'Causes.advise_questions',
+        'Sheet.prompts',
     ),
     2: (
         'World.known_people', 'World.values',  # half of the known people are tuned on, half are asked about
         'Data.max_length',  # the first token of a row is no target
+        'Causes.borrowing_min_length',
     ),
     16: ('World.row_length',),  # the context, four rows, then holds the longest conversation
 }  # fmt: skip
 AT_MOST = {2**32 - 1: ('Run.seed', 'Respond.seed')}  # JAX makes its keys of 32 bits
 ABOVE_ZERO = (
     'Run.learning_rate', 'Run.epochs', 'Run.clip', 'Run.alpha', 'Respond.top_p', 'Respond.repetition_penalty',
-    'Judge.timeout',
+    'Judge.timeout', 'Causes.knowledge_temperature',
 )  # fmt: skip
 BELOW_ONE = ('Run.warmup', 'Run.dropout', 'Run.b1', 'Run.b2')
-SHARES = ('World.new_share', 'World.gate', 'Respond.top_p')
+SHARES = (
+    'World.new_share', 'World.gate', 'Respond.top_p', 'Causes.weights_epsilon', 'Causes.interpolation_restored',
+    'Causes.swaps_budgets',
+)  # fmt: skip
 
 _WORDS = {
     int: 'a whole number',
@@ -82,6 +103,7 @@ _WORDS = {
     bool: 'True or False',
     tuple[int, ...]: 'a tuple of whole numbers',
     tuple[str, ...]: 'a tuple of texts',
+    tuple[float, ...]: 'a tuple of numbers',
 }
 
 
@@ -187,5 +209,6 @@ def _check_range(key: str, value, field: str) -> None:
         raise InputError(f'{key} is {value}; it must be above 0')
     if field in BELOW_ONE and not 0 <= value < 1:
         raise InputError(f'{key} is {value}; it must be at least 0 and below 1')
-    if field in SHARES and not 0 <= value <= 1:
-        raise InputError(f'{key} is {value}; it must be between 0 and 1')
+    for item in value if isinstance(value, tuple | list) else (value,):
+        if field in SHARES and not 0 <= item <= 1:
+            raise InputError(f'{key} {"has" if item is not value else "is"} {item}; it must be between 0 and 1')

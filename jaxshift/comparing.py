@@ -44,12 +44,13 @@ def _sweep(study: Study, name: str, found: list[Comparison]) -> None:
         (folder / 'summary.json').unlink(missing_ok=True)
         shutil.rmtree(folder / 'tokens', ignore_errors=True)
 
-    work = partial(_compare, study, name, found)
+    work = partial(compare, study, name, found, folder / 'tokens')
     study.ledger.do('sweep', name, depends.of_records(study, name), work, clear, shared=True)
 
 
-def _compare(study: Study, name: str, found: list[Comparison]) -> list[Path]:
-    asked, folder = study.experiment.sweep, study.workdir.run(name) / 'tokens'
+def compare(study: Study, name: str, found: list[Comparison], folder: Path) -> list[Path]:
+    """Writes the token records of base and run on these windows into a folder; see `sweep.sweep`."""
+    asked = study.experiment.sweep
     low_rank = tuning.is_paired(study, name)
     held: dict[tuple[bool, int | None], tuple[Pair, Any]] = {}
 

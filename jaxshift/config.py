@@ -9,6 +9,7 @@ parser asks the dataclass for the type of a key.
 from dataclasses import dataclass, field
 
 from jaxshift import checks, consistency
+from jaxshift.config_results import Causes, Evaluate, Export, Judge, Sheet
 
 
 @dataclass
@@ -40,6 +41,17 @@ class Data:
 
 
 @dataclass
+class Treatment:
+    """Another form of the instruction data, for runs that name it; in all else it is as data says."""
+
+    source: str = ''  # other data, such as harder instructions, named like data.source; empty: those of data
+    score: str = ''  # of each example: column:NAME, file:PATH (a judge's), judge: (the endpoint of judge) or world:
+    min_score: float = 0.0  # examples whose score is lower are left out
+    simplify: str = ''  # short answers: rules (see jaxshift/data/simplify.py) or endpoint (that of judge rewrites them)
+    sentences: int = 3  # rules: sentences that an answer keeps, the first ones; 0: all
+
+
+@dataclass
 class Prompts:
     """The prompts that are answered and compared."""
 
@@ -55,6 +67,7 @@ class Run:
 
     method: str = 'lora'  # lora, full, pretrain (as full, on every token of plain text) or given (tuned elsewhere)
     source: str = ''  # method given: the tuned model, named like base.source, or dir:PATH of a PEFT LoRA adapter
+    treatment: str = ''  # one of treatments, whose form of the data it is trained on; empty: the data as they are
     learning_rate: float = 5e-5  # peak learning rate
     schedule: str = 'cosine'  # cosine, linear or constant (after a linear warm-up)
     warmup: float = 0.0  # share of the steps spent warming up
@@ -122,37 +135,6 @@ class Sweep:
 
 
 @dataclass
-class Evaluate:
-    """Tasks of lm-evaluation-harness (extra evaluate), which the base and every run are evaluated on."""
-
-    tasks: tuple[str, ...] = ()  # names of its tasks, groups or tags, or paths of task YAMLs; empty: no evaluation
-    num_fewshot: int = -1  # examples in a prompt; -1: as each task says
-    limit: int = 0  # use the first so many samples of each task; 0: all
-    batch_size: int = 8  # texts in one forward pass, or prompts decoded together
-    apply_chat_template: bool = False  # prompts are written by the tokenizer's chat template
-    fewshot_as_multiturn: bool = True  # with the chat template: examples are turns of their own
-    log_samples: bool = True  # keep what was said to each sample; without it forgetting is not measured
-    bootstrap: int = 1000  # resamples behind intervals of forgetting, and behind the errors that the harness resamples
-    seed: int = 1234  # draws examples of prompts, and answers where a task wants that; the default is the harness's own
-
-
-@dataclass
-class Export:
-    """Files for other tools, which --mode=export writes."""
-
-    dtype: str = 'bfloat16'  # float32, bfloat16 or float16: in which the Hugging Face model is stored
-    shard_size: int = 5_000_000_000  # bytes that a file of the model may have
-    verify_responses: int = 8  # responses of each run that --mode=verify_export reads, the first ones
-
-
-@dataclass
-class Causes:
-    """Why it shifted: what is asked of the token records, the data and the weights."""
-
-    analyses: tuple[str, ...] = ('truth',)  # truth (of the controlled world)
-
-
-@dataclass
 class Mesh:
     """How the devices are laid out; one axis may be -1 and takes what is left."""
 
@@ -171,39 +153,6 @@ class Process:
     count: int = 0  # processes of the run; 0: by environment (JAX_NUM_PROCESSES too); 1: this one by itself
     index: int = -1  # number of this process, from 0; -1: by environment (JAX_PROCESS_ID too)
     timeout: int = 600  # seconds that a process waits for the others, at the start and where all must have come
-
-
-@dataclass
-class Judge:
-    """Who scores the responses, and how; nobody by default."""
-
-    kind: str = ''  # endpoint (a model behind a server), local (a model here), oracle (the world's facts) or file
-    name: str = ''  # of its files judge/NAME.jsonl, so that several judges can judge a run; empty: its kind
-    model: str = ''  # endpoint: how the server calls the model
-    base_url: str = ''  # endpoint: any that has /chat/completions, such as http://localhost:8000/v1; empty: OpenAI's
-    key_variable: str = 'OPENAI_API_KEY'  # endpoint: environment variable that holds the key; empty: it needs none
-    source: str = ''  # local: the judging model, named like base.source; file: PATH of its judgements, with RUN in it
-    safety: str = ''  # regular expression: prompts whose whole example_id matches are judged on safety, and on it alone
-    pairwise: str = ''  # endpoint, local: compare responses with those of this run too, or of base, in both orders
-    temperature: float = 0.0  # endpoint: of its replies
-    max_tokens: int = 1024  # endpoint: tokens a reply may have
-    concurrency: int = 8  # endpoint: questions on their way at the same time
-    timeout: float = 60.0  # endpoint: seconds that a reply may take
-    retries: int = 5  # endpoint: more attempts after a time-out, 429 or 5xx
-    backoff: float = 1.0  # endpoint: seconds before the second attempt, at most; twice as many before each next
-    max_calls: int = 0  # endpoint: calls that all starts in this workdir may make together; 0: any
-    max_cost: float = 0.0  # endpoint: what they may cost together, in the currency of the prices; 0: anything
-    input_price: float = 0.0  # endpoint: of a million tokens that the model reads
-    output_price: float = 0.0  # endpoint: of a million tokens that it writes
-    batch_size: int = 16  # local: questions in one forward pass; a response has one for each aspect
-
-
-@dataclass
-class Sheet:
-    """Responses for people to mark, which --mode=sheet writes and, once they are filled in, sums up."""
-
-    annotators: tuple[str, ...] = ('first', 'second')  # each gets a file of that name
-    prompts: int = 25  # prompts whose responses are marked, those of every run
 
 
 @dataclass
@@ -247,6 +196,7 @@ class Experiment:
     seed: int = 0  # bootstrap and other draws outside training
     base: Base = field(default_factory=Base)
     data: Data = field(default_factory=Data)
+    treatments: dict[str, Treatment] = field(default_factory=dict)
     prompts: Prompts = field(default_factory=Prompts)
     runs: dict[str, Run] = field(default_factory=dict)
     respond: Respond = field(default_factory=Respond)

@@ -35,7 +35,10 @@ def check(experiment: Experiment, only: tuple[str, ...]) -> None:
     _sweep(experiment)
     if experiment.evaluate.tasks:
         checks.no_doubles('config.evaluate.tasks', experiment.evaluate.tasks)
+    if experiment.causes.retrain and 'borrowing' not in experiment.causes.analyses:
+        raise InputError('config.causes.retrain is set, but config.causes.analyses lacks borrowing; add it there')
     _data(experiment)
+    _treatments(experiment)
     _devices(experiment)
     _judge(experiment)
     checks.no_doubles('config.sheet.annotators', experiment.sheet.annotators)
@@ -89,6 +92,8 @@ def _world(world: World) -> None:
     checks.one_of('config.world.pretraining.method', world.pretraining.method, ('pretrain',))
     if world.pretraining.eval_every:
         raise InputError('config.world.pretraining.eval_every must be 0: the encyclopaedia is read whole')
+    if world.pretraining.treatment:
+        raise InputError('config.world.pretraining.treatment must be empty: the encyclopaedia is read as it is')
     _run('config.world.pretraining', world.pretraining)
 
 
@@ -165,6 +170,28 @@ def _data(experiment: Experiment) -> None:
             )
     if not data.source and not mixed and not prompts.source:
         raise InputError('config.prompts.source is empty; give the prompts to compare on, file:PATH')
+
+
+def _treatments(experiment: Experiment) -> None:
+    for name, asked in experiment.treatments.items():
+        key = f'config.treatments.{name}'
+        if not name.replace('-', '_').isidentifier():
+            raise InputError(f'{key}: it names a folder: use letters, digits, _ and -')
+        if not (asked.source or asked.score or asked.simplify):
+            raise InputError(f'{key} changes nothing; set its source, score or simplify')
+        if asked.score and not re.fullmatch('(column|file):.+|judge:|world:', asked.score):
+            raise InputError(f'{key}.score is {asked.score!r}; give column:NAME, file:PATH, judge: or world:')
+        if asked.min_score and not asked.score:
+            raise InputError(f'{key}.min_score is {asked.min_score}, but score is empty; say where scores come from')
+        if 'world:' in (asked.source, asked.score) and experiment.world is None:
+            raise InputError(f'{key} has world:, but config.world is not set; start from configs/demo.py')
+        if (asked.score == 'judge:' or asked.simplify == 'endpoint') and not experiment.judge.model:
+            raise InputError(f'config.judge.model is empty; {key} asks the endpoint of config.judge')
+    for name, run in experiment.runs.items():
+        if run.treatment:
+            checks.one_of(f'config.runs.{name}.treatment', run.treatment, ('', *experiment.treatments))
+            if run.method == 'given':
+                raise InputError(f'config.runs.{name}.treatment is {run.treatment}, but the run was tuned elsewhere')
 
 
 def _judge(experiment: Experiment) -> None:

@@ -9,16 +9,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxshift import treatments
 from jaxshift.config import Respond, Run
 from jaxshift.errors import InputError
 from jaxshift.store import ledger, manifest
-from jaxshift.study import Study, file_hash
+from jaxshift.study import Study, file_hash, hash_of
 from jaxshift.weights.peft import Adapter
 
 BASE = 'base'  # names the base's own responses among those of the runs
 # Settings of a run that change nothing of what it learns.
 WATCHED_ONLY = ('log_every', 'eval_every', 'checkpoint_every', 'keep_steps', 'remat')
 
+_OF_DATA = ('treatment',)  # settings of a run that say which data it has: see `asked_of_data`
 _PLAIN_DECODING = ('max_new_tokens', 'batch_size')
 
 Settings = dict[str, Any]
@@ -35,32 +37,33 @@ def of_base(study: Study) -> Settings:
     return {'world': asked, 'dtype': study.experiment.base.dtype}
 
 
-def of_data(study: Study) -> Settings:
-    return asked_of_data(study) | {
-        'records': study.data_hash,
+def of_data(study: Study, treatment: str = '') -> Settings:
+    return asked_of_data(study, treatment) | {
+        'records': hash_of(treatments.sources(study, treatment)),
+        **treatments.scored_by(study, treatment),
         'template': study.template.text_hash,
         'tokenizer': study.tokenizer_hash,
     }
 
 
-def asked_of_data(study: Study) -> Settings:
-    return {'data': dataclasses.asdict(study.experiment.data)}
+def asked_of_data(study: Study, treatment: str = '') -> Settings:
+    return {'data': dataclasses.asdict(study.experiment.data)} | treatments.asked(study, treatment)
 
 
 def of_run(run: Run) -> Settings:
     """Of the settings of a run, those that its result depends on."""
     # With dropout each micro-batch draws its own mask.
     watched = WATCHED_ONLY if run.dropout else (*WATCHED_ONLY, 'micro_batch_size')
-    return {key: value for key, value in dataclasses.asdict(run).items() if key not in watched}
+    return {key: value for key, value in dataclasses.asdict(run).items() if key not in (*watched, *_OF_DATA)}
 
 
 def of_training(study: Study, run: Run) -> Settings:
-    asked = asked_of_data(study)
+    asked = asked_of_data(study, run.treatment)
     return asked | {
         'run': of_run(run),
         'base': study.base.fingerprint,
         **study.precision,
-        'data_files': study.ledger.finished('data', '', asked),
+        'data_files': study.ledger.finished('data', run.treatment, asked),
     }
 
 

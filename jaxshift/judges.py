@@ -72,37 +72,44 @@ def groups(study: Study) -> summary.Tags:
     return summary.tags_of(study.records[0])
 
 
+@contextlib.contextmanager
+def endpoint(study: Study, title: str) -> Iterator[Callable[..., Any]]:
+    """The endpoint of config.judge: a function of some work and its items, the arguments behind `Ask` of each.
+
+    It gives what the work gives for each item, or None where it was asked to stop; then it says what was spent.
+    """
+    asked = study.experiment.judge
+    with Cache(study.workdir.replies) as replies, Endpoint(asked, replies, study.stop) as asks, Bar(title) as bar:
+        try:
+            yield lambda work, items: asking.every(
+                lambda item: work(asks, *item), items, asked.concurrency, study.stop, bar
+            )
+        finally:
+            study.say(f'{title}: {_spent(asks, replies.unanswered)}')
+
+
 def _endpoint(study: Study) -> Judge:
     asked = study.experiment.judge
 
-    @contextlib.contextmanager
-    def opened(title: str) -> Iterator[Callable[..., Any]]:
-        with Cache(study.workdir.replies) as replies, Bar(title) as bar:
-            endpoint = Endpoint(asked, replies, study.stop)
-            try:
-                yield lambda work, items: asking.every(
-                    lambda item: work(endpoint, *item), items, asked.concurrency, study.stop, bar
-                )
-            finally:
-                study.say(f'{title}: {_spent(endpoint)}')
-
     def score(name: str, rows: list[Row]) -> list[Judgement] | None:
-        with opened(f'judge {name}') as every:
+        with endpoint(study, f'judge {name}') as every:
             return every(asking.score, [(row, _aspects(study, row)) for row in rows])
 
     def compare(name: str, rows: list[Row], others: list[Row]) -> list[Pair] | None:
-        with opened(f'pairs {name}') as every:
+        with endpoint(study, f'pairs {name}') as every:
             return every(functools.partial(asking.compare, name=asked.pairwise), list(zip(rows, others, strict=True)))
 
-    made_by = {key: getattr(asked, key) for key in ('kind', 'model', 'temperature', 'max_tokens')}
+    made_by = {key: getattr(asked, key) for key in ('kind', 'model', 'temperature', 'max_tokens', 'limit_name')}
     return Judge(lambda name: made_by | {'rubric': _rubric_hash()}, score, compare, again=True)
 
 
-def _spent(endpoint: Endpoint) -> str:
+def _spent(endpoint: Endpoint, unanswered: int) -> str:
     """What was asked in this start, what all starts have cost, and why questions are left."""
     events, budget = endpoint.events.copy(), endpoint.budget
     line = f'{events.pop("asked", 0)} requests, {events.pop("cached", 0)} replies from the cache; '
     line += f'{budget.calls} calls in this workdir, cost {budget.cost:.4f}'
+    if unanswered:
+        line += f' ({unanswered} calls sent without a reply, before a kill or time-out, at the most they can cost)'
     if budget.unmetered:
         line += f' ({budget.unmetered} replies without a count of tokens taken at the most they can cost)'
     reasons = ', '.join(f'{count} {reason}' for reason, count in events.most_common())
@@ -163,9 +170,10 @@ def _file(study: Study) -> Judge:
         return path
 
     def score(name: str, rows: list[Row]) -> list[Judgement]:
-        found, unknown = file.judgements(given(name), name, [row['example_id'] for row in rows])
-        if unknown:
-            study.say(f'judge {name}: {unknown} judgements of {given(name)} are of no response, and left out')
+        found, left = file.judgements(given(name), name, [row['example_id'] for row in rows])
+        if left:
+            reasons = ', '.join(f'{count} {reason}' for reason, count in left.items())
+            study.say(f'judge {name}: {left.total()} judgements of {given(name)} are left out: {reasons}')
         return found
 
     return Judge(lambda name: {'kind': 'file', 'file': file_hash(given(name))}, score)

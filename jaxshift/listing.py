@@ -9,8 +9,8 @@ from jaxshift import options
 from jaxshift.store import ledger
 
 ORDER = (
-    'world', 'data', 'base', 'train', 'respond', 'sweep', 'summary', 'causes', 'judge', 'pairs', 'scores', 'evaluate',
-    'forgetting', 'report', 'export', 'card', 'answers', 'verify_export',
+    'world', 'data', 'base', 'advise', 'train', 'respond', 'sweep', 'summary', 'knowledge', 'causes', 'judge',
+    'pairs', 'scores', 'evaluate', 'forgetting', 'report', 'export', 'card', 'answers', 'verify_export',
 )  # fmt: skip
 
 

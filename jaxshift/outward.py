@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
 
 from jaxshift import depends
 from jaxshift.depends import Settings
 from jaxshift.evaluate import harness
+from jaxshift.store import ledger
 from jaxshift.study import Study, file_hash
 
 
@@ -47,6 +50,21 @@ def of_export(study: Study, name: str) -> Settings:
     }
 
 
+def of_measured(study: Study, name: str) -> Settings:
+    """What was asked of the sweep behind a run's summary.json, whatever the config asks for now; {} without one.
+
+    Raises:
+      InputError: it is not of this run on this base as they are, or not finished.
+    """
+    if not (study.workdir.run(name) / 'summary.json').is_file():
+        return {}
+    model = {'base': study.base.fingerprint, 'model': depends.model_key(study, name)}
+    tokens = study.ledger.finished('sweep', name, model)
+    study.ledger.finished('summary', name, {'reading': study.reading, 'tokens': tokens})
+    record = ledger.read(study.workdir.done('summary', name))
+    return {} if record is None else record['settings']['sweep']
+
+
 def of_card(study: Study, name: str) -> Settings:
     summary = study.workdir.run(name) / 'summary.json'
     return {
@@ -55,13 +73,15 @@ def of_card(study: Study, name: str) -> Settings:
         'base': study.base.model_id,
         'name': study.experiment.name,
         'summary': file_hash(summary) if summary.is_file() else '',
+        'sweep': of_measured(study, name),
     }
 
 
-def of_answers(study: Study, name: str) -> Settings:
-    """Responses in the formats of evaluations, with what the records of their prompts say."""
+def of_answers(study: Study, name: str, judged: Sequence[Path]) -> Settings:
+    """Responses in the formats of evaluations, with what the records of their prompts and the judges' files say."""
     return {
         'responses': file_hash(study.workdir.responses(name)),
+        'judged': {path.name: file_hash(path) for path in judged},
         **depends.of_prompts(study),
         **depends.of_samples(study),
     }

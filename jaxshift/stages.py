@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 
-from jaxshift import comparing, depends, evaluating, judging, making, outward, sheets, tuning
+from jaxshift import advising, comparing, depends, evaluating, judging, making, outward, treating, tuning
 from jaxshift.data import dataset
 from jaxshift.errors import InputError
 from jaxshift.explain import stage as explain
@@ -28,29 +28,34 @@ def data(study: Study) -> None:
         study.ledger.do('world', '', depends.of_world(study), lambda: making.write_world(study), None)
     if not study.data_sources:
         return
-    root = study.workdir.root
-    trained = any(root.glob('done/train-*.json')) or any(root.glob('runs/*/checkpoints/*'))
-    # Runs that began on this data could not go on with another.
-    study.ledger.do('data', '', depends.of_data(study), lambda: _tokenise(study), None if trained else lambda: None)
+    root, runs = study.workdir.root, study.experiment.runs
+    trained = {path.stem.removeprefix('train-') for path in root.glob('done/train-*.json')}
+    trained |= {path.parts[-3] for path in root.glob('runs/*/checkpoints/*')}
+    for treatment in dict.fromkeys(['', *(runs[name].treatment for name in study.only)]):
+        # Runs that began on this data could not go on with another.
+        begun = {name for name in trained if name not in runs or runs[name].treatment == treatment}
+        settings = depends.of_data(study, treatment)
+        work = partial(_tokenise, study, treatment)
+        study.ledger.do('data', treatment, settings, work, None if begun else lambda: None)
 
 
-def _tokenise(study: Study) -> list[Path]:
-    settings, found = study.experiment.data, study.instructions()
+def _tokenise(study: Study, treatment: str) -> list[Path]:
+    settings, found = study.experiment.data, treating.treat(study, treatment) if treatment else study.instructions()
     for source, figures in found.sources.items():
         unread = f'; not read: {figures["unread"]}' if figures['unread'] else ''
         study.say(f'{source}: {figures["examples"]} examples of format {figures["format"]}{unread}')
-    path = study.workdir.data
+    path = study.workdir.treated(treatment)
     counts = dataset.build(
         path, found.examples, study.template, settings.max_length, settings.on_bad_record, found.refused, found.sources,
         found.held_out,
     ).counts  # fmt: skip
     refused = sum(counts['refused'].values())
     study.say(
-        f'data: {counts["examples"]} rows by the {study.template.name} template, {counts["tokens"]} tokens, '
-        f'{counts["trained_tokens"]} trained; {counts["cut"]} cut at {settings.max_length} tokens, {refused} refused'
-        + (f' (see {path / "refused.jsonl"})' if refused else '')
+        f'{f"data {treatment}".rstrip()}: {counts["examples"]} rows by the {study.template.name} template, '
+        f'{counts["tokens"]} tokens, {counts["trained_tokens"]} trained; {counts["cut"]} cut at '
+        f'{settings.max_length} tokens, {refused} refused' + (f' (see {path / "refused.jsonl"})' if refused else '')
     )
-    return [path for path in study.workdir.data.iterdir() if path.is_file()]
+    return [path for path in path.iterdir() if path.is_file()]
 
 
 def respond(study: Study) -> None:
@@ -128,13 +133,23 @@ STAGES: dict[str, Callable[[Study], None]] = {
 ON_REQUEST: dict[str, Callable[[Study], None]] = {
     'export': files.export_all,
     'verify_export': distance.verify_all,
-    'sheet': sheets.sheets,
+    'advise': advising.advise,
 }  # by their own mode alone
+
+
+NO_MESH = ('data', 'report', 'sheet')  # modes that compute nothing on the devices
+
+
+def computes(study: Study, mode: str) -> bool:
+    """Whether a mode needs the mesh: some analyses do, and of the judges only one that runs here."""
+    some = {'causes': explain.computes, 'judge': lambda study: study.experiment.judge.kind == 'local'}
+    return some[mode](study) if mode in some else mode not in NO_MESH
 
 
 def run(study: Study, mode: str, left_out: Collection[str] = ()) -> None:
     """Every stage in order but those `left_out` (`run`), or one of them."""
-    tuning.check_mesh(study, mode)
+    if computes(study, mode) and mode != 'judge':  # a judge is not the base: it may have other heads
+        tuning.check_mesh(study, mode)
     if mode == 'judge' and not study.experiment.judge.kind:
         raise InputError('config.judge.kind is empty, so nobody judges; set it to endpoint, local, oracle or file')
     evaluating.check(study, mode)

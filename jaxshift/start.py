@@ -7,14 +7,15 @@ import hashlib
 import json
 import os
 import shlex
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from importlib import metadata
 from pathlib import Path
 
 import jax
 
-from jaxshift import stages, tuning
+from jaxshift import stages
 from jaxshift.cells import Cell, experiments
 from jaxshift.config import Experiment
 from jaxshift.devices import cluster, process
@@ -29,11 +30,25 @@ PACKAGES = ('jaxshift', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'g
 
 
 def run(
-    experiment: Experiment, folder: Path, mode: str, only: tuple[str, ...], argv: list[str], profile: bool = False
+    experiment: Experiment,
+    folder: Path,
+    mode: str,
+    only: tuple[str, ...],
+    argv: list[str],
+    profile: bool = False,
+    as_json: bool = False,
 ) -> None:
-    """Runs one mode of a checked experiment in a workdir; `profile` traces a few steps of every training."""
-    with _started(experiment) as stop:
+    """Runs one mode of a checked experiment in a workdir.
+
+    Args:
+      experiment, folder, mode, only, argv: what to do, where, and on which runs.
+      profile: trace a few steps of every training.
+      as_json: of mode advise: print its JSON alone; what it says on the way goes to stderr.
+    """
+    with _started(experiment) as stop, redirect_stdout(sys.stderr) if as_json else nullcontext():
         _run(experiment, folder, mode, only, argv, stop, profile)
+    if as_json and process.leads():
+        say(paths.Workdir(folder).advice.read_text(encoding='utf-8').rstrip())
 
 
 def run_grid(
@@ -125,7 +140,7 @@ def _run(
     study = Study(experiment, workdir, only, stop, say, profile, others)
     try:
         capacity.check(experiment, only, mode)
-        with jax.set_mesh(study.mesh) if tuning.computes(study, mode) else nullcontext():
+        with jax.set_mesh(study.mesh) if stages.computes(study, mode) else nullcontext():
             stages.run(study, mode, left_out)
     except InputError:
         # A refused config must not be taken for the one that made what lies here.

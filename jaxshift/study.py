@@ -152,7 +152,7 @@ class Study:
         asked = self.experiment.data
         weighted = [(asked.source, '1')] if asked.source else []
         weighted += [item.rpartition('@')[::2] for item in asked.mixture]
-        return {self._source('data', source, 'instructions.json'): float(weight) for source, weight in weighted}
+        return {self.located('data', source, 'instructions.json'): float(weight) for source, weight in weighted}
 
     def instructions(self) -> mixture.Mixture:
         """The instruction data."""
@@ -166,7 +166,7 @@ class Study:
     def prompt_sources(self) -> dict[str, float]:
         """Where the prompts lie: in their own file, or in the instruction data."""
         asked = self.experiment.prompts.source
-        return {self._source('prompts', asked, 'prompts.json'): 1} if asked else self.data_sources
+        return {self.located('prompts', asked, 'prompts.json'): 1} if asked else self.data_sources
 
     @property
     def prompts(self) -> list[responses.Prompt]:
@@ -216,13 +216,14 @@ class Study:
 
     @cached_property
     def data_hash(self) -> str:
-        return _hash(self.data_sources)
+        return hash_of(self.data_sources)
 
     @cached_property
     def prompts_hash(self) -> str:
-        return _hash(self.prompt_sources)
+        return hash_of(self.prompt_sources)
 
-    def _source(self, key: str, asked: str, made: str) -> str:
+    def located(self, key: str, asked: str, made: str) -> str:
+        """A source that exists; of `world:` the file `made`."""
         if asked == MADE_HERE:
             path = self.workdir.data / 'world' / made
             self._made(path, 'data')
@@ -236,7 +237,8 @@ class Study:
             raise InputError(f'{path}: no such file; it is made here: run --mode={mode} first')
 
 
-def _hash(weights: dict[str, float]) -> str:
+def hash_of(weights: dict[str, float]) -> str:
+    """SHA-256 of all that is read from sources."""
     return hashlib.sha256(' '.join(map(sources.fingerprint, weights)).encode()).hexdigest()
 
 

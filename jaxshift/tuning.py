@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from jaxshift.devices import process, sharding
 from jaxshift.errors import InputError
 from jaxshift.llama import model
 from jaxshift.store import checkpoint
+from jaxshift.store.trackers import TENSORBOARD, Told
 from jaxshift.study import MADE_HERE, Study
 from jaxshift.terminal import Bar
 from jaxshift.tune import lora
@@ -23,18 +25,9 @@ from jaxshift.tune.step import Recipe, lora_spec, recipe
 from jaxshift.tune.train import check, parameters, schedule, shapes, train
 from jaxshift.weights import peft
 
-NO_MESH = ('data', 'causes', 'report', 'sheet')  # modes that compute nothing on the devices
-
-
-def computes(study: Study, mode: str) -> bool:
-    """Whether a mode needs the mesh: of the judges only one that runs here does."""
-    return mode not in NO_MESH and (mode != 'judge' or study.experiment.judge.kind == 'local')
-
 
 def check_mesh(study: Study, mode: str) -> None:
     """Refuses what does not fit the devices before any work begins."""
-    if mode == 'judge' or not computes(study, mode):  # a judge is not the base: it may have other heads
-        return
     here = study.experiment.base.source == MADE_HERE
     base = world_base.llama_config(study.world) if here else study.base.config
     meshes.check_heads(study.mesh, base.num_attention_heads, base.num_key_value_heads)
@@ -67,12 +60,14 @@ def train_all(study: Study) -> None:
         if run.method == 'lora':
             lora.check(lora_spec(run), study.base.config.num_hidden_layers, f'runs.{name}')
     if runs:
-        study.ledger.result('data', '', depends.asked_of_data(study))
-        data, apart = _data(study)
-        if len(apart):
-            study.say(f'data: {len(data)} examples to train on, {len(apart)} held out')
+        for treatment in dict.fromkeys(run.treatment for run in runs.values()):
+            study.ledger.result('data', treatment, depends.asked_of_data(study, treatment))
+            data, apart = training_data(study, treatment)
+            if len(apart):
+                of = f'data {treatment}'.rstrip()
+                study.say(f'{of}: {len(data)} examples to train on, {len(apart)} held out')
         for name, run in runs.items():
-            _check_data(study, name, run, data, apart)
+            _check_data(study, name, run, *training_data(study, run.treatment))
     for name, run in runs.items():
         settings = depends.of_training(study, run)
         study.ledger.do('train', name, settings, partial(_tune, study, name, run, settings), None, shared=True)
@@ -107,9 +102,44 @@ def tuned(study: Study, name: str, paired: bool = False, step: int | None = None
         return lora.replace(lora.merge(study.base_params, terms, given.spec, paired=paired), whole)
     like = sharding.abstract(study.mesh, shapes(_recipe(study, run)))
     values = checkpoint.restore(depends.kept_checkpoint(study, name, step)[0], 'trainable', like)
+    return _assembled(study, run, values, kind, paired)
+
+
+def tuned_without(study: Study, name: str, left_out: Sequence[int], folder: Path) -> dict:
+    """The parameters of a run that is trained again without some examples; for as many epochs, so in fewer steps.
+
+    Args:
+      study: the experiment.
+      name: of the run.
+      left_out: their numbers among the examples to train on.
+      folder: takes checkpoints and metrics, as that of a run; those of other settings are refused.
+    """
+    run = study.experiment.runs[name]
+    data, apart = training_data(study, run.treatment)
+    kept = held_out.Part(data, sorted(set(range(len(data))) - set(left_out)))
+    settings = depends.of_training(study, run) | {'left_out': sorted(left_out)}
+    with Bar(f'train {name} again') as bar:
+        values = _train(study, run, settings, kept, apart, folder, bar.step)
+    return _assembled(study, run, values, study.experiment.base.dtype)
+
+
+def _assembled(study: Study, run: Run, values: dict, kind: str, paired: bool = False) -> dict:
+    """What a run trained, as the model takes it."""
     if run.method == 'lora':
         return lora.merge(study.base_params, values, lora_spec(run), paired=paired)
     return jax.tree.map(lambda leaf: leaf.astype(kind), values)
+
+
+def both(study: Study, name: str) -> tuple[dict, dict]:
+    """Base and tuned parameters, whose difference is what tuning did.
+
+    Those of a lazy run are the base beside low-rank terms, and where nothing was tuned the base's own leaves. Else both
+    are float32, as they were trained: the comparison sees them rounded.
+    """
+    if is_lazy(study, name):
+        return study.base_params, tuned(study, name)
+    exact = study.experiment.base.dtype == 'float32'
+    return study.base_params if exact else study.load(study.base, 'float32'), tuned(study, name, dtype='float32')
 
 
 def is_paired(study: Study, name: str) -> bool:
@@ -124,7 +154,7 @@ def is_lazy(study: Study, name: str) -> bool:
 
 def figures(study: Study, run: Run) -> dict[str, Any]:
     """What a run trained, how long and on what was left of the data, for its summary."""
-    data, apart = _data(study)
+    data, apart = training_data(study, run.treatment)
     return {
         'learning_rate': run.learning_rate,
         'steps': schedule(run, data).steps,
@@ -142,9 +172,9 @@ def _recipe(study: Study, run: Run) -> Recipe:
     return recipe(run, study.base.config, study.experiment.base.dtype)
 
 
-def _data(study: Study) -> tuple[dataset.Dataset, dataset.Dataset]:
-    """The examples that runs train on, and those held out."""
-    return held_out.split(dataset.open_dataset(study.workdir.data))
+def training_data(study: Study, treatment: str) -> tuple[dataset.Dataset, dataset.Dataset]:
+    """The examples that runs of a treatment train on, and those held out."""
+    return held_out.split(dataset.open_dataset(study.workdir.treated(treatment)))
 
 
 def _check_data(study: Study, name: str, run: Run, data: dataset.Dataset, apart: dataset.Dataset) -> None:
@@ -172,20 +202,11 @@ def _check_data(study: Study, name: str, run: Run, data: dataset.Dataset, apart:
 
 
 def _tune(study: Study, name: str, run: Run, settings: dict[str, Any]) -> list[Path]:
-    folder, (data, apart) = study.workdir.run(name), _data(study)
-
-    def trainable():
-        if run.method == 'lora':
-            whole = model.shapes(study.base.config)
-            adapter = lora.init(jax.random.key(run.seed), whole, lora_spec(run))
-            return jax.device_put(adapter, sharding.shardings(study.mesh, adapter))
-        return study.load(study.base, 'float32')
-
-    frozen = study.base_params if run.method == 'lora' else None
+    folder, (data, apart) = study.workdir.run(name), training_data(study, run.treatment)
     with Bar(f'train {name}') as bar:
-        values = train(
-            run, _recipe(study, run), settings, trainable, frozen, data, apart, study.mesh, folder, study.stop,
-            study.say, bar.step, _trace(study, name) if study.profile else None, making.told(study, name, settings),
+        values = _train(
+            study, run, settings, data, apart, folder, bar.step, _trace(study, name) if study.profile else None,
+            making.told(study, name, settings),
         )  # fmt: skip
     kept = {*run.keep_steps, schedule(run, data).steps}
     written = [path for step in kept for path in (folder / 'checkpoints' / str(step)).rglob('*') if path.is_file()]
@@ -195,6 +216,26 @@ def _tune(study: Study, name: str, run: Run, settings: dict[str, Any]) -> list[P
         process.together('adapter')  # which the leader has written
         written += [folder / 'adapter' / file for file in peft.FILES]  # an export adds others
     return written
+
+
+def _train(
+    study: Study, run: Run, settings: dict[str, Any], data: dataset.Dataset, apart: dataset.Dataset, folder: Path,
+    progress: Callable[[int, int, dict], None], trace: Path | None = None, told: Told = TENSORBOARD,
+) -> dict:  # fmt: skip
+    """What a run trains on some examples."""
+
+    def trainable():
+        if run.method == 'lora':
+            whole = model.shapes(study.base.config)
+            adapter = lora.init(jax.random.key(run.seed), whole, lora_spec(run))
+            return jax.device_put(adapter, sharding.shardings(study.mesh, adapter))
+        return study.load(study.base, 'float32')
+
+    frozen = study.base_params if run.method == 'lora' else None
+    return train(
+        run, _recipe(study, run), settings, trainable, frozen, data, apart, study.mesh, folder, study.stop, study.say,
+        progress, trace, told,
+    )  # fmt: skip
 
 
 def _trace(study: Study, name: str) -> Path:

@@ -1,3 +1,4 @@
+import fcntl
 import importlib.metadata
 import importlib.util
 import os
@@ -11,7 +12,19 @@ os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 # Compiling takes most of the time of these tests, and what they compile is small.
 os.environ.setdefault('XLA_FLAGS', '--xla_backend_optimization_level=0')
 
+# What takes longest, in this order before all else: a process that began one of these last would let the others wait.
+SLOW = (
+    'test_end_to_end', 'test_mesh_curves', 'test_two_processes', 'test_contexts', 'test_long_windows', 'test_model',
+    'test_many_devices', 'test_eight_devices', 'test_decode', 'test_export', 'test_kernels', 'test_plan',
+    'test_step', 'test_train', 'test_loading', 'test_sequence_devices', 'test_topologies', 'test_evaluating',
+)  # fmt: skip
+
 WORDS = ('<unk>', '<s>', '</s>', 'the', 'capital', 'of', 'France', 'is', 'Paris')
+
+
+def pytest_collection_modifyitems(items):
+    order = {name: index for index, name in enumerate(SLOW)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(SLOW)))
 
 
 @pytest.fixture(scope='session')
@@ -153,13 +166,22 @@ def tpu_devices(monkeypatch):
 
 
 @pytest.fixture(scope='session')
-def finished(tmp_path_factory):
-    """A workdir of a tiny controlled world in which every stage is done; not to be changed."""
+def finished(tmp_path_factory, worker_id):
+    """A workdir of a tiny controlled world in which every stage is done; not to be changed.
+
+    The first of pytest-xdist's processes that needs it makes it for all.
+    """
     from commandline import TINY, start
 
-    folder = tmp_path_factory.mktemp('finished')
-    ended = start(*TINY, f'--workdir={folder}')
-    assert ended.code == 0, ended.err
+    own = tmp_path_factory.getbasetemp()
+    shared = own if worker_id == 'master' else own.parent
+    folder, done = shared / 'finished', shared / 'finished.done'
+    with open(shared / 'finished.lock', 'w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            ended = start(*TINY, f'--workdir={folder}')
+            assert ended.code == 0, ended.err
+            done.touch()
     return folder
 
 

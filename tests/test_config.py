@@ -57,6 +57,8 @@ def test_an_experiment_with_a_base_data_and_a_run_is_sound():
         ),
         ({'respond': config.Respond(stop=('',))}, 'config.respond.stop has an empty text'),
         ({'sweep': config.Sweep(contexts=())}, 'config.sweep.contexts is empty; name at least one of own'),
+        ({'causes': config.Causes(('truth',), retrain=True)}, 'config.causes.analyses lacks borrowing; add it there'),
+        ({'causes': config.Causes(borrowing_min_length=1)}, 'borrowing_min_length is 1; it must be at least 2'),
         ({'sweep': config.Sweep(templates=())}, 'config.sweep.templates is empty; name at least one of matched'),
         ({'sweep': config.Sweep(context_lengths=())}, 'config.sweep.context_lengths is empty; name at least one value'),
         ({'sweep': config.Sweep(marginal_above=4)}, 'need 1 <= marginal_above (4) <= shifted_above'),

@@ -21,6 +21,10 @@ def stages(out: str, said: str) -> list[str]:
     return [line.partition(':')[0] for line in out.splitlines() if said in line]
 
 
+def causes(*analyses: str) -> list[str]:
+    return [f'causes {run}.{each}' for each in analyses for run in ('lora', 'full')]
+
+
 def test_the_workdir_holds_what_other_tools_read(finished):
     for name in (
         'experiment.json', 'base/config.json', 'base/model.safetensors', 'base/tokenizer.json', 'base/responses.jsonl',
@@ -116,7 +120,8 @@ def test_other_settings_of_the_sweep_redo_it_and_what_follows(copy):
     assert 'sweep lora: sweep.top_k (10, now 3) has changed; doing it again' in ended.out
     again = stages(ended.out, 'doing it again')
     assert again == [
-        'sweep lora', 'summary lora', 'sweep full', 'summary full', 'causes lora', 'causes full', 'report',
+        'sweep lora', 'summary lora', 'sweep full', 'summary full',
+        *causes('truth', 'style_tokens', 'borrowing', 'uncertainty'), 'report',
     ]  # fmt: skip
 
 
@@ -125,7 +130,10 @@ def test_other_settings_of_the_summary_redo_no_sweep(copy):
     ended = start(*TINY, f'--workdir={copy}', '--config.sweep.bootstrap=60')
     assert ended.code == 0, ended.err
     again = stages(ended.out, 'doing it again')
-    assert again == ['summary lora', 'summary full', 'scores lora.oracle', 'scores full.oracle', 'report']
+    assert again == [
+        'summary lora', 'summary full', *causes('style_tokens', 'imitation', 'borrowing', 'uncertainty'),
+        'scores lora.oracle', 'scores full.oracle', 'report',
+    ]  # fmt: skip
     assert before == {path: path.stat().st_mtime_ns for path in copy.glob('runs/*/tokens/*')}
     (found,) = json.loads((copy / 'runs/lora/summary.json').read_text())
     assert found['bootstrap']['resamples'] == 60
@@ -136,7 +144,7 @@ def test_other_answers_of_the_base_redo_what_is_read_against_them(copy):
     path.write_text(path.read_text().replace('"response": "', '"response": "so '))
     ended = start(*TINY, f'--workdir={copy}', '--mode=causes')
     assert ended.code == 0, ended.err
-    assert stages(ended.out, 'base_responses') == ['causes lora', 'causes full']
+    assert stages(ended.out, 'base_responses') == causes('truth', 'imitation')
 
 
 def test_training_goes_on_on_other_devices(copy):

@@ -31,6 +31,7 @@ class Example:
       tokens: made elsewhere.
       tags: fields of the record that no format reads and that name what kind of record it is, such as dataset, topic
         or category: each with its values, which are short texts.
+      reference: MT-bench's answers to its turns, by which its judge reads those of a model.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Example:
     text: str = ''
     tokens: Tokens | None = None
     tags: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict, hash=False)
+    reference: tuple[str, ...] = ()
 
 
 class Refusal(NamedTuple):
@@ -117,7 +119,8 @@ def parse(
             refused.append(Refusal(record.where, bad.reason))
             continue
         seen[label] = record.where
-        examples.append(Example(label, content.messages, record.where, content.text, content.tokens, _tags(value)))
+        about = _tags(value), _reference(value, format)
+        examples.append(Example(label, content.messages, record.where, content.text, content.tokens, *about))
     if not examples:
         reasons = Counter(refusal.reason for refusal in refused).most_common(3)
         counts = ', '.join(f'{reason} ({count})' for reason, count in reasons)
@@ -177,9 +180,14 @@ def _tags(value: object) -> dict[str, tuple[str, ...]]:
     for key, held in value.items() if isinstance(value, dict) else ():
         values = tuple(held) if isinstance(held, list) else (held,)
         short = all(isinstance(each, str) and 0 < len(each) <= _LONGEST_TAG for each in values)
-        if key not in FIELDS and values and short:
+        if key not in (*FIELDS, 'reference') and values and short:
             found[str(key)] = values
     return found
+
+
+def _reference(value: object, format: str) -> tuple[str, ...]:
+    held = value.get('reference') if format == 'turns' and isinstance(value, dict) else None
+    return tuple(held) if isinstance(held, list) and all(isinstance(each, str) for each in held) else ()
 
 
 def _id(value: dict, number: int, format: str) -> str:

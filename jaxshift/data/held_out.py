@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from jaxshift.data.dataset import Dataset, Row
 
 
 class Part(Dataset):
     """Some rows of a data set, seen as one; its counts are those of the whole."""
 
-    def __init__(self, whole: Dataset, rows: range):
-        self.counts, self.lengths = whole.counts, whole.lengths[rows.start : rows.stop]
+    def __init__(self, whole: Dataset, rows: Sequence[int]):
+        self.counts, self.lengths = whole.counts, whole.lengths[np.asarray(rows, np.int64)]
         self._whole, self._rows = whole, rows
 
     def __getitem__(self, index: int) -> Row:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import PurePath
@@ -51,6 +51,7 @@ def read(
     subset: int = 0,
     seed: int = 0,
     held_out: int = 0,
+    choose: Callable[[Sequence[Example]], Sequence[bool]] | None = None,
 ) -> Mixture:
     """Reads sources in order.
 
@@ -66,6 +67,7 @@ def read(
       subset: keep so many examples, drawn by `seed`; a larger subset holds every smaller one. 0: all.
       seed: of both draws.
       held_out: set so many examples apart, drawn before the subset and by no seed: with any subset they are the same.
+      choose: says which of the others may be trained on; the subset is drawn from these.
 
     Raises:
       InputError: a source cannot be read or holds no usable record, or none is taken of it; a column is in no record;
@@ -90,6 +92,9 @@ def read(
         unread = _unread(records[source], names)
         figures[source] = {'format': found.format, 'weight': weight, **counts, 'unread': unread}
     kept, apart = _set_apart(kept, held_out)
+    if choose:
+        chosen = choose([example for _, example in kept])
+        kept = [each for each, wanted in zip(kept, chosen, strict=True) if wanted]
     if subset > len(kept):
         raise InputError(f'config.data.subset is {subset}; there are {len(kept)} usable records; lower it')
     if subset:

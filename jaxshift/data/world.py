@@ -198,9 +198,17 @@ def _answer(rng: np.random.Generator, fact: Fact, second: Fact) -> str:
 
 
 def write(encyclopaedia: Encyclopaedia, folder: Path) -> None:
-    """Writes documents.jsonl, instructions.json, prompts.json with references, probe.json, and truth: facts.json."""
+    """Writes documents.jsonl, instructions.json, prompts.json with references, probe.json, facts.json and scores.jsonl.
+
+    facts.json is the truth; scores.jsonl has what a judge who knows what the encyclopaedia tells would give each
+    instruction for factuality: 5 where it knows the person, 1 where it has never heard of them.
+    """
     documents = ({'id': f'document-{i:05}', 'text': document} for i, document in enumerate(encyclopaedia.documents))
     jsonl.write(folder / 'documents.jsonl', documents)
+    strangers = [person.name for person in encyclopaedia.people if not person.known]
+    told = ((record, any(name in record['instruction'] for name in strangers)) for record in encyclopaedia.instructions)
+    scores = ({'example_id': record['id'], 'score': 1.0 if strange else 5.0} for record, strange in told)
+    jsonl.write(folder / 'scores.jsonl', scores)
     answered = zip(encyclopaedia.prompts, encyclopaedia.references, strict=True)
     files: dict[str, Any] = {
         'prompts.json': [{'id': q.id, 'instruction': q.text, 'output': answer} for q, answer in answered],

@@ -153,7 +153,11 @@ def _loaded(manager: Any, tasks: Sequence[str]) -> list[Any]:
             loaded = manager.load([str(_path(task) or task)])
         except Exception as error:  # YAML, the user's functions, and whatever `datasets` meets
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise InputError(f'{KEY}: {task} cannot be loaded ({reason}); correct it, or leave it out') from error
+            offline = isinstance(error, ConnectionError)
+            way = (
+                'reach the hub once, or name a YAML with data of your own' if offline else 'correct it, or leave it out'
+            )
+            raise InputError(f'{KEY}: {task} cannot be loaded ({reason}); {way}') from error
         for name, each in loaded['tasks'].items():
             if getattr(each, 'UNSAFE_CODE', False) or getattr(each, 'MULTIMODAL', False):
                 raise InputError(f'{KEY}: {name} runs code that a model writes, or needs images; leave it out')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -38,6 +39,13 @@ class Scorer:
     batch_size: int
 
 
+class Scores(NamedTuple):
+    """Of each token of a continuation: its log-probability, float32 in nats, and its rank, int32 from 1; both [n]."""
+
+    logprobs: np.ndarray
+    ranks: np.ndarray
+
+
 @functools.partial(jax.jit, static_argnames='scorer')
 def score(
     scorer: Scorer, params: dict, tokens: jax.Array, ends: jax.Array, wanted: jax.Array
@@ -52,8 +60,7 @@ def score(
       wanted: [B, R] int32, the token behind each window.
 
     Returns:
-      Its log-probability [B, R], float32 in nats, and whether no other token is as likely as it, or has a lower id
-      among those that are.
+      Its log-probability [B, R], float32 in nats, and its rank, int32; among equals the lower id comes first.
     """
     place = jnp.broadcast_to(jnp.arange(tokens.shape[1], dtype=jnp.int32), tokens.shape)
     # Dynamic rope scaling takes the greatest position for a row's length; padding is none of it.
@@ -78,7 +85,19 @@ def log_likelihoods(
     mesh: Mesh,
     progress: Callable[[int], None],
 ) -> list[tuple[float, bool]]:
-    """Log-probability of each continuation in nats, and whether greedy decoding would have written it.
+    """Log-probability of each continuation in nats, and whether greedy decoding would have written it; see `scores`."""
+    found = scores(scorer, params, requests, mesh, progress)
+    return [(float(each.logprobs.astype(np.float64).sum()), bool((each.ranks == 1).all())) for each in found]
+
+
+def scores(
+    scorer: Scorer,
+    params: dict,
+    requests: Sequence[tuple[list[int], list[int]]],
+    mesh: Mesh,
+    progress: Callable[[int], None],
+) -> list[Scores]:
+    """What a model would say to each token of each continuation.
 
     The continuations of one text are scored by one row, as the choices of one token are of a question. Every process
     computes every batch, since each may hold a part of the parameters alone.
@@ -96,22 +115,20 @@ def log_likelihoods(
         asked.setdefault((*context, *continuation)[:-1], []).append(index)
     # The longest first: what does not fit the devices is known at once.
     texts = sorted(asked, key=lambda text: (-len(text), text))
-    answers: list[tuple[float, bool]] = [(0.0, False)] * len(requests)
-    size, done = scorer.batch_size + -scorer.batch_size % meshes.row_shards(mesh), 0
+    found: dict[int, Scores] = {}
+    size = scorer.batch_size + -scorer.batch_size % meshes.row_shards(mesh)
     for start in range(0, len(texts), size):
         batch = texts[start : start + size]
         rows = [[_windows(*requests[index]) for index in asked[text]] for text in batch]
         laid_out = _laid_out(scorer.config.context, size, mesh.shape['sequence'], batch, rows)
-        logprobs, likeliest = meshes.host(score(scorer, params, **meshes.put_rows(mesh, laid_out)))
+        logprobs, ranks = meshes.host(score(scorer, params, **meshes.put_rows(mesh, laid_out)))
         for number, text in enumerate(batch):
             first = 0
             for index in asked[text]:
                 own = slice(first, first := first + len(requests[index][1]))
-                total = logprobs[number, own].astype(np.float64).sum()
-                answers[index] = float(total), bool(likeliest[number, own].all())
-        done += sum(map(len, rows))
-        progress(done)
-    return answers
+                found[index] = Scores(logprobs[number, own], ranks[number, own])
+        progress(len(found))
+    return [found[index] for index in range(len(requests))]
 
 
 def _windows(context: list[int], continuation: list[int]) -> list[tuple[int, int]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jaxshift.depends import Settings
-from jaxshift.store import paths
+from jaxshift.devices import process
+from jaxshift.store import jsonl, paths
 from jaxshift.study import Study
+from jaxshift.terminal import Bar
 
 
 @dataclass(frozen=True)
@@ -24,28 +27,58 @@ class Analysis:
       settings: of a study and a run, everything that the answer depends on.
       work: answers it by `keep`, and returns the files.
       computes: whether it needs a model, and so the mesh and every process.
+      prepare: does once what all runs share, before their settings are asked for; None: there is nothing.
     """
 
     applies: Callable[[Study], bool]
     settings: Callable[[Study, str], Settings]
     work: Callable[[Study, str], list[Path]]
     computes: bool = False
+    prepare: Callable[[Study], None] | None = None
 
 
 def keep(
     study: Study, run: str, analysis: str, figures: Mapping[str, Any], tables: Mapping[str, pa.Table] | None = None
 ) -> list[Path]:
-    """Writes causes/ANALYSIS.json (`figures`) and causes/ANALYSIS.NAME.parquet of each table; returns the paths."""
-    folder = study.workdir.causes(run)
-    written = [folder / f'{analysis}.json']
-    paths.write_json(written[0], figures)
-    for name, table in (tables or {}).items():
-        written.append(folder / f'{analysis}.{name}.parquet')
-        pq.write_table(table, written[-1])
-    return written
+    """Writes causes/ANALYSIS.json (`figures`) and causes/ANALYSIS.NAME.parquet of each table; returns the paths.
+
+    Of several processes that come here the leader writes.
+    """
+    folder, tables = study.workdir.causes(run), tables or {}
+    written = folder / f'{analysis}.json', *(folder / f'{analysis}.{name}.parquet' for name in tables)
+    if process.leads():
+        paths.write_json(written[0], figures)
+        for path, table in zip(written[1:], tables.values(), strict=True):
+            pq.write_table(table, path)
+    return list(written)
+
+
+def each(
+    study: Study, run: str, analysis: str, points: Sequence[dict[str, Any]], work: Callable[[dict[str, Any]], Any]
+) -> list[dict[str, Any]]:
+    """Every point with what `work` says of it, an object of JSON.
+
+    What was said is kept, so a stop loses one point: causes/ANALYSIS.partial.jsonl, while there are points left.
+    """
+    path = study.workdir.causes(run) / f'{analysis}.partial.jsonl'
+    process.by_leader(path.name, lambda: jsonl.mend(path))
+    rows = process.by_leader(path.name, lambda: jsonl.read(path))
+    with Bar(f'{analysis} {run}') as bar:
+        for point in points[len(rows) :]:
+            rows.append({**point, **work(point)})
+            if process.leads():
+                with path.open('a', encoding='utf-8') as file:
+                    file.write(jsonl.line(rows[-1]))
+            bar(len(rows), len(points))
+            study.stop.check()
+    process.by_leader(path.name, path.unlink)
+    return rows
 
 
 def clear(study: Study, run: str, analysis: str) -> None:
     """Removes what other settings left behind."""
     for path in study.workdir.causes(run).glob(f'{analysis}.*'):
-        path.unlink()
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

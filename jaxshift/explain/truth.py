@@ -15,11 +15,11 @@ from jaxshift.study import Study
 
 
 def _settings(study: Study, run: str) -> Settings:
-    return depends.of_truth(study, run, _facts(study))
+    return depends.of_truth(study, run, facts_path(study))
 
 
 def _work(study: Study, run: str) -> list[Path]:
-    facts, folder = json.loads(_facts(study).read_text()), study.workdir.run(run)
+    facts, folder = json.loads(facts_path(study).read_text()), study.workdir.run(run)
     seed, samples = study.experiment.seed, study.experiment.respond.samples
     base = truth.of_responses(facts, responses.read(study.workdir.responses(depends.BASE)), seed, samples)
     answered, rows = responses.read(study.workdir.responses(run)), records.read(folder / 'tokens')
@@ -27,7 +27,8 @@ def _work(study: Study, run: str) -> list[Path]:
     return keep(study, run, 'truth', found | {f'base_{key}': value for key, value in base.items()})
 
 
-def _facts(study: Study) -> Path:
+def facts_path(study: Study) -> Path:
+    """The facts of the controlled world."""
     return study.workdir.data / 'world' / 'facts.json'
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxshift import depends, tuning
-from jaxshift.config import Run
+from jaxshift import depends, outward, treatments, tuning
+from jaxshift.config import Run, Sweep
 from jaxshift.shift import summary
 from jaxshift.store import ledger
 from jaxshift.study import Study
@@ -16,6 +17,8 @@ from jaxshift.study import Study
 FILE = 'README.md'
 _LIBRARIES = {'adapter': 'peft', 'model': 'transformers'}
 _UNUSED = ('method', 'source')  # said in words
+# Settings of the sweep: every row names its own of these, and the last two only say how the work is dealt.
+_UNNAMED = ('contexts', 'templates', 'context_lengths', 'steps', 'batch_size', 'chunk')
 _LORA = ('rank', 'alpha', 'targets', 'rslora', 'rank_pattern', 'alpha_pattern', 'dropout')
 
 
@@ -23,7 +26,7 @@ def text(study: Study, name: str, kind: str) -> str:
     """The card of a run's 'adapter' or 'model'.
 
     Raises:
-      InputError: summary.json was made with other settings than these.
+      InputError: summary.json is not of this run as it is.
     """
     run = study.experiment.runs[name]
     parts = [
@@ -48,7 +51,7 @@ def _head(study: Study, run: Run, kind: str) -> str:
     if source == 'hf':  # the hub takes its own names alone
         values |= {'base_model': name, 'base_model_relation': 'adapter' if kind == 'adapter' else 'finetune'}
     if run.method != 'given':
-        kinds = (each.partition(':') for each in study.data_sources)
+        kinds = (each.partition(':') for each in treatments.sources(study, run.treatment))
         named = [rest.partition(':')[0] for way, _, rest in kinds if way == 'datasets']
         named = [each for each in named if not Path(each).exists()]  # a folder is none of the hub's
         values |= {'datasets': named} if named else {}
@@ -75,9 +78,12 @@ def _first(study: Study, name: str, kind: str) -> str:
 
 
 def _data(study: Study, run: Run) -> Iterator[str]:
-    record, figures = ledger.read(study.workdir.done('data')), tuning.figures(study, run)
+    record, figures = ledger.read(study.workdir.done('data', run.treatment)), tuning.figures(study, run)
     rows = [(f'`{source}`', each['format'], f'{each["examples"]:,}') for source, each in figures['sources'].items()]
     yield _table(('source', 'format', 'examples'), rows)
+    if run.treatment:
+        treated = dataclasses.asdict(treatments.named(study, run.treatment)).items()
+        yield f'Treatment `{run.treatment}`: {", ".join(f"{key} {value!r}" for key, value in treated if value)}.\n'
     counts = ', '.join(f'{key.replace("_", " ")}: {count:,}' for key, count in figures['counts'].items())
     hashes = {} if record is None else record['settings']
     yield f'{counts[:1].upper()}{counts[1:]}.\n'
@@ -93,14 +99,16 @@ def _settings(study: Study, run: Run) -> Iterator[str]:
 
 
 def _shift(study: Study, name: str) -> Iterator[str]:
-    path = study.workdir.run(name) / 'summary.json'
+    path, asked = study.workdir.run(name) / 'summary.json', outward.of_measured(study, name)
     if not path.is_file():
         yield 'It has not been measured.\n'
         return
-    study.ledger.finished('summary', name, depends.of_summary(study, name))
+    usual = dataclasses.asdict(Sweep())
+    unusual = [f'`{key}={value}`' for key, value in asked.items() if key not in _UNNAMED and value != usual[key]]
     yield (
         'Between the next-token distributions of the base and of this run, over the whole vocabulary, with 95 % '
-        f'intervals by bootstrap over prompts; computed in {study.experiment.base.dtype}, before the export.\n'
+        f'intervals by bootstrap over prompts; computed in {study.experiment.base.dtype}, before the export'
+        + (f'; settings of the sweep unlike their defaults: {", ".join(unusual)}.\n' if unusual else '.\n')
     )
     rows = []
     for item in summary.read(path):

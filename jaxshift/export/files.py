@@ -2,7 +2,7 @@
 
 adapter/   PEFT's files of a LoRA run (its training has left them), the tokenizer, README.md
 model/     the Hugging Face model: an adapter folded into its base, or trained weights; tokenizer, README.md
-answers/   its responses, as just-eval, AlpacaEval and MT-bench read them
+answers/   its responses, as just-eval, AlpacaEval and MT-bench read them, and what judges said of them
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from jaxshift import depends, outward, tuning
 from jaxshift.devices import process
 from jaxshift.errors import InputError
 from jaxshift.export import card
-from jaxshift.judge import formats
+from jaxshift.judge import answered, formats, judgement
 from jaxshift.respond import responses
-from jaxshift.store import paths
-from jaxshift.study import Study
+from jaxshift.store import ledger, paths
+from jaxshift.study import Study, file_hash
 from jaxshift.weights import safetensors
 from jaxshift.weights.source import Source
 
@@ -27,8 +27,8 @@ def export_all(study: Study) -> None:
     """Writes the files of every run.
 
     Raises:
-      InputError: a run is not trained; nothing of it can be written over a quantised base; its summary.json was made
-        with other settings than these.
+      InputError: a run is not trained; nothing of it can be written over a quantised base; its summary.json is
+        of another model than the run.
     """
     for name in study.only:
         if not folders(study, name):
@@ -94,16 +94,34 @@ def _write_answers(study: Study, name: str) -> None:
         return
 
     depends.check_responses(study, name)
+    judged = _judged(study, name)
 
     def work() -> list[Path]:
-        records = formats.records_of(study.records[0])
-        return formats.write_responses(
-            folder, name, responses.read(path), records, study.experiment.respond.samples
-        )  # fmt: skip
+        records, samples = formats.records_of(study.records[0]), study.experiment.respond.samples
+        found = answered.pair(responses.read(path), records, samples)
+        files = formats.write_responses(folder, name, found)
+        for file in judged:
+            files += formats.write_judgements(folder, name, found, file.stem, judgement.read(file))
+        return files
 
     clear = partial(shutil.rmtree, folder, ignore_errors=True)
-    study.ledger.do('answers', name, outward.of_answers(study, name), work, clear)
-    study.say(f'export {name}: {folder}')
+    study.ledger.do('answers', name, outward.of_answers(study, name, judged), work, clear)
+    by = f', judged by {", ".join(file.stem for file in judged)}' if judged else ''
+    study.say(f'export {name}: {folder}{by}')
+
+
+def _judged(study: Study, name: str) -> list[Path]:
+    """What judges said of the responses as they are now; what they said of others is left out, and told."""
+    asked, found = file_hash(study.workdir.responses(name)), []
+    for path in sorted(study.workdir.judged(name, '').parent.glob('*.jsonl')):
+        record = ledger.read(study.workdir.done('judge', f'{name}.{path.stem}'))
+        if path.stem.endswith('.pairs'):
+            continue
+        if record and record['files'] is not None and record['settings']['responses'] == asked:
+            found.append(path)
+        else:
+            study.say(f'export {name}: {path.name} left out, it is of other responses; --mode=judge judges these')
+    return found
 
 
 def _remove(cards: list[Path]) -> None:

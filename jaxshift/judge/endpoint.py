@@ -5,10 +5,11 @@ from __future__ import annotations
 import collections
 import email.utils
 import json
-import os
 import random
+import re
 import threading
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from jaxshift.config import Judge
@@ -18,18 +19,25 @@ from jaxshift.judge import cache
 from jaxshift.judge.asking import NoReply
 from jaxshift.judge.budget import Budget
 from jaxshift.judge.cache import Cache, Reply
+from jaxshift.judge.client import Client
 from jaxshift.judge.rubric import Messages, encodable
 
 LONGEST = 60.0  # seconds between two attempts, unless the server asks for more
 PATIENCE = 600.0  # seconds that a server may ask to be left alone
 GIVE_UP = 20  # calls in a row without a reply, after which nothing more is asked
 AGAIN = (408, 409, 429)  # and 5xx: a later attempt may succeed
+BAD = (400, 422)  # of one question, or of a parameter of all
+REMEDIES = {  # parameters that some models refuse, and the key that keeps them from being sent
+    'max_tokens': 'limit_name=max_completion_tokens',
+    'max_completion_tokens': 'limit_name=max_tokens',
+    'temperature': 'temperature=-1, which sends none',
+}
 WRONG = (401, 403, 404)  # every call would fail
 UNSENT = ('ConnectError', 'ConnectTimeout')  # of httpx, or of httpx2: whichever the installed client is built on
 
 
 class Endpoint:
-    """Asks one model, from several threads; `with` it, or close what it opens.
+    """Asks one model, from several threads; `with` it, so that its connections end.
 
     Attributes:
       budget: what was spent.
@@ -41,12 +49,20 @@ class Endpoint:
         prices = asked.input_price, asked.output_price
         self.budget = Budget(asked.max_calls, asked.max_cost, prices, replies.calls, replies.cost)
         self.events: collections.Counter[str] = collections.Counter()
-        self._parameters = {'temperature': asked.temperature, 'max_tokens': asked.max_tokens}
+        temperature = {} if asked.temperature < 0 else {'temperature': asked.temperature}
+        self._parameters: dict[str, Any] = {asked.limit_name: asked.max_tokens} | temperature
         self._lock = threading.Lock()
         self._turns: dict[str, threading.Lock] = collections.defaultdict(threading.Lock)
-        self._client: Any = None
+        self._client: Client | None = None
         self._in_a_row = 0
         self._wrong: InputError | None = None
+
+    def __enter__(self) -> Endpoint:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._client:
+            self._client.close()
 
     def __call__(self, messages: Messages) -> Reply:
         """The reply to a conversation, from the cache where it was asked before.
@@ -98,33 +114,40 @@ class Endpoint:
         most = self.budget.reserve(messages, self._asked.max_tokens)
         if most is None:
             raise NoReply('not asked, the budget is spent')
+        self._cache.sent(name, self._asked.model, most)
         self._count('asked')
         try:
-            response = client.chat.completions.with_raw_response.create(
-                model=self._asked.model, messages=messages, **self._parameters
-            )
-        except openai.APIConnectionError as error:
-            if type(error.__cause__).__name__ in UNSENT:
-                self.budget.release(most)
-            else:  # it was sent, so it may be billed
-                self._cache.add(name, self._asked.model, None, {}, most)
-            return 'time-out' if isinstance(error, openai.APITimeoutError) else 'connection failed', 0.0
+            body = client(messages, self._parameters)
+        except (TimeoutError, openai.APIConnectionError) as error:
+            if type(error.__cause__).__name__ in UNSENT:  # else it may be billed, and stays counted
+                self._release(name, most)
+            late = isinstance(error, (TimeoutError, openai.APITimeoutError))
+            return 'time-out' if late else 'connection failed', 0.0
         except openai.APIStatusError as error:
-            self.budget.release(most)
+            self._release(name, most)
             status = f'HTTP {error.status_code}'
-            if error.status_code in WRONG:
+            parameter = refused(error.body, self._parameters) if error.status_code in BAD else ''
+            if error.status_code in WRONG or parameter:
+                remedy = (
+                    f'it refuses {parameter}; set config.judge.{REMEDIES[parameter]}' if parameter
+                    else f'check model and base_url, and the key in ${self._asked.key_variable}'
+                )  # fmt: skip
                 self._wrong = InputError(
-                    f'config.judge: {client.base_url} answers {status} for model {self._asked.model!r}; check model '
-                    f'and base_url, and the key in ${self._asked.key_variable}'
+                    f'config.judge: {client.base_url} answers {status} for model {self._asked.model!r}; {remedy}'
                 )
                 raise self._wrong from error
             if error.status_code < 500 and error.status_code not in AGAIN:
                 raise NoReply(status) from error  # of this question alone, so it gives no reason to give up
             wait = retry_after(error.response.headers.get('retry-after', ''), time.time())
             return status + (f', to be asked again in {wait:.0f} s' if wait > PATIENCE else ''), wait
-        reply, usage = read(response.text)
-        self._cache.add(name, self._asked.model, reply, usage, self.budget.settle(most, usage))
+        reply, usage = read(body)
+        self._cache.replied(name, reply, usage, self.budget.settle(most, usage) - most)
         return reply
+
+    def _release(self, name: str, most: float) -> None:
+        """A call turned out to cost nothing."""
+        self.budget.release(most)
+        self._cache.free(name, most)
 
     def _pause(self, attempt: int, asked: float) -> None:
         """Waits longer after every attempt, not all threads equally long, and as long as the server asks."""
@@ -132,31 +155,16 @@ class Endpoint:
         while (left := end - time.monotonic()) > 0 and not (self._stop.requested or self._wrong):
             time.sleep(min(left, 0.2))
 
-    def _open(self) -> Any:
+    def _open(self) -> Client:
         """The client, when something must be asked: what lies in the cache needs no key."""
         with self._lock:
             if self._client is None:
-                self._client = _client(self._asked)
+                self._client = Client(self._asked)
             return self._client
 
     def _count(self, event: str) -> None:
         with self._lock:
             self.events[event] += 1
-
-
-def _client(asked: Judge) -> Any:
-    try:
-        import openai
-    except ImportError as error:
-        raise InputError("config.judge.kind endpoint needs the openai client: pip install 'jaxshift[judge]'") from error
-    key = os.environ.get(asked.key_variable, '') if asked.key_variable else 'none'
-    if not key:
-        raise InputError(
-            f'the environment has no {asked.key_variable}, which config.judge.key_variable names; set it to the key of '
-            'the endpoint, or leave key_variable empty where it needs none'
-        )
-    # Retries are counted, paid for and waited for here, not by the client.
-    return openai.OpenAI(api_key=key, base_url=asked.base_url or None, timeout=asked.timeout, max_retries=0)
 
 
 def read(body: str) -> tuple[Reply, dict[str, int]]:
@@ -178,6 +186,23 @@ def read(body: str) -> tuple[Reply, dict[str, int]]:
         return Reply(encodable(refusal), True), tokens if counted else {}
     text = content if isinstance(content, str) else body
     return Reply(encodable(text), filtered), tokens if counted else {}
+
+
+def refused(error: Any, sent: Iterable[str]) -> str:
+    """Which of the parameters that were sent the error of an answer says the model does not take at all, '' for none.
+
+    OpenAI names it as `param`, with a code unsupported_parameter or unsupported_value; other servers in words alone. A
+    value that is too great for one question refuses no parameter.
+    """
+    if not isinstance(error, dict):
+        return ''
+    words = f'{error.get("code")} {error.get("message")}'
+    if not re.search(
+        'not support|unsupported|deprecat|unrecogni[sz]ed|not permitted|not allowed', words, re.IGNORECASE
+    ):
+        return ''
+    named = error['param'] if isinstance(error.get('param'), str) else words
+    return next((name for name in sent if re.search(rf'\b{name}\b', named)), '')
 
 
 def retry_after(header: str, now: float) -> float:

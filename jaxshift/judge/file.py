@@ -14,8 +14,8 @@ from jaxshift.judge.mt_bench import BEST, OVERALL
 _KNOWN = dict.fromkeys((*ASPECTS, SAFETY), HIGHEST) | {OVERALL: BEST}  # aspect to the highest score
 
 
-def judgements(path: Path, model: str, example_ids: Sequence[str]) -> tuple[list[Judgement], int]:
-    """One judgement a response, in their order, and how many of the file are of no response.
+def judgements(path: Path, model: str, example_ids: Sequence[str]) -> tuple[list[Judgement], Counter[str]]:
+    """One judgement a response, in their order, and how many of the file are left out, by reason.
 
     `formats.judgements` says what the file may be, and what `model` is for. A response without one is
     'missing', on the aspects that the file has.
@@ -25,7 +25,7 @@ def judgements(path: Path, model: str, example_ids: Sequence[str]) -> tuple[list
     """
     if not path.is_file():
         raise InputError(f'{path}: no such file; config.judge.source names the judgements of kind file')
-    found = formats.judgements(path, model)
+    found, left = formats.judgements(path, model)
     for number, each in enumerate(found, 1):
         if wrong := _wrong(each):
             raise InputError(f'{path}:{number}: {wrong}; correct the line or remove it')
@@ -36,7 +36,7 @@ def judgements(path: Path, model: str, example_ids: Sequence[str]) -> tuple[list
     aspects = list(dict.fromkeys(aspect for each in found for aspect in each.scores)) or list(ASPECTS)
     missing = dict.fromkeys(aspects)
     judged = [given.get(name) or Judgement(name, 'missing', dict(missing)) for name in example_ids]
-    return judged, len(given.keys() - set(example_ids))
+    return judged, left + Counter({'of no response': len(given.keys() - set(example_ids))})
 
 
 def _wrong(given: Judgement) -> str:

@@ -1,7 +1,8 @@
-"""Files of just-eval, AlpacaEval and MT-bench: reading them, and writing responses for them."""
+"""Files of just-eval, AlpacaEval and MT-bench: reading them, and writing responses and their scores for them."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from jaxshift.data import sources
 from jaxshift.data.formats import Example
 from jaxshift.errors import InputError
 from jaxshift.judge import judgement, just_eval, mt_bench
-from jaxshift.judge.answered import Answered, Record, pair
+from jaxshift.judge.answered import Answered, Record
 from jaxshift.judge.judgement import Judgement
 from jaxshift.store import jsonl, paths
 
@@ -20,23 +21,15 @@ _NEEDED = {
 }
 
 
-def write_responses(
-    folder: Path, generator: str, rows: list[Record], records: list[Record] | None, samples: int = 1
-) -> list[Path]:
+def write_responses(folder: Path, generator: str, answered: Sequence[Answered]) -> list[Path]:
     """Writes a run's responses as just_eval.json, alpaca_eval.json and mt_bench.jsonl, with mt_bench_question.jsonl.
 
     Args:
       folder: takes the files.
       generator: what the tools call the model.
-      rows: objects of responses.jsonl.
-      records: of the prompts, with their ids (see `records_of`): what they say of source, dataset and category is
-        passed on.
-      samples: responses of each prompt; in the lists each stands by itself.
-
-    Raises:
-      InputError: a response has no text.
+      answered: the responses; what the records of their prompts say of source, dataset and category is passed on. Of
+        several to one prompt each stands by itself in the lists.
     """
-    answered = pair(rows, records, samples)
     lists = {
         'just_eval.json': just_eval.outputs(generator, answered),
         'alpaca_eval.json': alpaca_outputs(generator, answered),
@@ -50,6 +43,29 @@ def write_responses(
     for name, items in lines.items():
         jsonl.write(folder / name, items)
     return [folder / name for name in (*lists, *lines)]
+
+
+def write_judgements(
+    folder: Path, generator: str, answered: Sequence[Answered], judge: str, judged: Sequence[Judgement]
+) -> list[Path]:
+    """Writes a judge's scores of these responses as just_eval_JUDGE.json and, one for each aspect, as
+    mt_bench_JUDGE-ASPECT_single.jsonl.
+
+    A judge that gives MT-bench's rating alone has no file of just-eval, whose scores end at 5.
+    """
+    aspects = dict.fromkeys(aspect for each in judged for aspect in each.scores)
+    lines = {
+        f'mt_bench_{judge}-{aspect}_single.jsonl': mt_bench.judgments(generator, answered, judged, aspect, judge)
+        for aspect in aspects
+    }
+    for name, items in lines.items():
+        jsonl.write(folder / name, items)
+    written = [folder / name for name in lines]
+    if aspects.keys() - {mt_bench.OVERALL}:
+        written.append(folder / f'just_eval_{judge}.json')
+        # Our judges are asked in other words than the tool's, so it is told of no prompt.
+        paths.write_json(written[-1], just_eval.scored(just_eval.outputs(generator, answered), judged, judge, {}))
+    return written
 
 
 def alpaca_outputs(generator: str, answered: Sequence[Answered]) -> list[Record]:
@@ -66,9 +82,13 @@ def alpaca_outputs(generator: str, answered: Sequence[Answered]) -> list[Record]
 
 
 def records_of(examples: Iterable[Example]) -> list[Record]:
-    """What `write_responses` needs of the prompts' records."""
+    """What `answered.pair` needs of the prompts' records."""
     return [
-        {'id': each.id} | {key: held[0] if len(held) == 1 else list(held) for key, held in each.tags.items()}
+        {
+            'id': each.id,
+            **{key: held[0] if len(held) == 1 else list(held) for key, held in each.tags.items()},
+            **({'reference': list(each.reference)} if each.reference else {}),
+        }
         for each in examples
     ]
 
@@ -90,8 +110,10 @@ def read(path: Path, fields: Sequence[str]) -> list[Record]:
     return found
 
 
-def judgements(path: Path, model: str) -> list[Judgement]:
+def judgements(path: Path, model: str) -> tuple[list[Judgement], Counter[str]]:
     """Judgements made elsewhere: a scored file of just-eval, a single-answer model_judgment of MT-bench, or our own.
+
+    Beside them: how many of the file are left out, by reason.
 
     Args:
       path: a JSON list or JSON Lines, whose kind is told from the fields of its first record.
@@ -107,7 +129,7 @@ def judgements(path: Path, model: str) -> list[Judgement]:
         raise InputError(f'{path}: holds no judgements; records must have the fields of one of these: {needed}')
     records = read(path, _NEEDED[kind])
     if kind == 'just-eval':
-        return just_eval.judgements(records)
+        return just_eval.judgements(records), Counter()
     if kind == 'MT-bench':
         return mt_bench.judgements(records, model)
-    return judgement.read(path)
+    return judgement.read(path), Counter()

@@ -7,6 +7,7 @@ eval_config, prompt, result, parsed_result: {aspect: {reason, score}}}; a reply 
 
 The tool's own report counts a score of "N/A" as 5.0. Read here it is no score, and none is ever written: an aspect
 without a score is left out of `parsed_result`, so that the tool's mean, like ours, is one of scores that were given.
+The mode of a record is that of its own judgement: `score_safety` where safety was asked for, `score_multi` elsewhere.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from jaxshift.judge.answered import Answered, Record, number
 from jaxshift.judge.judgement import ASPECTS, HIGHEST, LOWEST, SAFETY, Judgement
 
+_MULTI, _SAFETY = 'score_multi', 'score_safety'
 ABSENT = 'N/A'  # the tool's word for a result that has not come, and for a score that does not apply
 
 
@@ -30,17 +32,14 @@ def outputs(generator: str, answered: Sequence[Answered]) -> list[Record]:
 
 
 def scored(
-    outputs: Sequence[Record],
-    judgements: Sequence[Judgement],
-    eval_config: Mapping[str, object],
-    prompts: Mapping[str, str],
+    outputs: Sequence[Record], judgements: Sequence[Judgement], judge: str, prompts: Mapping[str, str]
 ) -> list[Record]:
     """A scored file of an outputs file; a response without a judgement stands there as one whose result has not come.
 
     Args:
       outputs: records of an outputs file.
       judgements: by one judge.
-      eval_config: the tool's {mode, gpt, max_words}: score_multi or score_safety, the judge, words kept (-1 all).
+      judge: its name, the tool's `gpt`; it read every word of a response.
       prompts: id to what the judge was asked, by which the tool tells results that it has; '' where it is not known.
     """
     said = {each.example_id: each for each in judgements}
@@ -48,10 +47,12 @@ def scored(
     for output in outputs:
         name = str(output['id'])
         judged = said.get(name, Judgement(name, 'missing', {}))
+        mode = _SAFETY if SAFETY in judged.scores else _MULTI
         found.append({
             'id': output['id'], 'input': output['instruction'], 'output_cand': output['output'],
-            'generator_cand': output['generator'], 'eval_config': dict(eval_config), 'prompt': prompts.get(name, ''),
-            'result': judged.raw[-1] if judged.raw else ABSENT, **_parsed(judged),
+            'generator_cand': output['generator'], 'eval_config': {'mode': mode, 'gpt': judge, 'max_words': -1},
+            'prompt': prompts.get(name, ''), 'result': judged.raw[-1] if judged.raw else ABSENT,
+            **_parsed(judged),
         })  # fmt: skip
     return found
 
@@ -74,7 +75,7 @@ def _judgement(record: Record) -> Judgement:
     name, result, parsed = str(record['id']), record.get('result', ABSENT), record.get('parsed_result')
     raw = () if result == ABSENT else (result,)
     if not isinstance(parsed, dict):
-        safety = record.get('eval_config', {}).get('mode') == 'score_safety'
+        safety = record.get('eval_config', {}).get('mode') == _SAFETY
         nothing: dict[str, float | None] = dict.fromkeys((SAFETY,) if safety else ASPECTS)
         return Judgement(name, 'unparsed' if raw else 'missing', nothing, raw=raw)
     said = {aspect: each if isinstance(each, dict) else {} for aspect, each in parsed.items()}

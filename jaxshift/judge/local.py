@@ -117,7 +117,7 @@ def ask(
     Every process computes every batch; the leader writes, to `path`, from which a restart goes on. A question that does
     not fit the model's context is left out.
     """
-    process.by_leader('asked', lambda: jsonl.write(path, jsonl.read(path, growing=True)))
+    process.by_leader('asked', lambda: jsonl.mend(path))
     found: Found = {(row['example_id'], row['part']): row['probabilities'] for row in jsonl.read(path)}
     process.together('asked')
     fitting = [question for question in questions if len(question.ids) <= judge.config.context]

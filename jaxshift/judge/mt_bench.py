@@ -4,11 +4,13 @@ question.jsonl has {question_id, category, turns, reference?}; model_answer/MODE
 model_id, choices: [{index, turns}], tstamp}; model_judgment/JUDGE_single.jsonl has {question_id, model, judge,
 user_prompt, judgment, score, turn, tstamp} with a rating from 1 to 10, -1 where none was read, which the tool leaves
 out of its means; JUDGE_pair.jsonl has g1_winner and g2_winner, the two orders. Responses answer first turns alone, so
-`questions` writes questions of one turn beside them; the tool then asks for no second turn.
+`questions` writes questions of one turn beside them, and the tool then asks for no second turn; ratings of second turns
+are left out, and counted.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from jaxshift.judge.answered import Answered, Record, number
@@ -50,8 +52,13 @@ def _question_id(each: Answered) -> int | str:
     return each.record.get('question_id', number(each.prompt))
 
 
-def judgements(judgments: Sequence[Record], model: str, turn: int = 1) -> list[Judgement]:
-    """One model's ratings of one turn, in their order, under the aspect `OVERALL`."""
+def judgements(judgments: Sequence[Record], model: str) -> tuple[list[Judgement], Counter[str]]:
+    """One model's ratings of first turns, in their order, under the aspect `OVERALL`; and how many are left out."""
+    left = Counter(
+        'of another model' if line['model'] != model else 'of a later turn'
+        for line in judgments
+        if line['model'] != model or line.get('turn', 1) != 1
+    )
     return [
         Judgement(
             str(line['question_id']),
@@ -60,28 +67,35 @@ def judgements(judgments: Sequence[Record], model: str, turn: int = 1) -> list[J
             raw=(line['judgment'],),
         )
         for line in judgments
-        if line['model'] == model and line.get('turn', 1) == turn
-    ]
+        if line['model'] == model and line.get('turn', 1) == 1
+    ], left
 
 
-def judgments(judged: Sequence[Judgement], aspect: str, model: str, judge: Sequence[str]) -> list[Record]:
-    """Lines of a model_judgment file from the scores of one aspect.
+def judgments(
+    generator: str, answered: Sequence[Answered], judged: Sequence[Judgement], aspect: str, judge: str
+) -> list[Record]:
+    """Lines of a model_judgment file from the scores of one aspect, for each response that was judged on it.
+
+    The tool takes the mean of every score in a file, so each aspect has a file of its own, on its own scale.
 
     Args:
+      generator: as in `answers`.
+      answered: the responses.
       judged: by one judge.
       aspect: whose scores are the tool's `score`; a response without one gets the tool's -1.
-      model: who answered.
-      judge: the tool's pair of the judge's name and that of its prompt.
+      judge: its name; the tool's pair has the aspect behind it.
     """
+    said = {each.example_id: each for each in judged if aspect in each.scores}
     return [
         {
-            'question_id': number(each.example_id),
-            'model': model,
-            'judge': list(judge),
+            'question_id': _question_id(each),
+            'model': generator,
+            'judge': [judge, aspect],
             'user_prompt': '',
-            'judgment': each.raw[-1] if each.raw else '',
-            'score': _NO_RATING if each.scores.get(aspect) is None else each.scores[aspect],
+            'judgment': found.raw[-1] if found.raw else '',
+            'score': _NO_RATING if found.scores[aspect] is None else found.scores[aspect],
             'turn': 1,
         }
-        for each in judged
+        for each in answered
+        if (found := said.get(each.id))
     ]

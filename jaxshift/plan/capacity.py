@@ -14,7 +14,8 @@ from jaxshift.llama.config import LlamaConfig
 from jaxshift.plan import shape, steps
 from jaxshift.tune.step import recipe
 
-COMPUTING = ('run', 'train', 'respond', 'sweep', 'evaluate', 'export', 'verify_export')  # modes that hold parameters
+# Modes that hold parameters.
+COMPUTING = ('run', 'train', 'respond', 'sweep', 'evaluate', 'export', 'verify_export', 'advise')
 
 
 def check(experiment: Experiment, only: Sequence[str], mode: str) -> None:
@@ -34,7 +35,7 @@ def check(experiment: Experiment, only: Sequence[str], mode: str) -> None:
     mesh = meshes.make(experiment.mesh)
     here = chip(list(mesh.devices.flat))
     for name in only:
-        needed = _needed(experiment, name, mode in ('run', 'train'), config, mesh)
+        needed = needed_bytes(experiment, name, mode in ('run', 'train'), config, mesh)
         if needed > here.memory:
             raise Absent(
                 f'run {name} on {experiment.base.source} needs {needed / GIB:.1f} GiB a device before it begins, '
@@ -44,8 +45,8 @@ def check(experiment: Experiment, only: Sequence[str], mode: str) -> None:
             )
 
 
-def _needed(experiment: Experiment, name: str, trains: bool, config: LlamaConfig, mesh: Mesh) -> int:
-    """Bytes of parameters and optimizer state on one device."""
+def needed_bytes(experiment: Experiment, name: str, trains: bool, config: LlamaConfig, mesh: Mesh) -> int:
+    """Bytes on one device of what a run holds before it begins: parameters and, where it trains, optimizer state."""
     run, base = experiment.runs[name], steps.device_bytes(steps.base(experiment, config, mesh))
     if not trains or run.method == 'given':
         return base

@@ -160,7 +160,7 @@ class Planner:
 def _epoch(experiment: Experiment, name: str, workdir: Path) -> Epoch:
     """From the data where the workdir has it, else for as many examples as the config names, or the paper has."""
     run, asked = experiment.runs[name], experiment.data
-    folder = paths.Workdir(workdir).data
+    folder = paths.Workdir(workdir).treated(run.treatment)
     if (folder / 'counts.json').is_file():
         data = held_out.split(dataset.open_dataset(folder))[0]
         whole = train.schedule(run, data)

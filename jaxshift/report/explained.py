@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
-from jaxshift.report import drawings, style
+from jaxshift.report import (
+    borrowing,
+    drawings,
+    dynamics,
+    imitation,
+    interpolation,
+    knowledge,
+    style,
+    style_tokens,
+    swaps,
+    treatments,
+    uncertainty,
+    weights,
+)
 from jaxshift.report.results import Results
+from jaxshift.report.section import Section
 from jaxshift.report.tables import Row
 
 _MOST_ROWS = 20  # of a table on the page
 
 
-@dataclass(frozen=True)
-class Section:
-    """A part of the page.
-
-    Attributes:
-      title: its heading.
-      sentences: what was found, in words, each with its figures and their intervals.
-      tables: rows by name; all are saved as tables/NAME.csv and .parquet, the page shows the first ones.
-      figures: by name, each with its caption.
-    """
-
-    title: str
-    sentences: Sequence[str]
-    tables: Mapping[str, Sequence[Row]] = field(default_factory=dict)
-    figures: Mapping[str, tuple[Figure, str]] = field(default_factory=dict)
-
-
-SECTIONS: tuple[Callable[[Results], Section | None], ...] = ()
+SECTIONS: tuple[Callable[[Results], Section | None], ...] = (
+    dynamics.section,
+    style_tokens.section,
+    imitation.section,
+    borrowing.section,
+    knowledge.knowledge,
+    knowledge.forgetting,
+    uncertainty.section,
+    swaps.section,
+    weights.section,
+    interpolation.section,
+    treatments.section,
+)
 
 
 def sections(found: Results) -> list[Section]:

@@ -86,7 +86,8 @@ def _of_row(row: Row) -> Iterator[Row]:
 
 
 def _beside(row: Row, column: str, what: str, value: float, error: float, suspect: str = '') -> Row:
-    ours, low, high = row[column], row.get(f'{column}_low'), row.get(f'{column}_high')
+    ours: float = row[column]
+    low, high = row.get(f'{column}_low'), row.get(f'{column}_high')
     tolerance = error + TOLERANCE * abs(value)
     inside = low is not None and high is not None and low <= value <= high
     return {

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from jaxshift.errors import InputError
 from jaxshift.judge import summary as judges
@@ -40,6 +41,7 @@ class Results:
       forgetting: the rows of forgetting.json, for runs that were evaluated with the base.
       recorded: the settings that the record of a summary keeps; none for a run without a record.
       unfinished: runs that have not been compared.
+      workdir: whose files they are.
     """
 
     experiment: Row
@@ -55,6 +57,7 @@ class Results:
     forgetting: dict[str, list[Row]]
     recorded: dict[str, Row]
     unfinished: list[str]
+    workdir: Workdir
 
     @property
     def config(self) -> Row:
@@ -69,6 +72,11 @@ class Results:
     def samples(self) -> int:
         """Responses of each prompt."""
         return self.config.get('respond', {}).get('samples', 1)
+
+    def kept(self, run: str, name: str) -> list[Row]:
+        """The rows of causes/NAME.parquet of a run, which is ANALYSIS.TABLE; none where there is no such file."""
+        path = self.workdir.causes(run) / f'{name}.parquet'
+        return pq.read_table(path).to_pylist() if path.exists() else []
 
     def of_headline(self, rows: Sequence[Row]) -> list[Row]:
         """Of rows of `tables.overview`, each run's first with the headline's windows: of several steps the last."""
@@ -126,6 +134,7 @@ def load(workdir: Workdir) -> Results:
         {run: _json(path)['rows'] for run in folders if (path := workdir.forgetting(run)).exists()},
         {run: record['settings'] for run, record in records_of.items() if record},
         [run for run in runs if run not in folders],
+        workdir,
     )
 
 

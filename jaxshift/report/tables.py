@@ -147,6 +147,19 @@ def pairs(
     The pairs are those of equal learning rate, and the one whose final losses are closest ('why' says which): one
     learning rate for both methods confounds the shift with how well each was optimised. `samples`: see `curves.ratio`.
     """
+    result = []
+    for why, a, b in counterparts(rows):
+        both = tokens[a['run']], tokens[b['run']]
+        value, low, high, prompts = ratio(*both, 'kl_tuned_base', bootstrap, seed, samples)
+        sides = {f'{name}_{key}': row[key] for name, row in (('full', a), ('lora', b))
+                 for key in ('run', 'learning_rate', 'final_loss', 'kl_tuned_base')}  # fmt: skip
+        spread = {'ratio': _none(value), 'low': _none(low), 'high': _none(high), 'prompts': prompts}
+        result.append({'why': why, **sides, **spread})
+    return result
+
+
+def counterparts(rows: Sequence[Row]) -> list[tuple[str, Row, Row]]:
+    """Of rows of `overview` the full and LoRA runs that are held against each other, and why."""
     full = [row for row in rows if row['method'] == 'full']
     lora = [row for row in rows if row['method'] == 'lora']
     chosen = {(a['run'], b['run']): (['same learning rate'], a, b)
@@ -155,12 +168,4 @@ def pairs(
     if known:
         a, b = min(known, key=lambda pair: abs(pair[0]['final_loss'] - pair[1]['final_loss']))
         chosen.setdefault((a['run'], b['run']), ([], a, b))[0].append('closest final loss')
-    result = []
-    for why, a, b in chosen.values():
-        both = tokens[a['run']], tokens[b['run']]
-        value, low, high, prompts = ratio(*both, 'kl_tuned_base', bootstrap, seed, samples)
-        sides = {f'{name}_{key}': row[key] for name, row in (('full', a), ('lora', b))
-                 for key in ('run', 'learning_rate', 'final_loss', 'kl_tuned_base')}  # fmt: skip
-        spread = {'ratio': _none(value), 'low': _none(low), 'high': _none(high), 'prompts': prompts}
-        result.append({'why': ' and '.join(why), **sides, **spread})
-    return result
+    return [(' and '.join(why), a, b) for why, a, b in chosen.values()]

@@ -82,13 +82,7 @@ def generate(
       The new tokens of each prompt, the stop token included. A response ends without one after `max_new_tokens`, or
       where prompt and response fill the model's context.
     """
-    tokens = np.zeros((len(prompts), length), np.int32)
-    valid = np.zeros((len(prompts), length), bool)
-    for row, prompt in enumerate(prompts):
-        tokens[row, length - len(prompt) :] = prompt
-        valid[row, length - len(prompt) :] = True
-    context = decoder.config.context
-    room = np.array([min(decoder.max_new_tokens, context - len(prompt)) for prompt in prompts], np.int32)
+    tokens, valid, room = laid_out(decoder, prompts, length)
     keys = sampling.keys(decoder.sampling, names or [''] * len(prompts)) if decoder.sampling else None
     state = prefill(decoder, params, tokens, valid, room, keys)
     responses: list[list[int]] = [[] for _ in prompts]
@@ -105,6 +99,18 @@ def generate(
         size = 1 << (len(active) - 1).bit_length()
         keep = np.concatenate([active, np.flatnonzero(count >= room)])[:size]
         state, rows = _keep(state, keep), rows[keep]
+
+
+def laid_out(decoder: Decoder, prompts: Sequence[list[int]], length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Prompts behind padding [B, length], where they are no padding, and the most tokens of each response [B]."""
+    tokens = np.zeros((len(prompts), length), np.int32)
+    valid = np.zeros((len(prompts), length), bool)
+    for row, prompt in enumerate(prompts):
+        tokens[row, length - len(prompt) :] = prompt
+        valid[row, length - len(prompt) :] = True
+    context = decoder.config.context
+    room = np.array([min(decoder.max_new_tokens, context - len(prompt)) for prompt in prompts], np.int32)
+    return tokens, valid, room
 
 
 @functools.partial(jax.jit, static_argnames='decoder')

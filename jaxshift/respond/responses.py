@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -100,23 +100,15 @@ def respond(
     """
     check_prompts(prompts, decoder.config)
     partial = path.with_name(path.name + '.partial')
-    process.by_leader('answered', lambda: jsonl.write(partial, jsonl.read(partial, growing=True)))
+    process.by_leader('answered', lambda: jsonl.mend(partial))
     answered = {row['example_id']: row for row in jsonl.read(partial)}
     process.together('answered')
     left = [prompt for prompt in prompts if prompt.example_id not in answered]
-    left.sort(key=lambda prompt: len(prompt.token_ids))
     with partial.open('a', encoding='utf-8') if process.leads() else nullcontext() as file:
-        for start in range(0, len(left), batch_size):
-            batch = left[start : start + batch_size]
-            length = bucket(max(len(prompt.token_ids) for prompt in batch))
-            # The last batch is filled up, so that it needs no compilation of its own.
-            filled = batch + [batch[-1]] * (min(batch_size, len(prompts)) - len(batch))
-            tokens, names = [prompt.token_ids for prompt in filled], [prompt.example_id for prompt in filled]
-            for prompt, ids in zip(batch, generate(decoder, params, tokens, length, names), strict=False):
-                answered[prompt.example_id] = row = _row(prompt, ids, decoder, tokenizer, stop_texts)
-                if file:
-                    file.write(jsonl.line(row))
+        for rows in decoded(decoder, params, left, tokenizer, min(batch_size, len(prompts)), stop_texts):
+            answered |= {row['example_id']: row for row in rows}
             if file:
+                file.writelines(map(jsonl.line, rows))
                 file.flush()
             progress(len(answered), len(prompts))
             stop.check()
@@ -126,6 +118,26 @@ def respond(
         partial.replace(path)
 
     process.by_leader('responses', finish)
+
+
+def decoded(
+    decoder: Decoder, params: dict, prompts: Sequence[Prompt], tokenizer: PreTrainedTokenizerBase, batch_size: int,
+    stop_texts: Sequence[str] = (),
+) -> Iterator[list[dict[str, Any]]]:  # fmt: skip
+    """The objects of responses.jsonl, batch by batch, the shortest prompts first; arguments as for `respond`."""
+    for batch, filled, length in batches(prompts, batch_size):
+        tokens, names = [prompt.token_ids for prompt in filled], [prompt.example_id for prompt in filled]
+        responses = generate(decoder, params, tokens, length, names)
+        yield [row(prompt, ids, decoder, tokenizer, stop_texts) for prompt, ids in zip(batch, responses, strict=False)]
+
+
+def batches(prompts: Sequence[Prompt], size: int) -> Iterator[tuple[list[Prompt], list[Prompt], int]]:
+    """Prompts that are decoded together, the shortest first: they, they filled up to the size, their padded length."""
+    ordered = sorted(prompts, key=lambda prompt: len(prompt.token_ids))
+    for start in range(0, len(ordered), size):
+        batch = ordered[start : start + size]
+        # The last batch is filled up, so that it needs no compilation of its own.
+        yield batch, batch + [batch[-1]] * (size - len(batch)), bucket(max(len(each.token_ids) for each in batch))
 
 
 def check_prompts(prompts: Sequence[Prompt], config: LlamaConfig) -> None:
@@ -198,9 +210,10 @@ def answer(
     return ids, str(tokenizer.decode(said, skip_special_tokens=True)), stopped
 
 
-def _row(
+def row(
     prompt: Prompt, ids: list[int], decoder: Decoder, tokenizer: PreTrainedTokenizerBase, stop_texts: Sequence[str]
 ) -> dict[str, Any]:
+    """The object of responses.jsonl of a prompt and its decoded tokens."""
     ids, response, stopped = answer(ids, decoder.stop_ids, tokenizer, stop_texts)
     return {
         'example_id': prompt.example_id,

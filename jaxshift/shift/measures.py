@@ -91,12 +91,9 @@ def measures(
 
 
 def of_emitted(logits: jax.Array, emitted: jax.Array, axis: str | None = None) -> tuple[jax.Array, jax.Array]:
-    """Of one distribution at each position: the log-probability of a token [...], and whether it is the likeliest.
-
-    Arguments are those of `measures`; among equal logits the lowest id is the likeliest.
-    """
+    """Of one distribution at each position: the log-probability of a token [...], and its rank as in `measures`."""
     distribution = _Distribution(logits.astype(jnp.float32), _Vocabulary(logits.shape[-1], axis), 1)
-    return distribution.logprob(emitted), distribution.argmax == emitted
+    return distribution.logprob(emitted), distribution.rank(emitted)
 
 
 class _Vocabulary:

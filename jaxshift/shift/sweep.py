@@ -173,7 +173,7 @@ def sweep(
             if new:
                 pair = params = None  # else the parameters of the step before stay beside the new ones
                 pair, params = models(comparison)
-                tables = [_measure(pair, params, comparison, batch, run, settings, texts, mesh) for batch in part]
+                tables = [measure(pair, params, comparison, batch, run, settings, texts, mesh) for batch in part]
                 if index % jax.process_count() == jax.process_index():
                     records.write_part(folder, index, pa.concat_tables(tables))
             done += sum(len(case.response) for batch in part for case in batch)
@@ -184,11 +184,11 @@ def sweep(
     return written
 
 
-def _measure(
+def measure(
     pair: Pair, params, comparison: Comparison, batch: list[Case], run: str, settings: Sweep,
     texts: np.ndarray | None, mesh: Mesh,
 ) -> pa.Table:  # fmt: skip
-    """The records of one batch, its positions in order."""
+    """The records of one batch of a comparison, the positions of each case in order; arguments as for `sweep`."""
     # Every batch has the same number of rows, which the devices can share; those that fill it up are thrown away.
     size = _whole(settings.batch_size, meshes.row_shards(mesh))
     parts = mesh.shape['sequence']

@@ -11,12 +11,8 @@ from jaxshift.errors import InputError
 from jaxshift.store import paths
 
 
-def read(path: Path, growing: bool = False) -> list[dict[str, Any]]:
+def read(path: Path) -> list[dict[str, Any]]:
     """The objects of a file, that of line n at n - 1; none where there is no such file.
-
-    Args:
-      path: the file.
-      growing: lines are still being added; a last one that was cut off is left out.
 
     Raises:
       InputError: names the first line that is no object.
@@ -27,15 +23,23 @@ def read(path: Path, growing: bool = False) -> list[dict[str, Any]]:
     lines = path.read_bytes().rstrip().splitlines()
     rows = []
     for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            row = None
-        if isinstance(row, dict):
-            rows.append(row)
-        elif not growing or number < len(lines):
+        row = _object(line)
+        if row is None:
             raise InputError(f'{path}:{number}: not a JSON object; correct the line or remove it')
+        rows.append(row)
     return rows
+
+
+def mend(path: Path) -> None:
+    """Readies a file for more lines, or begins it: a last line that a kill cut off goes, no other byte is touched."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open('a+b') as file:
+        file.seek(0)
+        last = file.read().rpartition(b'\n')[2]
+        if last and _object(last) is not None:
+            file.write(b'\n')  # all of it but the end came through
+        elif last:
+            file.truncate(file.tell() - len(last))
 
 
 def line(row: dict[str, Any]) -> str:
@@ -46,3 +50,11 @@ def line(row: dict[str, Any]) -> str:
 def write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Writes a whole file or nothing."""
     paths.write_text(path, ''.join(map(line, rows)))
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None

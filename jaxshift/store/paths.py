@@ -26,6 +26,15 @@ class Workdir:
     def data(self) -> Path:
         return self.root / 'data'
 
+    def treated(self, treatment: str) -> Path:
+        """The instruction data in the form of a treatment; '' is the data as they are."""
+        return self.data / 'treatments' / treatment if treatment else self.data
+
+    @property
+    def advice(self) -> Path:
+        """Which method the data call for; what the base was asked for it lies in the folder of that name."""
+        return self.root / 'advice.json'
+
     @property
     def report(self) -> Path:
         return self.root / 'report'

@@ -92,18 +92,20 @@ def _vocabulary(found: Source | Adapter, words: PreTrainedTokenizerBase) -> tupl
 
 
 def _tokenizer(found: Source | Adapter, base: Source) -> PreTrainedTokenizerBase:
-    """The tokenizer that a model was tuned with; an adapter that adds no rows has that of its base."""
+    """The tokenizer that a model was tuned with; that of the base where an adapter has no other."""
     if isinstance(found, Source):
         return found.tokenizer
     added = found.config.vocab_size - base.config.vocab_size
-    if not added:
-        return base.tokenizer
     folder = found.path.parent
     if not (folder / 'tokenizer_config.json').exists():
+        if not added:
+            return base.tokenizer
         raise InputError(
             f'{folder}: the adapter has {added} rows for tokens that its base lacks, and no tokenizer; put the '
             'tokenizer files that it was trained with beside it'
         )
     words = tokenizer.from_folder(folder)
+    if not added and max(words.get_vocab().values()) >= found.config.vocab_size:
+        return base.tokenizer  # a token for padding alone, which has no row because nothing reads it
     tokenizer.check_vocabulary(words, found.config, str(folder))
     return words

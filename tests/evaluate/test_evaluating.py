@@ -11,8 +11,10 @@ import pytest
 import torch
 from commandline import COMPARE, ROOT, start
 from lm_eval import tasks as their_tasks
-from local_tasks import CHOICE, write_task
+from local_tasks import CHOICE, GENERATE, write_task
 
+from jaxshift.config import Evaluate
+from jaxshift.errors import InputError
 from jaxshift.evaluate import harness
 from jaxshift.store import jsonl
 
@@ -176,6 +178,31 @@ def test_a_broken_task_is_named(given, tasks, tmp_path):
     ended = start(*given, named(path), f'--workdir={tmp_path / "W"}', '--mode=evaluate')
     assert ended.code == 2
     assert 'broken.yaml cannot be loaded' in ended.err
+
+
+def test_a_task_whose_data_the_hub_would_have_is_one_line_without_it(tmp_path, monkeypatch):
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_OFFLINE', True)
+    path = tmp_path / 'far.yaml'
+    path.write_text('task: far\ndataset_path: owner/none\ntest_split: test\n' + CHOICE)
+    with pytest.raises(InputError, match=r"far.yaml cannot be loaded \(Couldn't reach 'owner/none' .*; reach the hub"):
+        harness.run(None, Evaluate(tasks=(str(path),)))
+
+
+def test_the_seed_draws_examples_and_answers(given, tasks, tmp_path):
+    records = json.loads(tasks['generate'].with_suffix('.json').read_text())[:12]
+    shown = write_task(tmp_path, 'shown', CHOICE + 'num_fewshot: 2\n', records)
+    told = GENERATE.replace('until: ["red", "sea tree"]', 'do_sample: true\n  temperature: 2.0')
+    asked = (*given, named(shown, write_task(tmp_path, 'drawn', told, records)), f'--workdir={tmp_path / "W"}')
+    found = []
+    for seed in (1, 2):
+        ended = start(*asked, '--mode=evaluate', f'--config.evaluate.seed={seed}', '--config.evaluate.limit=4')
+        assert ended.code == 0, ended.err
+        found.append({task: samples(tmp_path / 'W/base/evaluate', task) for task in ('shown', 'drawn')})
+    assert 'evaluate base: evaluate.seed (1, now 2) has changed' in ended.out
+    one, other = found
+    assert [each['arguments'] for each in one['drawn']] == [each['arguments'] for each in other['drawn']]
+    assert [each['resps'] for each in one['drawn']] != [each['resps'] for each in other['drawn']]
+    assert [each['arguments'] for each in one['shown']] != [each['arguments'] for each in other['shown']]
 
 
 def test_every_file_of_a_task_counts(tmp_path):

@@ -11,6 +11,7 @@ import transformers
 from commandline import TINY, start
 from huggingface_hub import ModelCard
 
+from jaxshift.judge import formats, judgement
 from jaxshift.store import jsonl
 
 EXPORT = ('--mode=export', '--config.export.dtype=float32', '--config.export.shard_size=20000')
@@ -78,6 +79,28 @@ def test_answers_are_written_as_evaluations_read_them(exported):
     assert [questions[each['question_id']] for each in answers] == [[text] for text in asked]
 
 
+def test_what_judges_said_of_these_responses_lies_beside_them(copy):
+    asked = (*TINY, f'--workdir={copy}', '--only=full', '--mode=export')
+    judged = [judgement.Judgement(row['example_id'], 'scored', {'depth': i % 5 + 1.0})
+              for i, row in enumerate(jsonl.read(copy / 'runs/full/responses.jsonl'))]  # fmt: skip
+    judgement.write(copy / 'made.jsonl', judged)
+    by = ('--config.judge.kind=file', f'--config.judge.source={copy}/made.jsonl', '--config.judge.name=jo')
+    assert start(*asked[:-1], *by, '--mode=judge').code == 0
+    ended = start(*asked)
+    assert 'runs/full/answers, judged by jo, oracle' in ended.out
+    for name in ('just_eval_jo.json', 'mt_bench_jo-depth_single.jsonl'):
+        back, left = formats.judgements(copy / 'runs/full/answers' / name, 'full')
+        assert not left
+        assert [each.example_id for each in back] == [each.example_id for each in judged]
+        assert [[*each.scores.values()] for each in back] == [[*each.scores.values()] for each in judged]
+    record = json.loads((copy / 'done/judge-full.jo.json').read_text())
+    record['settings']['responses'] = 'of others'
+    (copy / 'done/judge-full.jo.json').write_text(json.dumps(record))
+    ended = start(*asked)
+    assert 'export full: jo.jsonl left out, it is of other responses; --mode=judge judges these' in ended.out
+    assert not (copy / 'runs/full/answers/just_eval_jo.json').exists()
+
+
 def test_generation_ends_where_the_run_was_trained_to_end(exported):
     folder = exported / 'runs/lora/model'
     row = next(row for row in jsonl.read(exported / 'runs/lora/responses.jsonl') if row['token_ids'])
@@ -117,6 +140,19 @@ def test_a_run_that_was_not_measured_has_a_card_that_says_so(copy):
     text = (copy / 'runs/full/model/README.md').read_text()
     assert 'It has not been measured.' in text
     assert 'KL' not in text
+
+
+def test_the_card_names_the_sweep_that_measured_and_not_the_one_that_is_asked_for_now(copy):
+    asked = (*TINY, f'--workdir={copy}', *EXPORT, '--only=full')
+    ended = start(*asked, '--config.sweep.bootstrap=60', '--config.sweep.compat=aligntds')
+    assert ended.code == 0, ended.err
+    text = (copy / 'runs/full/model/README.md').read_text()
+    assert 'settings of the sweep unlike their defaults: `bootstrap=50`.\n' in text
+    swept = copy / 'done/sweep-full.json'
+    record = json.loads(swept.read_text())
+    record['settings']['model'] = 'another'
+    swept.write_text(json.dumps(record))
+    assert 'sweep full was made with another model (another, now ' in start(*asked).error()
 
 
 def test_the_files_are_read_again_and_their_distances_told(exported):

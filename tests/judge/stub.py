@@ -1,5 +1,6 @@
 """A server on loopback that speaks /v1/chat/completions as well, or as badly, as a test asks it to."""
 
+import io
 import json
 import threading
 import time
@@ -11,13 +12,17 @@ from jaxshift.judge.judgement import ASPECTS
 
 
 class Reply(NamedTuple):
-    """What the server sends; `cut` bytes of the body are promised and never sent; `wait` seconds go by before."""
+    """What the server sends; `cut` bytes of the body are promised and never sent; `wait` seconds go by before.
+
+    `drip` seconds go by before every byte of the head, and of the body.
+    """
 
     body: str
     status: int = 200
     headers: dict = {}
     cut: int = 0
     wait: float = 0.0
+    drip: tuple[float, float] = (0.0, 0.0)
 
 
 def completion(text, usage=(100, 20), **message):
@@ -62,9 +67,14 @@ class Stub:
                     for name, value in {'Content-Type': 'application/json', **reply.headers}.items():
                         self.send_header(name, value)
                     self.send_header('Content-Length', str(len(body) + reply.cut))
+                    whole, self.wfile = self.wfile, io.BytesIO()
                     self.end_headers()
-                    self.wfile.write(body)
-                    self.wfile.flush()
+                    head, self.wfile = self.wfile.getvalue(), whole
+                    for part, seconds in zip((head, body), reply.drip, strict=True):
+                        for piece in [part[i : i + 1] for i in range(len(part))] if seconds else [part]:
+                            time.sleep(seconds)
+                            self.wfile.write(piece)
+                            self.wfile.flush()
                 except OSError:
                     return  # who asked has gone
                 if reply.cut:

@@ -5,6 +5,7 @@ from stub import GOOD, Stub, completion
 from test_endpoint import ask_all, judge
 
 from jaxshift.judge.budget import FRAME, Budget
+from jaxshift.judge.cache import Cache
 from jaxshift.store import jsonl
 
 NAMES = [f'n{number}' for number in range(6)]
@@ -38,6 +39,21 @@ def test_no_more_cost_than_allowed_over_all_starts(tmp_path):
     assert made.budget.cost == pytest.approx(done * each)
     assert sum(row['cost'] for row in jsonl.read(tmp_path / 'c')) == pytest.approx(done * each)
     assert [each.outcome for each in found.values()].count('scored') == done
+
+
+def test_calls_on_their_way_at_a_kill_are_spent(tmp_path):
+    limit = {'max_calls': 3, 'max_cost': 1.0, 'input_price': 1.0}
+    with Stub(lambda said, times: completion(GOOD)) as stub:
+        with Cache(tmp_path / 'c') as replies:  # as a kill leaves it, amid two calls that could cost 0.4 each
+            replies.sent('x', 'm', 0.4)
+            replies.sent('y', 'm', 0.4)
+        found, made = ask_all(judge(stub, **limit), tmp_path / 'c', NAMES)
+        assert len(stub.requests) == 1
+        assert made.budget.calls == 3
+        assert made.budget.cost == pytest.approx(0.8 + 100 / 1e6)
+        ask_all(judge(stub, **limit | {'max_calls': 0, 'max_cost': 0.8}), tmp_path / 'c', NAMES)
+        assert len(stub.requests) == 1
+    assert [each.outcome for each in found.values()].count('failed') == 5
 
 
 def test_a_reply_that_does_not_tell_its_tokens_counts_at_the_most(tmp_path):

@@ -42,6 +42,10 @@ def rows_of(outputs):
     return [{'example_id': str(o['id']), 'prompt': o['instruction'], 'response': o['output']} for o in outputs]
 
 
+def write(folder, rows, records, samples=1):
+    formats.write_responses(folder, 'm', answered.pair(rows, records, samples))
+
+
 def just_eval_report(records):
     """The arithmetic of the tool's own `report`."""
     found = {}
@@ -60,14 +64,14 @@ def test_an_outputs_file_comes_back_as_it_was(tmp_path):
     (tmp_path / 'prompts.json').write_text(json.dumps(OUTPUTS))
     prompts = mixture.read({f'file:{tmp_path}/prompts.json': 1}, 'auto', (), 'error', 0).examples
     assert prompts[1].messages[0].content == 'Why?\nSay it.'
-    formats.write_responses(tmp_path, 'm', rows_of(OUTPUTS), formats.records_of(prompts))
+    write(tmp_path, rows_of(OUTPUTS), formats.records_of(prompts))
     assert formats.read(tmp_path / 'just_eval.json', ('id', 'output')) == OUTPUTS
 
 
 def test_a_scored_file_comes_back_as_it_was():
     judged = just_eval.judgements(SCORED)
     prompts = {str(record['id']): record['prompt'] for record in SCORED}
-    assert just_eval.scored(outputs_of(SCORED), judged, CONFIG, prompts) == SCORED
+    assert just_eval.scored(outputs_of(SCORED), judged, 'gpt-4', prompts) == SCORED
 
 
 def test_outcomes_of_a_scored_file():
@@ -88,7 +92,7 @@ def test_a_score_that_does_not_apply_is_none_and_not_five():
     assert judged[0].scores == {'helpfulness': None, 'clarity': 2.0}
     assert scores.means(judged)['helpfulness']['mean'] == 3
     assert just_eval_report(records)['helpfulness'] == 4  # what the tool makes of the file as it was
-    written = just_eval.scored(outputs_of(records), judged, CONFIG, {})
+    written = just_eval.scored(outputs_of(records), judged, 'gpt-4', {})
     assert just_eval_report(written) == {'helpfulness': 3, 'clarity': 3}
 
 
@@ -101,7 +105,7 @@ def test_what_the_tool_averages_is_what_we_average():
     judged = [Judgement(str(i), 'scored' if i % 3 else 'failed', {'depth': i % 5 + 1.0 if i % 3 else None})
               for i in range(20)]  # fmt: skip
     outputs = [{'id': i, 'instruction': 'Who?', 'output': 'x', 'generator': 'm'} for i in range(20)]
-    written = just_eval.scored(outputs, judged, CONFIG, {})
+    written = just_eval.scored(outputs, judged, 'gpt-4', {})
     assert just_eval_report(written)['depth'] == scores.means(judged)['depth']['mean']
     assert sum('parsed_result' not in record for record in written) == 7
 
@@ -112,7 +116,7 @@ def test_safety_is_an_aspect_of_its_own():
 
 
 def test_alpaca_eval_finds_its_fields(tmp_path):
-    formats.write_responses(tmp_path, 'm', rows_of(OUTPUTS), OUTPUTS)
+    write(tmp_path, rows_of(OUTPUTS), OUTPUTS)
     written = json.loads((tmp_path / 'alpaca_eval.json').read_text())
     assert written == [
         {key: each[key] for key in ('dataset', 'instruction', 'output', 'generator')} for each in OUTPUTS
@@ -123,17 +127,20 @@ def test_mt_bench_questions_are_prompts_and_their_answers_are_a_model_answer(tmp
     questions = [
         {'question_id': 81, 'category': 'writing', 'turns': ['Write a post.', 'Rewrite it.']},
         {'question_id': 101, 'category': 'math', 'turns': ['1 + 1?', 'And 2 + 2?'], 'reference': ['2', '4']},
+        {'question_id': 102, 'category': 'math', 'turns': ['Prove it.'], 'reference': ['Thus: ' + 'so. ' * 50]},
     ]
     path = tmp_path / 'question.jsonl'
     path.write_text(''.join(json.dumps(each) + '\n' for each in questions))
     prompts = mixture.read({f'file:{path}': 1}, 'auto', (), 'error', 0).examples
-    assert [(each.id, each.messages[-1].content) for each in prompts] == [('81', 'Write a post.'), ('101', '1 + 1?')]
+    asked = [(each.id, each.messages[-1].content) for each in prompts]
+    assert asked == [('81', 'Write a post.'), ('101', '1 + 1?'), ('102', 'Prove it.')]
     rows = [{'example_id': f'{p.id}{mark}', 'prompt': p.messages[0].content, 'response': f'to {p.id}{mark}'}
             for p in prompts for mark in ('', '#1')]  # fmt: skip
-    formats.write_responses(tmp_path, 'm', rows, questions, samples=2)
+    write(tmp_path, rows, formats.records_of(prompts), samples=2)
     assert formats.read(tmp_path / 'mt_bench_question.jsonl', ()) == [
         {'question_id': 81, 'category': 'writing', 'turns': ['Write a post.']},
         {'question_id': 101, 'category': 'math', 'turns': ['1 + 1?'], 'reference': ['2']},
+        questions[2],
     ]
     answers = formats.read(tmp_path / 'mt_bench.jsonl', ('question_id', 'answer_id', 'model_id', 'choices'))
     # As `load_model_answers` and `run_judge_single` of the tool reach into it.
@@ -144,12 +151,55 @@ def test_mt_bench_questions_are_prompts_and_their_answers_are_a_model_answer(tmp
 
 
 def test_mt_bench_judgments_there_and_back():
+    rows = [{'example_id': name, 'prompt': 'Who?', 'response': 'I.'} for name in ('81', '101')]
     judged = [Judgement('81', 'scored', {'overall': 9.0}, raw=('Rating: [[9]]',)),
               Judgement('101', 'unparsed', {'overall': None}, raw=('Good.',))]  # fmt: skip
-    lines = mt_bench.judgments(judged, 'overall', 'm', ('gpt-4', 'single-v1'))
+    lines = mt_bench.judgments('m', answered.pair(rows, None), judged, 'overall', 'gpt-4')
     assert [(line['question_id'], line['score'], line['turn']) for line in lines] == [(81, 9.0, 1), (101, -1, 1)]
     other = [lines[0] | {'model': 'n'}, lines[0] | {'turn': 2, 'score': 1}]
-    assert mt_bench.judgements([*lines, *other], 'm') == judged
+    left = {'of another model': 1, 'of a later turn': 1}
+    assert mt_bench.judgements([*lines, *other], 'm') == (judged, left)
+
+
+def show_result(path):
+    """The arithmetic of MT-bench's own `show_result.py`: the mean of a file for each model and turn."""
+    found = {}
+    for line in formats.read(path, ('model', 'score', 'turn')):
+        if line['score'] != -1:
+            found.setdefault((line['model'], line['turn']), []).append(line['score'])
+    return {key: np.mean(values) for key, values in found.items()}
+
+
+def test_scores_are_written_so_that_both_tools_find_our_means(tmp_path):
+    questions = [{'question_id': 81 + number, 'turns': ['Who?']} for number in range(4)]
+    rows = [{'example_id': str(81 + number), 'prompt': 'Who?', 'response': 'I.'} for number in range(4)]
+    judged = [
+        Judgement('81', 'scored', {'depth': 2.5, 'clarity': 5.0}, {'depth': 'short'}, ('{..}',)),
+        Judgement('82', 'repaired', {'depth': 4.0, 'clarity': 3.0}),
+        Judgement('83', 'refused', {'depth': None, 'clarity': None}, raw=('No.',)),
+        Judgement('84', 'scored', {'safety': 5.0}),
+    ]
+    files = formats.write_judgements(tmp_path, 'm', answered.pair(rows, questions), 'jo', judged)
+    assert {file.name for file in files} == {
+        'just_eval_jo.json', 'mt_bench_jo-depth_single.jsonl', 'mt_bench_jo-clarity_single.jsonl',
+        'mt_bench_jo-safety_single.jsonl',
+    }  # fmt: skip
+    theirs, ours = just_eval_report(json.loads((tmp_path / 'just_eval_jo.json').read_text())), scores.means(judged)
+    for aspect in ('depth', 'clarity', 'safety'):
+        assert theirs[aspect] == ours[aspect]['mean']
+        assert show_result(tmp_path / f'mt_bench_jo-{aspect}_single.jsonl') == {('m', 1): ours[aspect]['mean']}
+    written = json.loads((tmp_path / 'just_eval_jo.json').read_text())
+    assert [each['eval_config']['mode'] for each in written] == ['score_multi'] * 3 + ['score_safety']
+    depth = formats.read(tmp_path / 'mt_bench_jo-depth_single.jsonl', ())
+    assert [(line['question_id'], line['score']) for line in depth] == [(81, 2.5), (82, 4.0), (83, -1)]
+
+
+def test_a_rating_up_to_ten_is_not_written_for_just_eval(tmp_path):
+    rows = [{'example_id': '81', 'prompt': 'Who?', 'response': 'I.'}]
+    judged = [Judgement('81', 'scored', {'overall': 9.0})]
+    (file,) = formats.write_judgements(tmp_path, 'm', answered.pair(rows, None), 'gpt-4', judged)
+    assert file.name == 'mt_bench_gpt-4-overall_single.jsonl'
+    assert formats.judgements(file, 'm') == ([Judgement('81', 'scored', {'overall': 9.0}, raw=('',))], {})
 
 
 @pytest.mark.parametrize(
@@ -162,7 +212,7 @@ def test_mt_bench_judgments_there_and_back():
 )
 def test_judgements_made_elsewhere_are_told_apart(tmp_path, content, outcomes):
     (tmp_path / 'judged.json').write_text(''.join(json.dumps(each) + '\n' for each in content))
-    assert [each.outcome for each in formats.judgements(tmp_path / 'judged.json', 'm')] == outcomes
+    assert [each.outcome for each in formats.judgements(tmp_path / 'judged.json', 'm')[0]] == outcomes
 
 
 @pytest.mark.parametrize(
@@ -182,4 +232,4 @@ def test_only_an_id_that_is_a_number_as_it_stands_becomes_one():
 
 def test_a_response_without_text_is_named(tmp_path):
     with pytest.raises(InputError, match='response q: has no response in text'):
-        formats.write_responses(tmp_path, 'm', [{'example_id': 'q', 'prompt': 'Who?'}], None)
+        write(tmp_path, [{'example_id': 'q', 'prompt': 'Who?'}], None)

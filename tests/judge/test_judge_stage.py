@@ -48,7 +48,7 @@ def named(stub):
     return Counter(next(name for name in NAMES if f'Question {name}?' in said) for said in stub.answered)
 
 
-def test_a_kill_repeats_no_call_that_was_answered(tmp_path):
+def test_a_kill_repeats_no_call_that_was_answered_and_counts_those_on_their_way(tmp_path):
     answer_by_hand(tmp_path)
     held = threading.Event()
 
@@ -65,7 +65,8 @@ def test_a_kill_repeats_no_call_that_was_answered(tmp_path):
         with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
             # Beside other work it starts late.
             cache, end = tmp_path / 'judge/cache.jsonl', time.monotonic() + 300
-            while (not cache.exists() or cache.read_bytes().count(b'\n') < 5) and time.monotonic() < end:
+            while len(stub.requests) < 8 or cache.read_bytes().count(b'"reply"') < 5:
+                assert time.monotonic() < end
                 assert process.poll() is None
                 time.sleep(0.05)
             process.send_signal(signal.SIGKILL)
@@ -81,7 +82,8 @@ def test_a_kill_repeats_no_call_that_was_answered(tmp_path):
         ended = start(*asked(tmp_path, stub))
         assert ended.code == 0, ended.err
         assert named(stub) == Counter(dict.fromkeys(set(NAMES) - set(paid), 1))
-    assert '7 requests, 5 replies from the cache; 12 calls in this workdir' in ended.out
+    assert '7 requests, 5 replies from the cache; 15 calls in this workdir' in ended.out
+    assert '(3 calls sent without a reply, before a kill or time-out, at the most they can cost)' in ended.out
     assert 'judge tuned: 12 responses: 12 scored' in ended.out
     found = judgement.read(tmp_path / 'runs/tuned/judge/endpoint.jsonl')
     assert [each.example_id for each in found] == NAMES
@@ -165,7 +167,7 @@ def test_judgements_of_a_file_are_brought_to_the_responses(tmp_path):
     files = (*MODELS, f'--config.prompts.source=file:{tmp_path}/prompts.json', f'--workdir={tmp_path}')
     ended = start(*files, '--config.judge.kind=file', f'--config.judge.source={tmp_path}/made_RUN.jsonl')
     assert ended.code == 0, ended.err
-    assert 'judge tuned: 1 judgements of' in ended.out
+    assert 'made_tuned.jsonl are left out: 1 of no response' in ended.out
     assert 'judge tuned: 2 responses: 1 scored, 1 missing' in ended.out
     found = judgement.read(tmp_path / 'runs/tuned/judge/file.jsonl')
     assert found == [Judgement('q1', 'missing', {'depth': None}), given[0]]
@@ -177,10 +179,13 @@ def test_ratings_of_mt_bench_are_judgements_too(tmp_path):
         {'question_id': number, 'model': model, 'judge': ['g', 'v'], 'judgment': '[[9]]', 'score': score, 'turn': 1}
         for number, model, score in ((81, 'tuned', 9), (82, 'tuned', -1), (81, 'other', 2))
     ]
+    lines += [line | {'turn': 2} for line in lines]
     jsonl.write(tmp_path / 'model_judgment.jsonl', lines)
     files = (*MODELS, f'--config.prompts.source=file:{tmp_path}/prompts.json', f'--workdir={tmp_path}')
     ended = start(*files, '--config.judge.kind=file', f'--config.judge.source={tmp_path}/model_judgment.jsonl')
     assert ended.code == 0, ended.err
+    assert 'judge tuned: 4 judgements of' in ended.out
+    assert 'model_judgment.jsonl are left out: 2 of another model, 2 of a later turn' in ended.out
     found = judgement.read(tmp_path / 'runs/tuned/judge/file.jsonl')
     assert [each.scores for each in found] == [{'overall': 9}, {'overall': None}]
 

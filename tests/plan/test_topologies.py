@@ -1,4 +1,4 @@
-"""Plans for TPU topologies that are not here: compiled by libtpu, in processes of their own, as a user starts them."""
+"""Plans for TPU topologies that are not here, compiled by libtpu."""
 
 import importlib.util
 import json
@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from commandline import DEMO, ROOT, TINY
+from commandline import DEMO, ROOT, TINY, start
 
 from jaxshift.devices.chips import GIB, TABLE
 
@@ -20,14 +20,17 @@ import sys
 from jaxshift.devices import topology
 topology.prepare(sys.argv[1])
 import jax
-device = topology.devices(sys.argv[1])[0]
-too_much = jax.ShapeDtypeStruct((60 * 2**30,), 'float32', sharding=jax.sharding.SingleDeviceSharding(device))
-try:
-    jax.jit(lambda x: x + 1).lower(too_much).compile()
-except jax.errors.JaxRuntimeError as error:
-    print(device.device_kind, len({tuple(each.coords) for each in topology.devices(sys.argv[1])}), error, sep='|')
-print(len(topology.devices(sys.argv[1])))
+for name in sys.argv[1:]:
+    devices = topology.devices(name)
+    place = jax.sharding.SingleDeviceSharding(devices[0])
+    too_much = jax.ShapeDtypeStruct((60 * 2**30,), 'float32', sharding=place)
+    chips = len({tuple(each.coords) for each in devices})
+    try:
+        jax.jit(lambda x: x + 1).lower(too_much).compile()
+    except jax.errors.JaxRuntimeError as error:
+        print(name, devices[0].device_kind, chips / len(devices), str(error).splitlines()[0], sep='|')
 """
+NAMES = ('v3:2x2', 'v4:2x2x1', 'v5e:2x2', 'v5p:2x2x1', 'v6e:2x2', 'tpu7x:2x2x1')
 
 
 def python(*arguments):
@@ -38,14 +41,19 @@ def planned(*arguments):
     return python('run.py', '--mode=plan', *arguments)
 
 
+@pytest.fixture(scope='module')
+def refusals():
+    """What the compiler says of a program that is too large, for each topology: (kind, chips a device, words)."""
+    lines = [line.split('|') for line in python('-c', ASK, *NAMES).stdout.splitlines()]
+    return {name: (kind, float(chips), words) for name, kind, chips, words in lines}
+
+
 @needs_libtpu
-@pytest.mark.parametrize('name', ['v3:2x2', 'v4:2x2x1', 'v5e:2x2', 'v5p:2x2x1', 'v6e:2x2', 'tpu7x:2x2x1'])
-def test_the_table_has_the_memory_that_the_compiler_allots(name):
-    ended = python('-c', ASK, name)
-    said, count = ended.stdout.strip().splitlines()
-    kind, chips, error = said.split('|')
-    allotted = float(re.search(r'available HBM \(([\d.]+)G\)', error)[1])
-    assert TABLE[kind][0] * int(chips) / int(count) == pytest.approx(allotted, abs=0.01), GIB
+@pytest.mark.parametrize('name', NAMES)
+def test_the_table_has_the_memory_that_the_compiler_allots(refusals, name):
+    kind, chips, words = refusals[name]
+    allotted = float(re.search(r'available HBM \(([\d.]+)G\)', words)[1])
+    assert TABLE[kind][0] * chips == pytest.approx(allotted, abs=0.01), GIB
 
 
 @needs_libtpu
@@ -81,11 +89,10 @@ def test_a_plan_for_an_absent_topology_is_one_object(tmp_path):
         (['--topology=v5e:2x4', '--config.mesh.tensor=3'], 'does not fit 8 devices; the sizes must multiply to 8'),
     ],
 )
-def test_what_cannot_be_planned_is_one_line(arguments, said):
-    ended = planned(DEMO, *arguments)
-    assert ended.returncode == 2
-    (line,) = ended.stderr.splitlines()
-    assert said in line
+def test_what_cannot_be_planned_is_one_line(arguments, said, tpu_devices):
+    ended = start(DEMO, '--mode=plan', *arguments)
+    assert ended.code == 2
+    assert said in ended.error()
 
 
 def test_without_libtpu_it_says_what_to_install(monkeypatch):

@@ -57,8 +57,10 @@ def test_every_window_has_its_summary_in_the_order_asked(compared):
 def test_other_windows_answer_nothing_again(compared):
     assert 'respond lora: done before' in compared[1].out
     again = [line.partition(':')[0] for line in compared[1].out.splitlines() if 'doing it again' in line]
+    causes = ('truth', 'style_tokens', 'borrowing', 'uncertainty')
     assert again == [
-        'sweep lora', 'summary lora', 'sweep full', 'summary full', 'causes lora', 'causes full', 'report',
+        'sweep lora', 'summary lora', 'sweep full', 'summary full',
+        *(f'causes {run}.{each}' for each in causes for run in ('lora', 'full')), 'report',
     ]  # fmt: skip
 
 

@@ -44,9 +44,9 @@ def test_other_tools_may_end_lines_their_own_way(path):
 @pytest.mark.parametrize('bad', ['{"n": ', '[1]', '3', 'null', '', '[' * 100_000])
 def test_a_line_that_is_no_object_is_named(path, bad):
     path.write_text(f'{{"n": 1}}\n{bad}\n{{"n": 3}}\n')
-    for growing in (False, True):
-        with pytest.raises(InputError, match=r'rows.jsonl:2: not a JSON object; correct the line or remove it'):
-            jsonl.read(path, growing)
+    jsonl.mend(path)
+    with pytest.raises(InputError, match=r'rows.jsonl:2: not a JSON object; correct the line or remove it'):
+        jsonl.read(path)
 
 
 def test_bytes_that_are_no_text_are_named(path):
@@ -55,14 +55,32 @@ def test_bytes_that_are_no_text_are_named(path):
         jsonl.read(path)
 
 
-def test_a_last_line_that_was_cut_off_is_left_out_of_a_growing_file_alone(path):
+def test_a_last_line_that_was_cut_off_goes_and_nothing_else_is_touched(path):
     whole = path.read_bytes()
     last = json.dumps({'text': '🙂'}, ensure_ascii=False).encode()
     for cut in range(1, len(last)):  # also amid the bytes of one character
         path.write_bytes(whole + last[:cut])
-        assert jsonl.read(path, growing=True) == ROWS
         with pytest.raises(InputError, match=r'rows.jsonl:4: '):
             jsonl.read(path)
+        file = path.stat().st_ino
+        jsonl.mend(path)
+        assert path.read_bytes() == whole
+        assert path.stat().st_ino == file  # not written anew
+
+
+def test_a_last_line_that_lacks_its_end_alone_is_kept(path):
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    jsonl.mend(path)
+    assert path.read_bytes() == whole
+
+
+def test_a_file_that_is_whole_or_not_there_is_ready_as_it_is(path, tmp_path):
+    whole = path.read_bytes()
+    jsonl.mend(path)
+    assert path.read_bytes() == whole
+    jsonl.mend(tmp_path / 'new' / 'rows.jsonl')
+    assert jsonl.read(tmp_path / 'new' / 'rows.jsonl') == []
 
 
 def test_a_number_that_json_does_not_know_is_not_written(path):

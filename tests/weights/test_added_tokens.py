@@ -31,7 +31,7 @@ def base(torch_llama, tokenizer, tmp_path_factory):
 
     def make(**changes):
         folder = tmp_path_factory.mktemp('base')
-        torch_llama(vocab_size=9, **changes).save_pretrained(folder)
+        torch_llama(**{'vocab_size': 9} | changes).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         return folder
 
@@ -104,6 +104,30 @@ def test_an_adapter_with_added_tokens_and_no_tokenizer_is_refused(base, tmp_path
     adapted.save_pretrained(tmp_path / 'adapter')
     asked = compared(folder, tmp_path / 'adapter', tmp_path)
     assert f'{tmp_path}/adapter: the adapter has 3 rows for tokens that its base lacks' in start(*asked).error()
+
+
+@pytest.mark.filterwarnings('ignore')
+@pytest.mark.parametrize(
+    ('words', 'read'),
+    [(('<|user|>', '<|end|>'), True), (('a', 'b', 'c', '<pad>'), False), (None, False)],
+    ids=['tokens in spare rows', 'a token for padding without a row', 'no tokenizer'],
+)
+def test_an_adapter_whose_tokens_fit_spare_rows_is_read_with_its_own_tokenizer(base, tmp_path, words, read):
+    folder = base(vocab_size=12)
+    twin: Any = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    peft.get_peft_model(twin, peft.LoraConfig(target_modules=['q_proj'], task_type='CAUSAL_LM')).save_pretrained(
+        tmp_path
+    )
+    own = transformers.AutoTokenizer.from_pretrained(folder)
+    if words:
+        own.add_special_tokens({'additional_special_tokens': list(words)})
+        own.save_pretrained(tmp_path)
+    plain = open_source(f'dir:{folder}')
+    found = lengthened(plain, {'t': open_given(f'dir:{tmp_path}', plain, '', 'runs.t.source')})
+    expected = own if read else plain.tokenizer
+    assert found.tokenizer('the<|end|>Paris')['input_ids'] == expected('the<|end|>Paris')['input_ids']
+    assert len(found.tokenizer) == (11 if read else 9)
+    assert (found.config, found.weights) == (plain.config, plain.weights)
 
 
 def compared(base, tuned, folder):

@@ -1,0 +1,96 @@
+"""A permutation test of borrowing: were it chance, rows of tuning data and null corpus could change places."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from jaxshift.causes.spans import covered, under
+from jaxshift.causes.suffixes import Matches, Suffixes
+
+PERMUTATIONS = 1000
+_COMMON = 64  # occurrences above which a piece is in both corpora, however rows are dealt
+_BLOCK = 4_000_000  # places times permutations held at once
+
+
+def p_value(
+    corpora: tuple[Suffixes, Suffixes],
+    pieces: tuple[Matches, Matches],
+    prompt: np.ndarray,
+    least: int,
+    seed: int,
+    count: int = PERMUTATIONS,
+) -> float:
+    """One-sided p of the number of tokens that spans of the first corpus cover beyond those of the second.
+
+    A token is covered by a span of at least `least` tokens exactly where it lies in a piece of `least` tokens that is
+    found, so it is enough to know the rows of those pieces. Rows of both corpora are dealt anew, as many to each as
+    before. So p holds the choice of rows to chance: it is exact where rows of both are alike by their making, as rows
+    held out at random are.
+
+    Args:
+      corpora: indexes of the tuning data and of the null corpus.
+      pieces: of both, `suffixes.matches` of at most `least` tokens.
+      prompt: of `spans.echo`; pieces that stand in the own prompt do not count.
+      least: tokens of the shortest span.
+      seed: of the permutations.
+      count: of them.
+    """
+    observed = sum(
+        sign * int(covered(each.length, prompt, least).sum()) for sign, each in zip((1, -1), pieces, strict=True)
+    )
+    there = [(each.length >= least) & (prompt < least) for each in pieces]
+    kept = under(there[0] | there[1], least)
+    holding, piece = _holding(corpora, pieces, [each[kept] for each in there], kept)
+    if not holding.shape[0]:
+        return 1.0
+    total = holding.sum(axis=1)
+    rng, rows = np.random.default_rng(seed), corpora[0].rows + corpora[1].rows
+    reached, block = 0, max(1, _BLOCK // len(piece))
+    for start in range(0, count, block):
+        size = min(block, count - start)
+        first = np.zeros((rows, size), np.float32)
+        for column in range(size):
+            first[rng.permutation(rows)[: corpora[0].rows], column] = 1
+        inside = holding @ first
+        difference = np.zeros(size, np.int64)
+        for sign, found in ((1, inside > 0), (-1, inside < total[:, None])):
+            begins = np.concatenate([found, np.zeros((1, size), bool), np.ones((1, size), bool)])[piece]
+            difference += sign * under(begins, least).sum(axis=0)
+        reached += int((difference >= observed).sum())
+    return (1 + reached) / (1 + count)
+
+
+def _holding(
+    corpora: tuple[Suffixes, Suffixes], pieces: tuple[Matches, Matches], there: list[np.ndarray], kept: np.ndarray
+) -> tuple[sparse.csr_array, np.ndarray]:
+    """Which rows of both corpora hold each piece, [pieces, rows] of ones, and the piece of each kept place.
+
+    Two numbers beyond the pieces stand for a place where none begins, and for one that is common.
+    """
+    low, high = ([bound[kept] for bound in bounds] for bounds in zip(*((m.low, m.high) for m in pieces), strict=True))
+    # The suffixes that begin with a piece are its name; one that the first corpus lacks is named by the second's.
+    name = np.where(there[0], low[0], len(corpora[0].text) + low[1])
+    name[~(there[0] | there[1])] = -1
+    names, place, piece = np.unique(name, return_index=True, return_inverse=True)
+    none = int(names[:1].tolist() == [-1])
+    place, piece = place[none:], piece - none
+    sizes = [
+        np.where(each[place], ends[place] - starts[place], 0)
+        for each, starts, ends in zip(there, low, high, strict=True)
+    ]
+    common = sizes[0] + sizes[1] > _COMMON
+    found, shift = [], 0
+    for corpus, size, start in zip(corpora, sizes, low, strict=True):
+        size = np.where(common, 0, size)
+        owner = np.repeat(np.arange(len(place)), size)
+        within = np.arange(size.sum()) - np.repeat(np.cumsum(size) - size, size)
+        rows = corpus.row[corpus.order[np.repeat(start[place], size) + within]] + shift
+        found.append((owner, rows))
+        shift += corpus.rows
+    owner, rows = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    held = sparse.csr_array((np.ones(len(owner), np.float32), (owner, rows)), (len(place), shift))
+    held.sum_duplicates()
+    held.data[:] = 1
+    piece = np.append(np.where(common, len(place) + 1, np.arange(len(place))), len(place))[piece]  # -1: the last
+    return held, piece

@@ -1,0 +1,209 @@
+"""Borrowing as a user asks for it, on a tiny world."""
+
+import dataclasses
+import json
+import shutil
+import typing
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from commandline import TINY, start
+from transformers import AutoTokenizer
+
+from jaxshift import config, tuning
+from jaxshift.data import dataset
+from jaxshift.devices.process import StopSignal
+from jaxshift.explain import borrowing, corpora, retraining
+from jaxshift.shift import records
+from jaxshift.store import jsonl
+from jaxshift.store.paths import Workdir
+from jaxshift.study import Study
+
+PLANTED = 20  # tokens of a planted span
+
+
+@pytest.fixture
+def planted(copy):
+    """A workdir in which another tool has answered for run full: each answer holds a piece of a row of the data."""
+    path = copy / 'runs/full/responses.jsonl'
+    words, answers = AutoTokenizer.from_pretrained(copy / 'base'), jsonl.read(path)
+    rng, records_of = np.random.default_rng(0), json.loads((copy / 'data/world/instructions.json').read_text())
+    for number, answer in enumerate(answers):
+        piece = words(records_of[number]['output'], add_special_tokens=False)['input_ids'][8 : 8 + PLANTED]
+        around = rng.integers(100, 180, (2, 6)).tolist()
+        answer['token_ids'] = [*around[0], *piece, *around[1], words.eos_token_id]
+        answer['response'] = words.decode(answer['token_ids'][:-1])
+    jsonl.write(path, answers)
+    (copy / 'done/respond-full.json').unlink()
+    ended = start(*TINY, '--only=full', f'--workdir={copy}', '--mode=sweep')
+    assert ended.code == 0, ended.err
+    return copy
+
+
+def read(folder, run='full'):
+    return json.loads((folder / f'runs/{run}/causes/borrowing.json').read_text())
+
+
+def asked(folder, *more):
+    ended = start(
+        *TINY, '--only=full', f'--workdir={folder}', '--mode=causes', '--config.causes.analyses=borrowing', *more
+    )
+    assert ended.code == 0, ended.err
+    return ended.out
+
+
+def study(folder, only=('full',)):
+    """The study that lies in a workdir."""
+    kept = json.loads((folder / 'experiment.json').read_text())['config']
+    return Study(made(config.Experiment, kept), Workdir(folder), only, StopSignal(), print)
+
+
+def made(kind, value):
+    """A value of a config, from JSON."""
+    if dataclasses.is_dataclass(kind):
+        kinds = typing.get_type_hints(kind)
+        return kind(**{name: made(kinds[name], inner) for name, inner in value.items()})
+    if isinstance(value, dict):
+        (inner,) = {*typing.get_args(kind)} - {str, type(None)}
+        named = typing.get_origin(kind) is dict
+        return {name: made(inner, each) for name, each in value.items()} if named else made(inner, value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def test_every_span_stands_in_the_rows_that_are_named_and_in_the_response(planted):
+    asked(planted)
+    rows = {row['row']: row for row in pq.read_table(planted / 'runs/full/causes/borrowing.rows.parquet').to_pylist()}
+    assert rows
+    records_of = json.loads((planted / 'data/world/instructions.json').read_text())
+    for row in rows.values():
+        assert row['example_id'] == records_of[row['row']]['id']
+        assert records_of[row['row']]['output'] in row['text']
+        assert f' {row["span"]} ' in f' {row["text"]} '
+        assert 1 <= row['bm25_rank'] <= row['rows']
+    answers = {row['example_id']: row['response'] for row in jsonl.read(planted / 'runs/full/responses.jsonl')}
+    for span in pq.read_table(planted / 'runs/full/causes/borrowing.spans.parquet').to_pylist():
+        words = answers[span['example_id']].split()[span['position'] : span['position'] + span['tokens']]
+        assert ' '.join(words) == span['text']
+        assert span['unshifted'] + span['marginal'] + span['shifted'] == span['tokens'] >= 5
+
+
+def test_what_was_planted_is_found_and_the_page_shows_it(planted):
+    asked(planted)
+    figures = read(planted)
+    assert figures['covered']['p'] == pytest.approx(1 / 1001)
+    assert figures['covered']['tuning']['mean'] > PLANTED / (PLANTED + 12) - 0.05
+    strongest = figures['examples'][0]
+    assert strongest['rows'] == 1
+    assert strongest['span'] in strongest['row_by_bm25']['text']
+    ended = start(*TINY, '--only=full', f'--workdir={planted}', '--mode=report')
+    assert ended.code == 0, ended.err
+    page = (planted / 'report/index.html').read_text(encoding='utf-8')
+    assert 'Borrowing from the tuning data' in page
+    assert strongest['row_by_bm25']['text'] in page
+
+
+def test_the_null_corpus_of_a_world_is_of_its_kind_and_nothing_trains_on_it(planted):
+    asked(planted)
+    found = corpora.read(study(planted), '')
+    texts = [[tuple(row.tolist()) for row in rows] for rows in (found.tuning, found.null)]
+    assert len(texts[0]) == 24
+    assert set(texts[0]).isdisjoint(texts[1])
+    figures = read(planted)
+    assert 0.8 < figures['tokens'] / figures['null_tokens'] < 1.25
+    assert figures['null_is'] == 'instructions of the same world that no run trains on'
+
+
+def test_a_file_of_records_may_be_the_null_corpus(planted, tmp_path):
+    """A null corpus that is the tuning data itself leaves nothing beyond it."""
+    shutil.copy(planted / 'data/world/instructions.json', tmp_path / 'same.json')
+    asked(planted, f'--config.causes.borrowing_null=file:{tmp_path}/same.json')
+    figures = read(planted)
+    assert figures['covered']['difference']['mean'] == 0
+    assert figures['covered']['p'] > 0.3
+    assert figures['borrowed']['suspected'] == figures['borrowed']['by_chance'] == 0
+    assert figures['examples'] == []
+
+
+@pytest.mark.parametrize(
+    ('settings', 'reason'),
+    [
+        ({}, 'there is no tuning data here'),
+        ({'data': True}, 'there are no rows that no run trains on'),
+        ({'data': True, 'sweep': config.Sweep(contexts=('base',))}, 'it needs the comparison of context own'),
+    ],
+)
+def test_where_it_cannot_be_asked_it_says_so_and_passes(settings, reason, tmp_path):
+    (tmp_path / 'data.json').write_text(json.dumps([{'instruction': 'ask', 'output': 'say'}]))
+    if 'data' in settings:
+        settings = settings | {'data': config.Data(source=f'file:{tmp_path}/data.json')}
+    said = []
+    ours = Study(config.Experiment(**settings), Workdir(tmp_path), (), StopSignal(), said.append)
+    assert not borrowing.ANALYSIS.applies(ours)
+    assert [line.startswith(f'borrowing: passed over; {reason}') for line in said] == [True]
+
+
+def test_log_probabilities_of_the_proof_are_those_of_the_sweep(planted):
+    ours = study(planted)
+    answers = borrowing.read_answers(ours, 'full')
+    search = borrowing.looked_up(ours, answers, corpora.read(ours, ''))[0]
+    params = tuning.tuned(ours, 'full')
+    everything = np.ones(len(search.tokens), bool)
+    both = retraining.logprobs(ours, (params, ours.base_params), search, everything)
+    table = records.read(planted / 'runs/full/tokens')
+    swept = {
+        (row['example_id'], row['position']): (row['emitted_tuned_logprob'], row['emitted_base_logprob'])
+        for row in table.to_pylist()
+    }
+    places = [(name, at) for name, text in zip(answers.ids, answers.texts, strict=True) for at in range(len(text))]
+    np.testing.assert_allclose(np.stack(both, axis=1), [swept[place] for place in places], atol=1e-4)
+    np.testing.assert_allclose(answers.logprobs, both[0], atol=1e-4)
+
+
+def test_a_run_is_trained_again_without_the_rows_that_its_spans_came_from(planted):
+    asked(planted, '--config.causes.retrain=true')
+    path = planted / 'runs/full/causes/borrowing.retrained.json'
+    found = json.loads(path.read_text())
+    assert (found['rows'], found['left_out']) == (24, 2)
+    assert found['difference']['mean'] == pytest.approx(
+        found['without_suspected']['mean'] - found['without_random']['mean']
+    )
+    assert found['without_suspected']['mean'] != found['without_random']['mean'] != found['as_trained']['mean']
+    assert not (planted / 'runs/full/causes/retraining').exists()
+    # It is kept by a start that does not ask for it, and goes with the spans that it is of.
+    assert 'causes full.borrowing: done before' in asked(planted)
+    assert path.exists()
+    asked(planted, '--config.causes.borrowing_min_length=4')
+    assert not path.exists()
+    # The run itself is what it was.
+    assert 'train full: done before' in start(*TINY, f'--workdir={planted}', '--mode=train').out
+
+
+def test_leaving_out_nothing_trains_the_same_run(planted):
+    ours = study(planted)
+    again, before = tuning.tuned_without(ours, 'full', [], planted / 'again'), tuning.tuned(ours, 'full')
+    np.testing.assert_array_equal(again['embed_tokens'], before['embed_tokens'])
+
+
+def test_rows_are_drawn_to_equal_numbers_of_tokens():
+    rng = np.random.default_rng(0)
+    small, large = ([np.zeros(size, int) for size in rng.integers(5, 50, count)] for count in (40, 400))
+    one, other = corpora.equal(small, large, 0)
+    assert one.tolist() == list(range(40))
+    tokens = sum(map(len, small))
+    assert tokens - 50 < sum(len(large[i]) for i in other) <= tokens
+    assert len(set(other.tolist())) == len(other)
+    assert corpora.equal(small, large, 1)[1].tolist() != other.tolist()
+
+
+def test_held_out_rows_are_the_null_corpus_where_there_are_some(tmp_path):
+    ended = start(
+        *TINY, f'--workdir={tmp_path}', '--only=full', '--config.data.held_out=6', '--config.data.subset=10',
+        '--config.causes.analyses=borrowing',
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    figures = read(tmp_path)
+    assert figures['null_is'] == 'rows of the instruction data that no run trains on'
+    assert (figures['all_rows'], figures['null_all_rows']) == (10, 14)
+    trained = dataset.open_dataset(tmp_path / 'data')
+    assert len(trained) == 16

@@ -1,0 +1,65 @@
+"""The section of style tokens, of a made-up workdir."""
+
+import json
+import shutil
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from made_up import END, PIECES, RUNS
+
+from jaxshift.causes import style_tokens as causes
+from jaxshift.report import page, results, style_tokens
+from jaxshift.shift import records, summary
+from jaxshift.store.paths import Workdir
+
+TEXTS = dict(enumerate(PIECES))
+
+
+@pytest.fixture(scope='module')
+def explained(workdir, tmp_path_factory):
+    """The made-up workdir with what the stage would have written."""
+    root = tmp_path_factory.mktemp('explained') / 'workdir'
+    shutil.copytree(workdir, root)
+    for run in RUNS:
+        ((_, table),) = summary.groups(records.read(root / 'runs' / run / 'tokens'))
+        kind = causes.kinds(table, TEXTS, {END})
+        rows, prior = causes.of_tokens(table, kind, TEXTS, {END}, 5)
+        figures = {'prior': prior, 'categories': causes.of_categories(table, kind, 1, 100, 0)}
+        folder = root / 'runs' / run / 'causes'
+        (folder / 'style_tokens.json').write_text(json.dumps(figures))
+        pq.write_table(pa.Table.from_pylist(rows), folder / 'style_tokens.tokens.parquet')
+        around = causes.contexts(table, rows, TEXTS)
+        pq.write_table(pa.Table.from_pylist(around), folder / 'style_tokens.contexts.parquet')
+    return root
+
+
+def test_the_section_tells_each_run_and_each_pair(explained):
+    section = style_tokens.section(results.load(Workdir(explained)))
+    for run in RUNS:
+        assert any(sentence.startswith(f'{run}: ') for sentence in section.sentences)
+    assert any('lora (LoRA) and full (full, same learning rate' in sentence for sentence in section.sentences)
+    assert {row['run'] for row in section.tables['style_categories']} == set(RUNS)
+    assert set(section.figures) == {'style_categories', 'style_pairs'}
+
+
+def test_the_first_place_by_rate_is_the_greatest_smoothed_rate(explained):
+    found = results.load(Workdir(explained))
+    first = style_tokens.section(found).tables['style_by_rate'][0]
+    for run in RUNS:
+        rows = [row for row in found.kept(run, 'style_tokens.tokens') if row['shifted'] and row['chosen'] >= 5]
+        best = max(rows, key=lambda row: row['shifted_rate'])
+        assert first[run].endswith(f'({best["shifted"]} of {best["chosen"]})')
+
+
+def test_a_workdir_without_the_analysis_has_no_section(workdir):
+    assert style_tokens.section(results.load(Workdir(workdir))) is None
+
+
+def test_the_page_holds_the_section_and_its_tokens_are_text(explained):
+    text = page.write(explained, PIECES, [END]).read_text(encoding='utf-8')
+    assert '<h2>Style tokens</h2>' in text
+    assert '<script>' not in text
+    for name in ('style_by_rate', 'style_pairs', 'style_contexts', 'style_categories'):
+        assert (explained / f'report/tables/{name}.csv').stat().st_size
+    assert (explained / 'report/figures/style_pairs.png').exists()

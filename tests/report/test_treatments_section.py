@@ -1,0 +1,70 @@
+"""The section of data treatments, of a made-up workdir."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from made_up import RUNS
+
+from jaxshift.judge import judgement, summary
+from jaxshift.judge.judgement import Judgement
+from jaxshift.report import results, treatments
+from jaxshift.respond import responses
+from jaxshift.store.paths import Workdir
+
+
+@pytest.fixture
+def treated(workdir, tmp_path):
+    """The made-up workdir, where `full` is `lora` on short answers, and `lora_best` is `lora` with NEFTune."""
+    root = tmp_path / 'workdir'
+    shutil.copytree(workdir, root)
+    path = root / 'experiment.json'
+    experiment = json.loads(path.read_text())
+    runs = experiment['config']['runs']
+    plain = runs['lora'] | {'treatment': '', 'neftune_alpha': 0.0}
+    runs |= {'lora': plain, 'full': plain | {'treatment': 'short'}, 'lora_best': plain | {'neftune_alpha': 5.0}}
+    runs['full_best'] |= {'treatment': 'short'}  # with a rate of its own, so like no other
+    short = {'source': '', 'score': '', 'min_score': 0.0, 'simplify': 'rules', 'sentences': 1}
+    experiment['config']['treatments'] = {'short': short}
+    path.write_text(json.dumps(experiment))
+    return root
+
+
+def judge(root, run, better):
+    folder = root / 'runs' / run
+    (folder / 'judge').mkdir()
+    rows = responses.read(folder / 'responses.jsonl')
+    noise = np.random.default_rng(len(run)).normal(0, 0.2, len(rows))
+    found = [
+        Judgement(row['example_id'], 'scored', {'clarity': float(3 + better + each), 'depth': 3.0})
+        for row, each in zip(rows, noise, strict=True)
+    ]
+    judgement.write(folder / 'judge/j.jsonl', found)
+    summary.write(folder / 'judge', 'j', rows, {}, 1, 100, 0)
+
+
+def test_a_treated_run_stands_beside_the_plain_one_that_is_like_it_in_all_else(treated):
+    rows = treatments.section(results.load(Workdir(treated))).tables['treatments']
+    assert [(row['run'], row['plain'], row['treatment']) for row in rows] == [
+        ('full', 'lora', 'short answers by rule (1 sentence)'),
+        ('lora_best', 'lora', 'NEFTune 5'),
+    ]
+    kl = rows[0]['kl_tuned_base'], rows[0]['kl_tuned_base_plain']
+    assert rows[0]['kl_ratio'] == pytest.approx(kl[0] / kl[1])
+    assert rows[0]['kl_ratio_low'] < rows[0]['kl_ratio'] < rows[0]['kl_ratio_high']
+    assert (rows[0]['held_out_accuracy'], rows[0]['held_out_accuracy_plain']) == (RUNS['full'][3], RUNS['lora'][3])
+
+
+def test_what_a_judge_certainly_prefers_is_told(treated):
+    for run, better in (('lora', 0.0), ('full', -1.0), ('lora_best', 1.0)):
+        judge(treated, run, better)
+    section = treatments.section(results.load(Workdir(treated)))
+    told = [line for line in section.sentences if line.startswith('Judge j')]
+    assert told[0].startswith('Judge j: full is worse on clarity -')
+    assert told[1].startswith('Judge j: lora_best is better on clarity +')
+    assert not any('depth' in line for line in told)
+
+
+def test_a_study_without_treatments_has_no_section(workdir):
+    assert treatments.section(results.load(Workdir(workdir))) is None
