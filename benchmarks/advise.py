@@ -40,14 +40,14 @@ def main(seeds: int = SEEDS) -> int:
     from jaxshift.store import paths
 
     wrong, begun = 0, time.monotonic()
-    for seed in range(seeds):
-        with tempfile.TemporaryDirectory() as folder:
-            workdir, study = Path(folder) / 'W', experiment(seed)
+    with tempfile.TemporaryDirectory() as folder:  # one for all: programs that were compiled lie in the first workdir
+        for seed in range(seeds):
+            workdir, study = Path(folder) / str(seed), experiment(seed)
             said = started(study, workdir, 'data') + started(study, workdir, 'train')
             print(f'world {seed}: {next(line for line in said if "answers" in line)}', flush=True)
             for subject, share in NEW.items():
                 made = world.generate(config.World(**SMALL, seed=seed, new_share=share))
-                path = Path(folder) / f'{subject}.json'
+                path = Path(folder) / f'{seed} {subject}.json'
                 paths.write_json(path, made.instructions)
                 study.data.source = f'file:{path}'
                 started(study, workdir, 'advise')
