@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from jaxshift.grid import comparisons, figures, findings
+from jaxshift.grid.questions import LEAST_GAIN
 from jaxshift.grid.results import Found
 from jaxshift.grid.spread import WORDS
 from jaxshift.report import reference
@@ -60,8 +61,9 @@ def _findings(rows: Sequence[Row]) -> Section:
         'Which findings of the paper hold here',
         [
             f'A question holds where the whole interval lies where the paper expects it ({WORDS}), and is contradicted '
-            f'where it lies on the other side; of {len(rows)} answers: {counts}. A gain that is not expected holds '
-            'where none is seen. A finding is mixed where its questions, or sizes of data, say different things.'
+            f'where it lies on the other side; of {len(rows)} answers: {counts}. No gain '
+            f'holds where the interval rules out one of {LEAST_GAIN}. A finding is mixed where its questions, or sizes of '
+            'data, say different things.'
         ],
         {
             'verdicts': [{key: row.get(key, '–') for key in columns} for row in summed],

@@ -64,6 +64,11 @@ def test_a_treatment_is_held_to_plain_lora_at_its_rate(treated, said):
     assert {row['verdict'] for row in found} == {said}
 
 
+def test_a_gain_that_is_not_ruled_out_is_unclear():
+    made = rows({'lora': {'held_out_accuracy': 0.8}, 'full': {}}, noise=0.1)
+    assert verdict(made, 4) == UNCLEAR
+
+
 def test_one_seed_settles_nothing():
     made = [row for row in rows({'lora': {}, 'full': {'kl_tuned_base': 0.4}}) if row['seed'] == 0]
     assert {row['verdict'] for row in findings.table(made)} == {UNCLEAR}
