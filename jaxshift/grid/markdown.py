@@ -37,7 +37,8 @@ def text(name: str, command: str, groups: Mapping[tuple[str, str], Sequence[Row]
         f'Means over seeds, with {WORDS}. A question *holds* where its whole interval lies where the paper expects '
         'it, is *contradicted* where it lies on the other side, and is *unclear* otherwise; where the paper sees no '
         f'gain, it holds where the interval rules out one of {LEAST_GAIN}. A finding is *mixed* where its '
-        'questions, or sizes of the data, say different things. Every interval stands for itself: none is widened for their number.',
+        'questions, or sizes of the data, say different things. Every interval stands for itself: none is widened for '
+        'their number.',
     ]
     if missing:
         lines += ['', f'Cells that are not complete: {", ".join(missing)}.']

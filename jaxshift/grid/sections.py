@@ -62,8 +62,8 @@ def _findings(rows: Sequence[Row]) -> Section:
         [
             f'A question holds where the whole interval lies where the paper expects it ({WORDS}), and is contradicted '
             f'where it lies on the other side; of {len(rows)} answers: {counts}. No gain '
-            f'holds where the interval rules out one of {LEAST_GAIN}. A finding is mixed where its questions, or sizes of '
-            'data, say different things.'
+            f'holds where the interval rules out one of {LEAST_GAIN}. A finding is mixed where its questions, or '
+            'sizes of data, say different things.'
         ],
         {
             'verdicts': [{key: row.get(key, '–') for key in columns} for row in summed],
