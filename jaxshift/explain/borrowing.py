@@ -146,7 +146,8 @@ def read_answers(study: Study, run: str) -> Answers:
         texts.append(text[:size])
         classes.append(code[start : start + size])
         logprobs.append(logprob[start : start + size])
-    return Answers(ids, prompts, texts, *(np.concatenate([[], *each]) for each in (classes, logprobs)), left_out)
+    joined = [np.concatenate([[], *each]) for each in (classes, logprobs)]
+    return Answers(ids, prompts, texts, joined[0], joined[1], left_out)
 
 
 def _words(study: Study, search: Search, classes: np.ndarray, found: corpora.Corpora) -> dict[str, Any]:

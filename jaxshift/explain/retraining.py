@@ -89,7 +89,7 @@ def retrained(study: Study, run: str, search: Search, whole: Suffixes, as_traine
 def suspects(search: Search, whole: Suffixes) -> tuple[set[int], set[tuple[int, ...]]]:
     """Rows to leave out, at most `MOST` of all, and the phrases all of whose rows are among them."""
     rows: set[int] = set()
-    proved = set()
+    proved: set[tuple[int, ...]] = set()
     for span in search.suspected:
         phrase = search.phrase(span)
         held = rows | set(rows_of(whole, phrase).tolist())
