@@ -22,7 +22,7 @@ def text(name: str, command: str, groups: Mapping[tuple[str, str], Sequence[Row]
 
     Args:
       name: of the study.
-      command: that made it.
+      command: that made it; where it wrote is left out, since another reader has it elsewhere.
       groups: by base and data set the rows of its cells and runs.
       missing: cells that are not complete.
     """
@@ -32,7 +32,7 @@ def text(name: str, command: str, groups: Mapping[tuple[str, str], Sequence[Row]
         'Written by the program from the files of a run; not edited by hand. The paper is Ghosh et al., A Closer Look '
         'at the Limitations of Instruction Tuning (ICML 2024, arXiv 2402.05119).',
         '',
-        f'    {command}',
+        f'    python {" ".join(word for word in command.split() if not word.startswith("--workdir"))}',
         '',
         f'Means over seeds, with {WORDS}. A question *holds* where its whole interval lies where the paper expects '
         'it, is *contradicted* where it lies on the other side, and is *unclear* otherwise; where the paper sees no '
