@@ -69,12 +69,13 @@ def _applies(study: Study) -> bool:
 
 def settings(study: Study, run: str) -> Settings:
     asked = study.experiment
+    treatment = asked.runs[run].treatment
     causes = {key: value for key, value in dataclasses.asdict(asked.causes).items() if key.startswith('borrowing_')}
     return {
         'seed': asked.seed,
         'bootstrap': asked.sweep.bootstrap,
         'causes': causes,
-        'data_files': study.ledger.finished('data', '', depends.of_data(study)),
+        'data_files': study.ledger.finished('data', treatment, depends.of_data(study, treatment)),
         'null': corpora.settings(study),
         'base': study.base.fingerprint,
         'responses': file_hash(study.workdir.responses(run)),
@@ -85,7 +86,7 @@ def settings(study: Study, run: str) -> Settings:
 
 
 def _work(study: Study, run: str) -> list[Path]:
-    answers, found = read_answers(study, run), corpora.read(study)
+    answers, found = read_answers(study, run), corpora.read(study, study.experiment.runs[run].treatment)
     search, whole = looked_up(study, answers, found)
     chosen = search.suspected[: origins.MOST_SPANS]
     ranked = origins.origins(study, search, chosen, whole, found.tuning)
@@ -146,8 +147,7 @@ def read_answers(study: Study, run: str) -> Answers:
         texts.append(text[:size])
         classes.append(code[start : start + size])
         logprobs.append(logprob[start : start + size])
-    joined = [np.concatenate([[], *each]) for each in (classes, logprobs)]
-    return Answers(ids, prompts, texts, joined[0], joined[1], left_out)
+    return Answers(ids, prompts, texts, np.concatenate([[], *classes]), np.concatenate([[], *logprobs]), left_out)
 
 
 def _words(study: Study, search: Search, classes: np.ndarray, found: corpora.Corpora) -> dict[str, Any]:
