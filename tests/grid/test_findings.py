@@ -1,7 +1,7 @@
 """A planted effect is found, one that is not there is not, and the contrary is told as such."""
 
 import pytest
-from planted import rows
+from grid_rows import rows
 
 from jaxshift.grid import findings, markdown
 from jaxshift.grid.questions import CONTRADICTED, HOLDS, UNCLEAR
