@@ -112,7 +112,7 @@ def test_a_mesh_that_is_not_there_is_refused_before_any_work(tmp_path):
         (
             'tensor',
             2,
-            ('run', 'train', 'respond', 'sweep', 'evaluate'),
+            ('run', 'train', 'respond', 'sweep', 'causes', 'evaluate'),
             'does not divide the 2 attention heads and 1 key and value',
         ),
         ('data', 5, ('run', 'train'), 'runs.lora: batch_size 16 must be a multiple'),
