@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from jaxshift.grid import comparisons, findings
+from jaxshift.grid.questions import MARGIN
 from jaxshift.grid.sections import interval
 from jaxshift.grid.spread import WORDS
 from jaxshift.report.tables import Row
@@ -34,9 +35,10 @@ def text(name: str, command: str, groups: Mapping[tuple[str, str], Sequence[Row]
         f'    python {" ".join(word for word in command.split() if not word.startswith("--workdir"))}',
         '',
         f'Means over seeds, with {WORDS}. A question *holds* where its whole interval lies where the paper expects '
-        'it, is *contradicted* where it lies on the other side, and is *unclear* otherwise; where the paper sees no '
-        'gain, it holds unless the interval lies above zero. A finding is *mixed* where its questions, or sizes of the '
-        'data, say different things. Every interval stands for itself: none is widened for their number.',
+        'it, is *contradicted* where it lies on the other side, and is *unclear* otherwise; that there is no gain holds '
+        f'where the interval ends below {MARGIN:g}, and else is contradicted where it lies above zero. A finding is *mixed* '
+        'where its questions, or sizes of the data, say different things. Every interval stands for itself: none is '
+        'widened for their number.',
     ]
     if missing:
         lines += ['', f'Cells that are not complete: {", ".join(missing)}.']
