@@ -62,8 +62,8 @@ def _findings(rows: Sequence[Row]) -> Section:
         [
             f'A question holds where the whole interval lies where the paper expects it ({WORDS}), and is contradicted '
             f'where it lies on the other side; of {len(rows)} answers: {counts}. That there is no gain holds where the '
-            f'interval ends below {MARGIN:g}, and else is contradicted where it lies above zero. A finding is mixed where '
-            'its questions, or sizes of data, say different things.'
+            f'interval ends below {MARGIN:g}, and else is contradicted where it lies above zero. A finding is mixed '
+            'where its questions, or sizes of data, say different things.'
         ],
         {
             'verdicts': [{key: row.get(key, '–') for key in columns} for row in summed],
