@@ -91,8 +91,10 @@ def borrowing(rows: Sequence[Row], shares: Panels, chance: Mapping[str, str]) ->
 def _point(axes: Axes, row: Row, column: str, place: float, fill: bool) -> None:
     if row.get(column) is not None:
         colour = style.colour(row['method'])
-        axes.errorbar(row[column], place, xerr=style.errors(row, column), color=colour, marker='o', capsize=3,
-                      markerfacecolor=colour if fill else 'white', clip_on=False)  # fmt: skip
+        # A bar may reach beyond what a share can be; a mark on the axis is shown whole.
+        axes.errorbar(row[column], place, xerr=style.errors(row, column), fmt='none', color=colour, capsize=3)
+        face = colour if fill else 'white'
+        axes.plot(row[column], place, 'o', color=colour, markerfacecolor=face, clip_on=False, zorder=3)
 
 
 @style.styled

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from jaxshift.grid import comparisons, findings
-from jaxshift.grid.questions import LEAST_GAIN
+from jaxshift.grid.questions import MARGIN
 from jaxshift.grid.sections import interval
 from jaxshift.grid.spread import WORDS
 from jaxshift.report.tables import Row
@@ -22,7 +22,7 @@ def text(name: str, command: str, groups: Mapping[tuple[str, str], Sequence[Row]
 
     Args:
       name: of the study.
-      command: that made it; where it wrote is left out, since another reader has it elsewhere.
+      command: that made it; its workdir and mode are left out, since they are of no other reader.
       groups: by base and data set the rows of its cells and runs.
       missing: cells that are not complete.
     """
@@ -32,13 +32,13 @@ def text(name: str, command: str, groups: Mapping[tuple[str, str], Sequence[Row]
         'Written by the program from the files of a run; not edited by hand. The paper is Ghosh et al., A Closer Look '
         'at the Limitations of Instruction Tuning (ICML 2024, arXiv 2402.05119).',
         '',
-        f'    python {" ".join(word for word in command.split() if not word.startswith("--workdir"))}',
+        f'    python {" ".join(word for word in command.split() if not word.startswith(("--workdir", "--mode")))}',
         '',
         f'Means over seeds, with {WORDS}. A question *holds* where its whole interval lies where the paper expects '
-        'it, is *contradicted* where it lies on the other side, and is *unclear* otherwise; where the paper sees no '
-        f'gain, it holds where the interval rules out one of {LEAST_GAIN}. A finding is *mixed* where its '
-        'questions, or sizes of the data, say different things. Every interval stands for itself: none is widened for '
-        'their number.',
+        'it, is *contradicted* where it lies on the other side, and is *unclear* otherwise; that there is no gain '
+        f'holds where the interval ends below {MARGIN:g}, and else is contradicted where it lies above zero. A finding '
+        'is *mixed* where its questions, or sizes of the data, say different things. Every interval stands for itself: '
+        'none is widened for their number.',
     ]
     if missing:
         lines += ['', f'Cells that are not complete: {", ".join(missing)}.']

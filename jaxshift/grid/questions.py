@@ -14,7 +14,7 @@ from jaxshift.report.tables import Row
 
 HOLDS, CONTRADICTED, UNCLEAR = 'holds', 'contradicted', 'unclear'
 
-LEAST_GAIN = 0.02  # in accuracy: a smaller one is none
+MARGIN = 0.05  # of accuracy: a gain below it is none
 
 Value = float | None
 Asked = Callable[[Pairs], Iterator[tuple[str, list[Value]]]]
@@ -28,7 +28,7 @@ class Question:
       text: what is measured.
       asked: gives its values.
       null: the value of no effect.
-      expected: 1 where the paper expects it above `null`, -1 below, 0 where it expects no gain: none of `LEAST_GAIN`.
+      expected: 1 where the paper expects it above `null`, -1 below, 0 where it expects no gain: less than `MARGIN`.
       ratio: values are ratios.
     """
 
@@ -46,12 +46,12 @@ class Question:
                 yield about, found, self.verdict(found)
 
     def verdict(self, found: Spread) -> str:
-        """Whether the whole interval lies where the paper expects it; no gain is one that the interval rules out."""
+        """Whether the whole interval lies where the paper expects it, or on the other side."""
         if found.low is None or found.high is None:
             return UNCLEAR
         above, below = found.low > self.null, found.high < self.null
         if self.expected == 0:
-            return CONTRADICTED if above else HOLDS if found.high < self.null + LEAST_GAIN else UNCLEAR
+            below = found.high < self.null + MARGIN
         wanted, other = (above, below) if self.expected > 0 else (below, above)
         return HOLDS if wanted else CONTRADICTED if other else UNCLEAR
 

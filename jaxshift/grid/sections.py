@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from jaxshift.grid import comparisons, figures, findings
-from jaxshift.grid.questions import LEAST_GAIN
+from jaxshift.grid.questions import MARGIN
 from jaxshift.grid.results import Found
 from jaxshift.grid.spread import WORDS
 from jaxshift.report import reference
@@ -61,9 +61,9 @@ def _findings(rows: Sequence[Row]) -> Section:
         'Which findings of the paper hold here',
         [
             f'A question holds where the whole interval lies where the paper expects it ({WORDS}), and is contradicted '
-            f'where it lies on the other side; of {len(rows)} answers: {counts}. No gain '
-            f'holds where the interval rules out one of {LEAST_GAIN}. A finding is mixed where its questions, or '
-            'sizes of data, say different things.'
+            f'where it lies on the other side; of {len(rows)} answers: {counts}. That there is no gain holds where the '
+            f'interval ends below {MARGIN:g}, and else is contradicted where it lies above zero. A finding is mixed '
+            'where its questions, or sizes of data, say different things.'
         ],
         {
             'verdicts': [{key: row.get(key, '–') for key in columns} for row in summed],
@@ -154,7 +154,9 @@ def _knowledge(means: Sequence[Row], suffix: str) -> Iterator[Section]:
 def _tokens(found: Found, rows: Sequence[Row], suffix: str) -> Section:
     largest = max(row['size'] for row in rows)
     chosen = {row['run']: row['method'] for row in rows if row['plain'] and row['size'] == largest}
-    first = {method: run for run, method in reversed(chosen.items())}  # of each method
+    first: dict[str, str] = {}
+    for run, method in chosen.items():
+        first.setdefault(method, run)
     counts = {
         run: summed([found.tokens[row['cell'], run] for row in rows if (row['run'], row['size']) == (run, largest)])
         for run in first.values()

@@ -43,9 +43,11 @@ def test_start_over_rest(full, said):
     assert verdict(made, 2, 'start over rest, LoRA over full') == said
 
 
-@pytest.mark.parametrize(('gain', 'said'), [(0.3, CONTRADICTED), (-0.3, HOLDS)], ids=['a gain', 'a loss'])
-def test_more_data_for_lora(gain, said):
-    made = rows({'lora': {'held_out_accuracy': lambda n: 0.6 + gain * (n > 60)}, 'full': {}}, noise=0.05)
+@pytest.mark.parametrize(
+    ('gain', 'noise', 'said'), [(0.3, 0.05, CONTRADICTED), (-0.3, 0.05, HOLDS), (0.0, 0.01, HOLDS), (0.0, 0.3, UNCLEAR)]
+)
+def test_more_data_for_lora(gain, noise, said):
+    made = rows({'lora': {'held_out_accuracy': lambda n: 0.6 + gain * (n > 60)}, 'full': {}}, noise)
     assert verdict(made, 4) == said
 
 
