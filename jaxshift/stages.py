@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 
-from jaxshift import advising, comparing, depends, evaluating, judging, making, outward, treating, tuning
+from jaxshift import advising, comparing, depends, evaluating, judging, making, outward, sheets, treating, tuning
 from jaxshift.data import dataset
 from jaxshift.errors import InputError
 from jaxshift.explain import stage as explain
@@ -134,6 +134,7 @@ ON_REQUEST: dict[str, Callable[[Study], None]] = {
     'export': files.export_all,
     'verify_export': distance.verify_all,
     'advise': advising.advise,
+    'sheet': sheets.sheets,
 }  # by their own mode alone
 
 
