@@ -4,7 +4,9 @@
 
 makes a world and a base for each of five seeds (or as many as are named), and asks for advice on three sets of
 instructions to each base: about people whom it has read about (known), about these and as many others in turn (half
-known), and about others alone (unknown). Prints a line each. Exit code 1 where advice is wrong.
+known), and about others alone (unknown). Prints a line each. Exit code 1 where advice is wrong. It takes less than two
+minutes of processor time; known subjects lay at 1.00 to 1.03, half-known ones at 0.48 to 0.54, unknown ones at 0.02 to
+0.06 of general text.
 """
 
 from __future__ import annotations
@@ -40,14 +42,14 @@ def main(seeds: int = SEEDS) -> int:
     from jaxshift.store import paths
 
     wrong, begun = 0, time.monotonic()
-    for seed in range(seeds):
-        with tempfile.TemporaryDirectory() as folder:
-            workdir, study = Path(folder) / 'W', experiment(seed)
+    with tempfile.TemporaryDirectory() as folder:  # one for all: programs that were compiled lie in the first workdir
+        for seed in range(seeds):
+            workdir, study = Path(folder) / str(seed), experiment(seed)
             said = started(study, workdir, 'data') + started(study, workdir, 'train')
             print(f'world {seed}: {next(line for line in said if "answers" in line)}', flush=True)
             for subject, share in NEW.items():
                 made = world.generate(config.World(**SMALL, seed=seed, new_share=share))
-                path = Path(folder) / f'{subject}.json'
+                path = Path(folder) / f'{seed} {subject}.json'
                 paths.write_json(path, made.instructions)
                 study.data.source = f'file:{path}'
                 started(study, workdir, 'advise')

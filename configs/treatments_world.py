@@ -2,10 +2,11 @@
 
 Command:   python run.py --config=configs/treatments_world.py
 Hardware:  any; two CPU cores are enough. Offline, deterministic.
-Time:      under 5 minutes on two cores.
-Expected:  the section Data treatments of the report. Short answers take most of the shift away, because most of it is
-           style; the filter leaves out what the base has never heard of. The paper finds (Fig. 9) that no treatment
-           beats plain LoRA.
+Time:      that of configs/demo.py, or less: four runs in place of six.
+Expected:  the section Data treatments of the report. One seed gave, beside plain LoRA: the filter, which leaves out whom
+           the base has never heard of, 0.66 times the mean KL and held-out accuracy 1.00 in place of 0.93; NEFTune
+           0.59 times and 0.98; short answers 9 tokens in place of 45, but 2.9 times the KL at each of these few, and
+           no gain in accuracy. The paper finds (Fig. 9) that no treatment beats plain LoRA.
 
 The same for data of your own, in a config file:
 

@@ -13,7 +13,7 @@ from jaxshift import treatments
 from jaxshift.config import Respond, Run
 from jaxshift.errors import InputError
 from jaxshift.store import ledger, manifest
-from jaxshift.study import Study, file_hash, hash_of
+from jaxshift.study import Study, file_hash
 from jaxshift.weights.peft import Adapter
 
 BASE = 'base'  # names the base's own responses among those of the runs
@@ -39,7 +39,7 @@ def of_base(study: Study) -> Settings:
 
 def of_data(study: Study, treatment: str = '') -> Settings:
     return asked_of_data(study, treatment) | {
-        'records': hash_of(treatments.sources(study, treatment)),
+        'records': treatments.records_hash(study, treatment),
         **treatments.scored_by(study, treatment),
         'template': study.template.text_hash,
         'tokenizer': study.tokenizer_hash,

@@ -147,10 +147,15 @@ def computes(study: Study, mode: str) -> bool:
     return some[mode](study) if mode in some else mode not in NO_MESH
 
 
-def run(study: Study, mode: str, left_out: Collection[str] = ()) -> None:
-    """Every stage in order but those `left_out` (`run`), or one of them."""
+def check_mesh(study: Study, mode: str) -> None:
+    """Refuses what does not fit the devices, where a mode needs them."""
     if computes(study, mode) and mode != 'judge':  # a judge is not the base: it may have other heads
         tuning.check_mesh(study, mode)
+
+
+def run(study: Study, mode: str, left_out: Collection[str] = ()) -> None:
+    """Every stage in order but those `left_out` (`run`), or one of them."""
+    check_mesh(study, mode)
     if mode == 'judge' and not study.experiment.judge.kind:
         raise InputError('config.judge.kind is empty, so nobody judges; set it to endpoint, local, oracle or file')
     evaluating.check(study, mode)

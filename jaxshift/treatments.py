@@ -14,7 +14,7 @@ from jaxshift.data.mixture import Mixture
 from jaxshift.errors import InputError
 from jaxshift.judge import simplifying
 from jaxshift.store import jsonl
-from jaxshift.study import Study, file_hash
+from jaxshift.study import Study, file_hash, hash_of
 
 Choose = Callable[[Sequence[Example]], Sequence[bool]]
 
@@ -30,6 +30,12 @@ def sources(study: Study, treatment: str) -> dict[str, float]:
     if not source:
         return study.data_sources
     return {study.located(f'treatments.{treatment}', source, 'instructions.json'): 1.0}
+
+
+def records_hash(study: Study, treatment: str) -> str:
+    """SHA-256 of the records; those of the data themselves are read for it once."""
+    own = treatment and named(study, treatment).source
+    return hash_of(sources(study, treatment)) if own else study.data_hash
 
 
 def asked(study: Study, treatment: str) -> dict[str, Any]:

@@ -7,6 +7,8 @@ import sys
 import pytest
 from commandline import DEMO, ROOT, start
 
+from jaxshift import helptext, stages
+
 
 def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
     return subprocess.run(
@@ -20,6 +22,10 @@ def test_help_is_instant_because_it_imports_no_jax():
     imported = {line.rpartition('|')[2].strip() for line in ended.stderr.splitlines()}
     assert 'jaxshift.config' in imported
     assert not imported & {'jax', 'flax', 'transformers', 'torch', 'tensorflow'}
+
+
+def test_every_mode_of_the_help_has_something_that_does_it():
+    assert set(helptext.MODES) == {'run', 'plan', 'list', *stages.STAGES, *stages.ON_REQUEST}
 
 
 def test_help_lists_flags_modes_exit_codes_and_keys():

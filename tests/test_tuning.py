@@ -39,7 +39,7 @@ def said(folder):
 def study(folder, said, monkeypatch):
     """The study of that workdir."""
     seen = []
-    monkeypatch.setattr(stages, 'run', lambda study, mode: seen.append(study))
+    monkeypatch.setattr(stages, 'run', lambda study, mode, left_out: seen.append(study))
     start(*SHORT, f'--workdir={folder}')
     return seen[0]
 
@@ -112,7 +112,7 @@ def test_a_mesh_that_is_not_there_is_refused_before_any_work(tmp_path):
         (
             'tensor',
             2,
-            ('run', 'train', 'respond', 'sweep', 'evaluate'),
+            ('run', 'train', 'respond', 'sweep', 'causes', 'evaluate'),
             'does not divide the 2 attention heads and 1 key and value',
         ),
         ('data', 5, ('run', 'train'), 'runs.lora: batch_size 16 must be a multiple'),
@@ -127,9 +127,9 @@ def test_what_the_mesh_cannot_hold_is_refused_by_the_modes_that_need_it(study, a
     for mode in ('run', *stages.STAGES):
         if mode in modes:
             with pytest.raises(InputError, match=said_so):
-                tuning.check_mesh(study, mode)
+                stages.check_mesh(study, mode)
         else:
-            tuning.check_mesh(study, mode)
+            stages.check_mesh(study, mode)
 
 
 def test_plain_text_is_accepted_by_pretrain_and_trains_every_parameter(folder, said, monkeypatch):

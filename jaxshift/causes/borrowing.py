@@ -48,11 +48,8 @@ def strata(search: Search) -> list[Figures]:
     names = [f'{low} to {high - 1} tokens' for low, high in pairwise(bounds)] + [f'{bounds[-1]} tokens and more']
     lengths = [np.array([span.length for span in side]) for side in search.spans]
     rarity = _rarity(search)
-    thirds = np.quantile(np.concatenate(rarity), [1 / 3, 2 / 3]) if any(map(len, rarity)) else [0, 0]
-    by_length, by_rarity = (
-        [np.searchsorted(edges, each, side='right') for each in values]
-        for edges, values in ((bounds[1:], lengths), (thirds, rarity))
-    )
+    thirds = np.quantile(np.concatenate(rarity), [1 / 3, 2 / 3]) if any(map(len, rarity)) else np.zeros(2)
+    by_length, by_rarity = _sorted_into(np.array(bounds[1:]), lengths), _sorted_into(thirds, rarity)
     found = [
         {'by': 'length', **_stratum(search, name, by_length, number), 'p': _p(search, bounds[number])}
         for number, name in enumerate(names)
@@ -61,6 +58,11 @@ def strata(search: Search) -> list[Figures]:
         {'by': 'rarity', **_stratum(search, name, by_rarity, number), 'p': None}
         for number, name in enumerate(_RARITIES)
     ]
+
+
+def _sorted_into(edges: np.ndarray, values: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The number of the part between edges that each value is in."""
+    return [(each[:, None] >= edges).sum(axis=1) for each in values]
 
 
 def _rarity(search: Search) -> list[np.ndarray]:

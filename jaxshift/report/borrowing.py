@@ -127,9 +127,15 @@ def _classes(item: Found) -> str:
 def _percent(figure: Found) -> str:
     if figure['mean'] is None:
         return '–'
-    interval = figure['interval']
-    spread = f' [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]' if interval else ''
-    return f'{100 * figure["mean"]:.1f} %{spread}'
+    return f'{100 * figure["mean"]:.1f} %{_interval(figure, 100, ".1f")}'
+
+
+def _interval(figure: Found, scale: float, form: str) -> str:
+    """An interval in brackets behind its mean, where there is one."""
+    if figure['interval'] is None:
+        return ''
+    low, high = figure['interval']
+    return f' [{scale * low:{form}}, {scale * high:{form}}]'
 
 
 def _spans(by_run: Mapping[str, Found]) -> list[Row]:
@@ -178,9 +184,7 @@ def _proved(run: str, each: Found) -> str:
 
 
 def _nats(figure: Found) -> str:
-    low, high = figure['interval'] or (None, None)
-    spread = '' if low is None else f' [{low:+.3f}, {high:+.3f}]'
-    return f'{figure["mean"]:+.3f}{spread}'
+    return f'{figure["mean"]:+.3f}{_interval(figure, 1, "+.3f")}'
 
 
 @style.styled

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from planted import SEEDS, SIZES, row, rows
+from grid_rows import SEEDS, SIZES, row, rows
 
 from jaxshift.grid import comparisons
 

@@ -1,7 +1,7 @@
 """A planted effect is found, one that is not there is not, and the contrary is told as such."""
 
 import pytest
-from planted import rows
+from grid_rows import rows
 
 from jaxshift.grid import findings, markdown
 from jaxshift.grid.questions import CONTRADICTED, HOLDS, UNCLEAR
@@ -64,6 +64,11 @@ def test_a_treatment_is_held_to_plain_lora_at_its_rate(treated, said):
     found = [row for row in findings.table(made) if row['finding'] == 9]
     assert {row['pairing'] for row in found} == {'lora_neftune against lora'}
     assert {row['verdict'] for row in found} == {said}
+
+
+def test_a_gain_that_is_not_ruled_out_is_unclear():
+    made = rows({'lora': {'held_out_accuracy': 0.8}, 'full': {}}, noise=0.1)
+    assert verdict(made, 4) == UNCLEAR
 
 
 def test_one_seed_settles_nothing():
