@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 
@@ -25,6 +26,7 @@ def prepare(name: str) -> None:
         os.environ.update(_ENVIRONMENT)
 
 
+@functools.cache  # devices of two descriptions of one topology are never equal, and neither are programs for them
 def devices(name: str, slices: int = 1) -> list:
     """The devices of so many slices of a topology such as v5e:4x4, or `devices` for those that are here.
 

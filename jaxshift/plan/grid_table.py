@@ -64,8 +64,10 @@ def text(topology: str, mesh: Mesh, chip: Chip, lines: Sequence[Mapping[str, Any
         + (f'Training takes {known:,.0f} device-hours at least: ' if known else 'Peak rates are not known here: ')
         + 'matrix products at the peak rate, rows at their longest; decoding, sweep and communication come on top.',
     ]
+    one = len({line['cell'] for line in lines}) == 1
     for advice, names in _advised(lines).items():
-        said.append(f'{", ".join(names)}: ' + (f'with {advice} it fits' if advice else 'nothing that was tried fits'))
+        nothing = 'nothing that was tried fits' if one else f'--only={names[0].split()[0]} looks for settings that fit'
+        said.append(f'{", ".join(names)}: ' + (f'with {advice} it fits' if advice else f'does not fit; {nothing}'))
     return '\n'.join(said)
 
 

@@ -89,10 +89,11 @@ def run_grid(
 ) -> int:
     """Prints the plan of some cells of a grid; the exit code: 0 where all fit, else 3.
 
-    A program that several cells share is compiled once.
+    A program that several cells share is compiled once. What would fit is looked for, which compiles more, where one
+    cell alone is asked about.
     """
     jax.config.update('jax_enable_compilation_cache', False)
-    planner, plans = Planner(), {}
+    planner, plans = Planner(advises=len(experiments) == 1), {}
     for cell, experiment in experiments.items():
         config, devices = shape.of_base(experiment), topology.devices(name, experiment.mesh.dcn)
         mesh, chip = _mesh(experiment, config, devices), chips.chip(devices)
@@ -111,10 +112,11 @@ def _mesh(experiment: Experiment, config: LlamaConfig, devices: list) -> Mesh:
 
 
 class Planner:
-    """Plans runs, and does nothing twice that runs of one shape share."""
+    """Plans runs, and does nothing twice that runs of one shape share; `advises`: looks for what would fit."""
 
-    def __init__(self) -> None:
+    def __init__(self, advises: bool = True) -> None:
         self.programs = Programs()
+        self._advises = advises
         self._advised: dict[tuple[Hashable, ...], dict[str, Any] | None] = {}
 
     def plan(
@@ -126,7 +128,7 @@ class Planner:
         found = tuple(self.programs.compiled(name, step, mesh, chip) for step in wanted)
         refused = [each.step.name for each in found if not each.fits]
         advice = None
-        if refused:
+        if refused and self._advises:
             key = tuple(map(self.programs.key, wanted))
             if key not in self._advised:
                 self._advised[key] = self._advice(experiment, name, config, mesh, chip, refused)

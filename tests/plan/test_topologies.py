@@ -24,11 +24,12 @@ for name in sys.argv[1:]:
     devices = topology.devices(name)
     place = jax.sharding.SingleDeviceSharding(devices[0])
     too_much = jax.ShapeDtypeStruct((60 * 2**30,), 'float32', sharding=place)
+    same = topology.devices(name)[0] == devices[0]
     chips = len({tuple(each.coords) for each in devices})
     try:
         jax.jit(lambda x: x + 1).lower(too_much).compile()
     except jax.errors.JaxRuntimeError as error:
-        print(name, devices[0].device_kind, chips / len(devices), str(error).splitlines()[0], sep='|')
+        print(name, devices[0].device_kind, chips / len(devices), str(error).splitlines()[0], same, sep='|')
 """
 NAMES = ('v3:2x2', 'v4:2x2x1', 'v5e:2x2', 'v5p:2x2x1', 'v6e:2x2', 'tpu7x:2x2x1')
 
@@ -43,17 +44,22 @@ def planned(*arguments):
 
 @pytest.fixture(scope='module')
 def refusals():
-    """What the compiler says of a program that is too large, for each topology: (kind, chips a device, words)."""
+    """By topology: kind, chips a device, what the compiler says of too large a program, whether it is the same twice."""
     lines = [line.split('|') for line in python('-c', ASK, *NAMES).stdout.splitlines()]
-    return {name: (kind, float(chips), words) for name, kind, chips, words in lines}
+    return {name: (kind, float(chips), words, same) for name, kind, chips, words, same in lines}
 
 
 @needs_libtpu
 @pytest.mark.parametrize('name', NAMES)
 def test_the_table_has_the_memory_that_the_compiler_allots(refusals, name):
-    kind, chips, words = refusals[name]
+    kind, chips, words, _ = refusals[name]
     allotted = float(re.search(r'available HBM \(([\d.]+)G\)', words)[1])
     assert TABLE[kind][0] * chips == pytest.approx(allotted, abs=0.01), GIB
+
+
+@needs_libtpu
+def test_a_topology_asked_for_twice_has_the_same_devices_so_that_its_programs_are_the_same(refusals):
+    assert {same for *_, same in refusals.values()} == {'True'}
 
 
 @needs_libtpu
