@@ -44,7 +44,7 @@ def planned(*arguments):
 
 @pytest.fixture(scope='module')
 def refusals():
-    """By topology: kind, chips a device, what the compiler says of too large a program, whether it is the same twice."""
+    """By topology: kind, chips a device, what the compiler says of too large a program, and if it is the same twice."""
     lines = [line.split('|') for line in python('-c', ASK, *NAMES).stdout.splitlines()]
     return {name: (kind, float(chips), words, same) for name, kind, chips, words, same in lines}
 
