@@ -1,10 +1,11 @@
-"""LoRA against full tuning, at several ways of making the two comparable."""
+"""The measures of LoRA beside those of full tuning, and the means of every run, over seeds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from jaxshift.grid.pairing import KEY, Pair, pairs
 from jaxshift.grid.spread import geometric, spread
 from jaxshift.report.tables import Row
 
@@ -29,8 +30,8 @@ MEASURES = {
     'value_share_of_shifted': 'values among shifted tokens',
     'style_share_of_shifted': 'style words among shifted tokens',
     'final_loss': 'final training loss, nats a token',
-    'reference_loss': "loss on the data's answers, nats a token",
-    'late_fall': 'fall of the loss in the second half of training, nats',
+    'held_out_loss': "loss on the data's answers to held-out prompts, nats a token",
+    'early_fall': 'share of the fall of the training loss in its first half',
     'words_shifted': 'words begun by a shifted token that the tuning data have',
     'words_shifted_null': 'the same of data that nothing was trained on',
     'words_marginal': 'words begun by a marginal token that the tuning data have',
@@ -40,68 +41,6 @@ MEASURES = {
     'aligntds_kl': 'KL by the arithmetic of AlignTDS',
 }  # fmt: skip
 RATIOS = ('kl_tuned_base', 'reference_kl_tuned_base', 'sentence_start', 'sentence_rest', 'kl_at_values', 'aligntds_kl')
-KEY = ('base', 'data', 'size')
-
-
-class Pair(NamedTuple):
-    """Two rows of one base, data set, size and seed."""
-
-    lora: Row
-    full: Row
-
-
-Pairs = dict[tuple[int, int], Pair]  # by size and seed
-
-
-def same_rate(lora: Sequence[Row], full: Sequence[Row]) -> Pair | None:
-    """The first two of one learning rate: what the paper compares."""
-    return next((Pair(a, b) for a in lora for b in full if a['learning_rate'] == b['learning_rate']), None)
-
-
-def best_rate(lora: Sequence[Row], full: Sequence[Row]) -> Pair | None:
-    """Of each method the run that gives the data's own answers to the prompts the greatest probability."""
-    if any(row.get('reference_loss') is None for row in (*lora, *full)):
-        return None
-    return Pair(*(min(rows, key=lambda row: row['reference_loss']) for rows in (lora, full)))
-
-
-def same_loss(lora: Sequence[Row], full: Sequence[Row]) -> Pair | None:
-    """The two whose final training losses are closest."""
-    return _closest('final_loss', lora, full)
-
-
-def same_kl(lora: Sequence[Row], full: Sequence[Row]) -> Pair | None:
-    """The two whose mean KL is closest."""
-    return _closest('kl_tuned_base', lora, full)
-
-
-def _closest(column: str, lora: Sequence[Row], full: Sequence[Row]) -> Pair | None:
-    known = [Pair(a, b) for a in lora for b in full if a[column] is not None and b[column] is not None]
-    return min(known, key=lambda pair: abs(pair.lora[column] - pair.full[column]), default=None)
-
-
-PAIRINGS: dict[str, Callable[[Sequence[Row], Sequence[Row]], Pair | None]] = {
-    'same learning rate': same_rate,
-    'best learning rate': best_rate,
-    'closest training loss': same_loss,
-    'closest mean KL': same_kl,
-}
-
-
-def pairs(rows: Sequence[Row]) -> dict[tuple[str, str], dict[str, Pairs]]:
-    """(base, data) to pairing to the pairs that it makes; runs with treatments take no part."""
-    found: dict[tuple[str, str], dict[str, Pairs]] = {}
-    groups: dict[tuple, list[Row]] = {}
-    for row in rows:
-        if row['plain']:
-            groups.setdefault(tuple(row[name] for name in (*KEY, 'seed')), []).append(row)
-    for (base, data, size, seed), items in sorted(groups.items()):
-        lora, full = ([row for row in items if row['method'] == method] for method in ('lora', 'full'))
-        if lora and full:
-            for name, choose in PAIRINGS.items():
-                if pair := choose(lora, full):
-                    found.setdefault((base, data), {}).setdefault(name, {})[size, seed] = pair
-    return found
 
 
 def table(rows: Sequence[Row]) -> list[Row]:

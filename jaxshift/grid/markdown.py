@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from jaxshift.grid import comparisons, findings
-from jaxshift.grid.questions import MARGIN
+from jaxshift.grid.pairing import PAIRINGS, remarks
 from jaxshift.grid.sections import interval
 from jaxshift.grid.spread import WORDS
 from jaxshift.report.tables import Row
@@ -13,7 +13,7 @@ from jaxshift.report.tables import Row
 _SHOWN = (
     'kl_tuned_base', 'unshifted', 'marginal', 'shifted', 'sentence_start', 'sentence_rest', 'held_out_accuracy',
     'new_fact_accuracy', 'wrong_share', 'borrowed_share', 'borrowed_null', 'mean_response_words', 'kl_at_values',
-    'final_loss', 'reference_loss',
+    'early_fall', 'final_loss', 'held_out_loss',
 )  # fmt: skip
 
 
@@ -34,11 +34,7 @@ def text(name: str, command: str, groups: Mapping[tuple[str, str], Sequence[Row]
         '',
         f'    python {" ".join(word for word in command.split() if not word.startswith(("--workdir", "--mode")))}',
         '',
-        f'Means over seeds, with {WORDS}. A question *holds* where its whole interval lies where the paper expects '
-        'it, is *contradicted* where it lies on the other side, and is *unclear* otherwise; that there is no gain '
-        f'holds where the interval ends below {MARGIN:g}, and else is contradicted where it lies above zero. A finding '
-        'is *mixed* where its questions, or sizes of the data, say different things. Every interval stands for itself: '
-        'none is widened for their number.',
+        f'Means over seeds, with {WORDS}. {findings.WORDS}',
     ]
     if missing:
         lines += ['', f'Cells that are not complete: {", ".join(missing)}.']
@@ -49,7 +45,7 @@ def text(name: str, command: str, groups: Mapping[tuple[str, str], Sequence[Row]
 
 def _group(rows: Sequence[Row]) -> Iterator[str]:
     asked = findings.table(rows)
-    verdicts, pairings = findings.verdicts(asked), list(comparisons.PAIRINGS)
+    verdicts, pairings = findings.verdicts(asked), list(PAIRINGS)
     seeds, sizes = (sorted({row[name] for row in rows}) for name in ('seed', 'size'))
     yield f'{len(seeds)} seeds; {", ".join(map(str, sizes))} examples.'
     yield ''
@@ -70,11 +66,13 @@ def _group(rows: Sequence[Row]) -> Iterator[str]:
         if finding.not_asked:
             yield from ('', f'Not measured: {finding.not_asked}')
     yield from ('', '### The numbers behind them')
+    for remark in remarks(rows):
+        yield from ('', f'{remark[0].upper()}{remark[1:]}.')
     compared = comparisons.table(rows)
     for pairing in pairings:
         here = [row for row in compared if row['pairing'] == pairing and row['measure'] in _SHOWN]
         if here:
-            yield from ('', f'{pairing[0].upper()}{pairing[1:]}. {comparisons.PAIRINGS[pairing].__doc__}', '')
+            yield from ('', f'{pairing[0].upper()}{pairing[1:]}. {PAIRINGS[pairing].told}', '')
             yield from _numbers(here)
 
 

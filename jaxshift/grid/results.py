@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from jaxshift.cells import Cell
 from jaxshift.errors import InputError
 from jaxshift.report import drawings, results, tables, truth
 from jaxshift.report.results import Results
 from jaxshift.report.tables import Row
+from jaxshift.shift import records
 from jaxshift.shift.classes import CLASSES
 from jaxshift.shift.curves import Pieces
 
@@ -94,9 +98,9 @@ def _said(figures: Row) -> Row:
 def _row(row: Row, rows: list[Row], found: Results, plain: bool) -> Row:
     """A row of the overview with more columns.
 
-    `plain`: the run differs from the first of its method in the learning rate at most. `reference_loss`: nats a token
-    of the data's answers to the prompts. `late_fall`: what the training loss still falls by in the second half of the
-    steps. `wrong_share`: held-out answers that are wrong but not broken. `words_CLASS`: of the words that begin in a
+    `plain`: the run differs from the first of its method in the learning rate at most. `held_out_loss`: nats a token
+    of the data's answers to the prompts, in the controlled world to those that ask for nothing that was trained on.
+    `wrong_share`: held-out answers that are wrong but not broken. `words_CLASS`: of the words that begin in a
     token of a class, the share that the tuning data have, and `words_CLASS_null` the null corpus, where borrowing.json
     is there. `score_ASPECT`: mean scores by the first judge.
     """
@@ -107,11 +111,9 @@ def _row(row: Row, rows: list[Row], found: Results, plain: bool) -> Row:
     ]  # fmt: skip
     more: Row = {'plain': plain}
     if of_references:
-        more['reference_loss'] = -of_references[0]['emitted_tuned_logprob']
+        more['held_out_loss'] = _held_out_loss(found, run, of_references[0])
         more['reference_kl_tuned_base'] = of_references[0]['kl_tuned_base']
-    half = [each for each in found.metrics[run] if 2 * each['step'] <= (row['steps'] or 0)]
-    if half and row['final_loss'] is not None:
-        more['late_fall'] = half[-1]['loss'] - row['final_loss']
+    more['early_fall'] = early_fall(found.metrics[run])
     if (asked := found.truths.get(run, {})).get('held_out_n'):
         more['wrong_share'] = asked['wrong_n'] / asked['held_out_n']
     for name, item in found.explained.get(run, {}).get('borrowing', {}).get('words', {}).items():
@@ -120,3 +122,34 @@ def _row(row: Row, rows: list[Row], found: Results, plain: bool) -> Row:
     for verdict in list(found.judged.get(run, {}).values())[:1]:
         more |= {f'score_{aspect}': item['mean'] for aspect, item in verdict.summary['aspects'].items()}
     return row | more
+
+
+def _held_out_loss(found: Results, run: str, windows: Row) -> float:
+    keys = {name: windows[name] for name in ('context', 'template', 'context_length', 'step') if name in windows}
+    tokens = records.read(found.workdir.run(run) / 'tokens', [*keys, 'example_id', 'emitted_tuned_logprob'])
+    for name, value in keys.items():
+        tokens = tokens.filter(pc.equal(tokens[name], value))
+    facts = found.workdir.data / 'world' / 'facts.json'
+    questions = json.loads(facts.read_text(encoding='utf-8'))['questions'] if facts.is_file() else {}
+    trained = [name for name, question in questions.items() if question['kind'] == 'new']
+    held_out = tokens.filter(pc.invert(pc.is_in(tokens['example_id'], pa.array(trained, pa.string()))))
+    return -pc.mean(held_out['emitted_tuned_logprob']).as_py()
+
+
+def early_fall(metrics: Sequence[Row]) -> float | None:
+    """The share of the whole fall of the training loss that lies in the first half of the steps.
+
+    Single batches are noisy, so the loss half-way is the mean from 40 to 50 % of the steps, and that at the end the
+    mean of the last 10 %; that at the beginning is the first logged one, since none other is still of the base. None
+    where one of the two has no logged step, or where the loss does not fall.
+    """
+    if not metrics:
+        return None
+    last = metrics[-1]['step']
+    half, end = (
+        [row['loss'] for row in metrics if low * last < 10 * row['step'] <= high * last] for low, high in ((4, 5), (9, 10))
+    )
+    if not half or not end:
+        return None
+    first, middle, final = metrics[0]['loss'], sum(half) / len(half), sum(end) / len(end)
+    return (first - middle) / (first - final) if first > final else None

@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jaxshift.grid import comparisons, figures, findings
-from jaxshift.grid.questions import MARGIN
+from jaxshift.grid import comparisons, figures, findings, pairing
 from jaxshift.grid.results import Found
 from jaxshift.grid.spread import WORDS
 from jaxshift.report import reference
@@ -41,7 +40,7 @@ def of_group(found: Found, rows: Sequence[Row], base: str, data: str) -> Iterato
     found_here, compared = findings.table(rows), comparisons.table(rows)
     if compared:
         yield _findings(found_here)
-        yield _comparisons(compared)
+        yield _comparisons(compared, pairing.remarks(rows))
     yield _shift(means, base, data, suffix)
     yield _training(found, rows, means, suffix)
     yield from _knowledge(means, suffix)
@@ -59,12 +58,7 @@ def _findings(rows: Sequence[Row]) -> Section:
     counts = ', '.join(f'{count} {word}' for word, count in findings.counted(rows).items())
     return Section(
         'Which findings of the paper hold here',
-        [
-            f'A question holds where the whole interval lies where the paper expects it ({WORDS}), and is contradicted '
-            f'where it lies on the other side; of {len(rows)} answers: {counts}. That there is no gain holds where the '
-            f'interval ends below {MARGIN:g}, and else is contradicted where it lies above zero. A finding is mixed '
-            'where its questions, or sizes of data, say different things.'
-        ],
+        [f'{findings.WORDS} Of {len(rows)} answers: {counts}. Intervals: {WORDS}.'],
         {
             'verdicts': [{key: row.get(key, '–') for key in columns} for row in summed],
             'findings': [{**{key: row[key] for key in ('finding', 'pairing', 'question', 'about')},
@@ -74,10 +68,10 @@ def _findings(rows: Sequence[Row]) -> Section:
     )  # fmt: skip
 
 
-def _comparisons(rows: Sequence[Row]) -> Section:
+def _comparisons(rows: Sequence[Row], remarks: Sequence[str]) -> Section:
     tables: dict[str, list[Row]] = {}
-    for pairing in comparisons.PAIRINGS:
-        here = [row for row in rows if row['pairing'] == pairing]
+    for way in pairing.PAIRINGS:
+        here = [row for row in rows if row['pairing'] == way]
         lines: dict[str, Row] = {}
         for row in here:
             line = lines.setdefault(row['measure'], {'measure': comparisons.MEASURES[row['measure']]})
@@ -86,9 +80,11 @@ def _comparisons(rows: Sequence[Row]) -> Section:
         if here:
             runs = {f'{side}, n = {row["size"]:,}': row[f'{key}_runs'] for row in here
                     for side, key in (('LoRA', 'lora'), ('full', 'full'))}  # fmt: skip
-            tables[f'{pairing.replace(" ", "_")}'] = [{'measure': 'runs'} | runs, *lines.values()]
-    told = '; '.join(f'{name}: {choose.__doc__}' for name, choose in comparisons.PAIRINGS.items())
-    return Section('LoRA against full tuning, made comparable in four ways', [f'{told} Means and {WORDS}.'], tables)
+            tables[way.replace(' ', '_')] = [{'measure': 'runs'} | runs, *lines.values()]
+    told = ' '.join(f'{name[0].upper()}{name[1:]}: {each.told}' for name, each in pairing.PAIRINGS.items())
+    limits = [f'To be kept in mind: {"; ".join(remarks)}.'] if remarks else []
+    title = 'LoRA against full tuning, made comparable in four ways'
+    return Section(title, [f'{told} Means and {WORDS}.', *limits], tables)
 
 
 def _shift(means: Sequence[Row], base: str, data: str, suffix: str) -> Section:

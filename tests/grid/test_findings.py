@@ -4,7 +4,7 @@ import pytest
 from grid_rows import rows
 
 from jaxshift.grid import findings, markdown
-from jaxshift.grid.questions import CONTRADICTED, HOLDS, UNCLEAR
+from jaxshift.grid.questions import CONTRADICTED, HOLDS, NO_ROOM, UNCLEAR
 
 SHARED = 'same learning rate'
 
@@ -14,8 +14,8 @@ def verdict(made, number, question=None):
         row for row in findings.table(made)
         if row['finding'] == number and row['pairing'] == SHARED and question in (None, row['question'])
     ]  # fmt: skip
-    assert table
-    return findings.verdicts(table)[number][SHARED]
+    (said,) = {row['verdict'] for row in table}
+    return said
 
 
 @pytest.mark.parametrize(('full', 'said'), [(0.4, HOLDS), (0.02, CONTRADICTED)])
@@ -51,9 +51,28 @@ def test_more_data_for_lora(gain, noise, said):
     assert verdict(made, 4) == said
 
 
-def test_a_finding_whose_sizes_disagree_is_mixed():
-    made = rows({'lora': {'late_fall': 0.1}, 'full': {'late_fall': lambda n: 0.3 if n == 60 else 0.02}})
-    assert verdict(made, 3) == 'mixed'
+def test_a_finding_counts_what_its_sizes_say():
+    made = rows({'lora': {'early_fall': lambda n: 0.9 if n == 60 else 0.2}, 'full': {}})
+    said = [row for row in findings.table(made) if row['pairing'] == SHARED]
+    assert findings.verdicts(said)[3] == {SHARED: '1 hold, 0 unclear, 2 contradicted'}
+
+
+def test_what_was_made_equal_is_not_asked():
+    kl = {'lora': 0.1, 'lora_best': 0.3, 'full_best': 0.2, 'full': 0.6}
+    made = rows({run: {'kl_tuned_base': value, 'final_loss': 0.5, 'sentence_rest': 0.1} for run, value in kl.items()})
+    asked = {(row['finding'], row['pairing']) for row in findings.table(made)}
+    assert (2, 'equal mean KL') in asked
+    assert (1, SHARED) in asked
+    assert (1, 'equal mean KL') not in asked
+
+
+@pytest.mark.parametrize(('accuracy', 'said'), [(0.99, NO_ROOM), (0.9, HOLDS)])
+def test_no_gain_says_nothing_where_there_is_no_room_for_one(accuracy, said):
+    made = rows({'lora': {'held_out_accuracy': accuracy}, 'full': {}}, noise=0.001)
+    assert verdict(made, 4) == said
+    other = rows({'lora': {'held_out_accuracy': accuracy}}, noise=0.001, seed=1)
+    made += [row | {'run': 'lora_neftune', 'plain': False} for row in other]
+    assert {row['verdict'] for row in findings.table(made) if row['finding'] == 9} == {said}
 
 
 @pytest.mark.parametrize(('treated', 'said'), [(0.85, HOLDS), (0.99, CONTRADICTED)])
