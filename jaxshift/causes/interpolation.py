@@ -1,7 +1,8 @@
 """Models between base and tuned, and beyond: the change scaled, or taken back where it is greatest or least.
 
 Trees are those of `tuning.both`: where nothing was tuned both have the same leaf, and it stays. What was tuned comes
-back as a plain array, but a low-rank term that is only scaled stays low-rank.
+back as a plain array, but beside a weight that has a low-rank term the change stays apart, as it was in the tuned
+model: scaled it stays low-rank, and taken back in part it is an array of its own (`llama.linear.Changed`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 
 from jaxshift.devices import mesh as meshes
 from jaxshift.llama import model
-from jaxshift.llama.linear import LoRA
+from jaxshift.llama.linear import Changed, LoRA
 
 ORDERS = ('most', 'least', 'random')  # which part of the change is taken back first
 
@@ -44,7 +45,7 @@ def restored(base: dict, tuned: dict, order: str, share: float, seed: int, dtype
         together, 'random' any: the control.
       share: of the entries of all leaves that were tuned.
       seed: of the random choice.
-      dtype: of the leaves.
+      dtype: of what is made: leaves, or changes beside the base's leaf.
 
     Returns:
       The parameters, and the share that was put back: entries that changed equally are put back together.
@@ -54,7 +55,7 @@ def restored(base: dict, tuned: dict, order: str, share: float, seed: int, dtype
 
         def one(path, before, leaf):
             key = jax.random.fold_in(keys, zlib.crc32(path.encode()))
-            return _drawn(before, leaf, dtype, key, 1 - share)
+            return _beside(before, leaf, _drawn(before, leaf, dtype, key, 1 - share))
 
         return _combined(one, base, tuned), share
     leaves = [(before, leaf) for _, before, leaf in _tuned(base, tuned)]
@@ -62,7 +63,11 @@ def restored(base: dict, tuned: dict, order: str, share: float, seed: int, dtype
     count = round(share * entries)
     limit, above = threshold(leaves, count if order == 'most' else entries - count)
     limits = (-1, limit) if order == 'most' else (limit, jnp.iinfo(jnp.int32).max)
-    tree = _combined(lambda _path, before, leaf: _within(before, leaf, dtype, *limits), base, tuned)
+
+    def within(_path, before, leaf):
+        return _beside(before, leaf, _within(before, leaf, dtype, *limits))
+
+    tree = _combined(within, base, tuned)
     return tree, (above if order == 'most' else entries - above) / entries
 
 
@@ -153,4 +158,10 @@ def _drawn(before, leaf, dtype: str, key, share) -> jax.Array:
 
 
 def _part(before, leaf, kept: jax.Array, dtype: str) -> jax.Array:
-    return (before.astype(jnp.float32) + jnp.where(kept, _change(before, leaf), 0)).astype(dtype)
+    """Base with the change where it is kept; beside a low-rank term's weight that change by itself."""
+    change = jnp.where(kept, _change(before, leaf), 0)
+    return (change if isinstance(leaf, LoRA) else before.astype(jnp.float32) + change).astype(dtype)
+
+
+def _beside(before, leaf, part: jax.Array) -> jax.Array | Changed:
+    return Changed(before, part) if isinstance(leaf, LoRA) else part

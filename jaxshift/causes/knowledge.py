@@ -30,6 +30,8 @@ BINS = ('highly known', 'maybe known', 'weakly known', 'unknown')
 SHORT = 5  # words that the answer of a fact may have
 
 _ARTICLES = {'a', 'an', 'the'}
+# Beside other words on both sides "no" is no answer but an article: "there is no simple answer".
+_VERDICT = re.compile(r'(?:^|[^\w\s-])\s*(yes|no)\b|\b(yes|no)\s*(?:$|[^\w\s-])', re.MULTILINE)
 _PER_POSITION = ('kl_tuned_base', 'shifted')
 
 
@@ -59,9 +61,13 @@ class Fact:
 def right(response: str, answer: str) -> bool:
     """Whether the words of the answer stand in the response, in their order and without others between them.
 
-    Capitals, marks and articles do not count, as in SQuAD's exact match (Rajpurkar et al., arXiv 1606.05250).
+    Capitals, marks and articles do not count, as in SQuAD's exact match (Rajpurkar et al., arXiv 1606.05250). Of the
+    answers yes and no the first one that the response gives counts: one at the beginning or end of a line or clause.
     """
     said, wanted = _words(response), _words(answer)
+    if wanted in (['yes'], ['no']):
+        given = _VERDICT.search(response.casefold())
+        return given is not None and wanted == [given[1] or given[2]]
     places = range(len(said) - len(wanted) + 1)
     return bool(wanted) and any(said[place : place + len(wanted)] == wanted for place in places)
 

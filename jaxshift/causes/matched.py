@@ -46,15 +46,16 @@ def reach(points: Sequence[Point], key: str, level: float) -> Place | None:
 
 
 def deepest(one: Sequence[Point], other: Sequence[Point], key: str) -> float:
-    """The level of a figure that is farthest from the base's and that both trajectories reach.
+    """The level of a figure that is farthest along and that both trajectories reach.
 
-    They begin at the base, so for a loss it is the greater of their least ones, for a KL the less of their greatest.
+    Of a figure whose name ends in `loss`, which training lowers, it is the greater of their least ones; of any other,
+    which it raises, as a KL, the less of their greatest. What a trajectory does the other way, as a loss that runs
+    away, does not count.
     """
-    base = one[0][key]
-    return min(
-        (max((point[key] for point in points), key=lambda value: abs(value - base)) for points in (one, other)),
-        key=lambda value: abs(value - base),
-    )
+    sides = [[point[key] for point in points] for points in (one, other)]
+    if key.endswith('loss'):
+        return max(min(values) for values in sides)
+    return min(max(values) for values in sides)
 
 
 def ratio(

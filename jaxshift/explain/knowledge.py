@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from jaxshift import depends
 from jaxshift.causes import knowledge
@@ -25,7 +26,7 @@ from jaxshift.shift import summary
 from jaxshift.study import Study, file_hash
 from jaxshift.terminal import Bar
 
-ANSWER = 32  # tokens within which the base must have answered
+ANSWER = 32  # tokens within which base and run must have answered: in more of them more words come by
 
 
 def asked_of(study: Study) -> Settings:
@@ -122,6 +123,7 @@ def _settings(study: Study, run: str) -> Settings:
     return {
         **depends.of_prompts(study),
         **depends.of_samples(study),
+        'answer_tokens': ANSWER,
         'seed': study.experiment.seed,
         'bootstrap': study.experiment.sweep.bootstrap,
         'asked': {path.name: file_hash(path) for path in sorted(_folder(study).glob('*.jsonl'))},
@@ -133,16 +135,24 @@ def _settings(study: Study, run: str) -> Settings:
 def _work(study: Study, run: str) -> list[Path]:
     asked, answers = study.experiment, _answers(study)
     found, tokens = windows.headline(study, run, ('kl_tuned_base', 'shift_class'))
-    said = responses.read(study.workdir.responses(run))
+    said = [row | {'response': _begun(study, row)} for row in responses.read(study.workdir.responses(run))]
     rows = knowledge.table(read(study, answers, _folder(study)), said, tokens, asked.respond.samples)
     figures = {
         'draws': asked.causes.knowledge_draws,
         'temperature': asked.causes.knowledge_temperature,
+        'answer_tokens': ANSWER,
         'prompts_without_short_answer': len(study.examples) - len(answers),
         'windows': summary.described(found),
         'bins': knowledge.by_bin(rows, asked.seed, asked.sweep.bootstrap),
     }
     return keep(study, run, 'knowledge', figures, {'facts': rows})
+
+
+def _begun(study: Study, row: dict[str, Any]) -> str:
+    """A response as far as the base's goes at most."""
+    if len(row['token_ids']) <= ANSWER:
+        return str(row['response'])
+    return str(study.tokenizer.decode(row['token_ids'][:ANSWER], skip_special_tokens=True))
 
 
 ANALYSIS = Analysis(_applies, _settings, _work, prepare=_prepare, computes=True)

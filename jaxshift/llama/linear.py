@@ -1,9 +1,9 @@
 """The one seam through which every projection goes: `dot(x, w)`.
 
 A weight leaf is an array or a registered dataclass whose first field has the weight's own shape (Linen checks that
-field alone) and whose array fields all keep the layer axis first, so that `nn.scan` slices it like an array: `LoRA`,
-here, and `Int8` and `NF4` of `llama/quantised.py`, which a `LoRA` may hold. Nothing else in the model knows that such
-leaves exist.
+field alone) and whose array fields all keep the layer axis first, so that `nn.scan` slices it like an array: `LoRA`
+and `Changed`, here, and `Int8` and `NF4` of `llama/quantised.py`, which these two may hold. Nothing else in the model
+knows that such leaves exist.
 """
 
 from __future__ import annotations
@@ -113,8 +113,24 @@ class LoRA:
         return (w.astype(jnp.float32) + low_rank).astype(dtype or w.dtype)
 
 
-def dot(x: jax.Array, w: jax.Array | Int8 | NF4 | LoRA) -> jax.Array:
+@partial(jax.tree_util.register_dataclass, data_fields=['w', 'change'], meta_fields=[])
+@dataclass
+class Changed:
+    """The weight `w + change`, never summed: most of a small change would be rounded off beside a bfloat16 weight.
+
+    Attributes:
+      w: [L, in, out] weight, an array or quantised.
+      change: [L, in, out].
+    """
+
+    w: jax.Array | Int8 | NF4
+    change: jax.Array
+
+
+def dot(x: jax.Array, w: jax.Array | Int8 | NF4 | LoRA | Changed) -> jax.Array:
     """`x @ w` in x's dtype: [..., in] by [in, out] to [..., out]."""
+    if isinstance(w, Changed):
+        return dot(x, w.w) + dot(x, w.change)
     if not isinstance(w, LoRA):
         return x @ w.astype(x.dtype)
     y = x @ w.w.astype(x.dtype)

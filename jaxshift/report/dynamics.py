@@ -31,10 +31,15 @@ _CAPTION = (
 
 
 class Trajectory(NamedTuple):
-    """A run's points, the base first, as flat figures."""
+    """A run's points, the base first, as flat figures.
+
+    Runs of one `line` differ in the learning rate alone; those of one `kind` read the same texts alike.
+    """
 
     run: str
     method: str
+    line: str
+    kind: tuple
     rate: float
     prompts: list[str]
     points: list[Row]
@@ -42,17 +47,17 @@ class Trajectory(NamedTuple):
 
 def section(found: Results) -> Section | None:
     """What dynamics.json of all runs say."""
-    runs = [
-        Trajectory(run, config['method'], config['learning_rate'], items['dynamics']['prompts'],
-                   [flat(point) for point in items['dynamics']['points']])
+    configs = found.config['runs']
+    own = {
+        run: items['dynamics']
         for run, items in found.explained.items()
-        if items.get('dynamics', {}).get('points') and (config := found.config['runs'].get(run))
-    ]  # fmt: skip
-    if not runs:
+        if items.get('dynamics', {}).get('points') and run in configs
+    }
+    if not own:
         return None
-    bootstrap, seed = found.config['sweep']['bootstrap'], found.config['seed']
-    matches = list(matched(runs, bootstrap, seed))
-    lines = series(found.config['runs'], {each.run: each.method for each in runs})
+    lines = series(configs, {run: configs[run]['method'] for run in own})
+    runs = [_trajectory(run, configs[run], lines[run], figures) for run, figures in own.items()]
+    matches = list(matched(runs, found.config['sweep']['bootstrap'], found.config['seed']))
     tables = {
         'dynamics': [
             {'run': each.run, 'method': each.method, 'learning_rate': each.rate}
@@ -61,11 +66,16 @@ def section(found: Results) -> Section | None:
             for point in each.points
         ],
         'matched': matches,
-        'learning_rates': rates(runs, lines),
+        'learning_rates': rates(runs),
     }
-    return Section(
-        'During training', [*_sentences(matches)], tables, {'dynamics': (trajectories(runs), _CAPTION)}
-    )  # fmt: skip
+    sentences = [*_sentences(matches), *_left_out(runs, matches)]
+    return Section('During training', sentences, tables, {'dynamics': (trajectories(runs), _CAPTION)})
+
+
+def _trajectory(run: str, config: Mapping, line: str, figures: Mapping) -> Trajectory:
+    kind = config.get('treatment', ''), config.get('neftune_alpha', 0.0)
+    points = [flat(point) for point in figures['points']]
+    return Trajectory(run, config['method'], line, kind, config['learning_rate'], figures['prompts'], points)
 
 
 def flat(point: Mapping) -> Row:
@@ -80,35 +90,35 @@ def flat(point: Mapping) -> Row:
     return row
 
 
-def best(runs: Sequence[Trajectory], method: str) -> Trajectory | None:
-    """The run of a method with the least loss at its end: on held-out examples where there are some, else trained."""
-    own = [each for each in runs if each.method == method]
-    return min(own, key=_last_loss, default=None)
+def best(runs: Sequence[Trajectory], line: str) -> Trajectory | None:
+    """The run of a line with the least loss on held-out examples at its end; None where none were held out.
+
+    The loss on what was trained on would choose the run that overfits most.
+    """
+    own = [each for each in runs if each.line == line and 'held_out_loss' in each.points[-1]]
+    return min(own, key=lambda each: each.points[-1]['held_out_loss'], default=None)
 
 
-def _last_loss(run: Trajectory) -> float:
-    last = run.points[-1]
-    loss: float = last['held_out_loss' if 'held_out_loss' in last else 'loss']
-    return loss
+def pairs(runs: Sequence[Trajectory]) -> list[tuple[Trajectory, Trajectory]]:
+    """Every full run with every LoRA run of its kind: losses on other data, or after noise, are not the same loss."""
+    return [(a, b) for a in runs if a.method == 'full' for b in runs if b.method == 'lora' and a.kind == b.kind]
 
 
 def matched(runs: Sequence[Trajectory], bootstrap: int, seed: int) -> Iterator[Row]:
     """Full training against LoRA at one learning rate, at each one's best, at one training loss and at one KL.
 
-    The levels are the deepest that both of a pair reach.
+    The levels are the deepest that both of a pair reach; a pair of which one never leaves the base's has no row.
     """
-    pairs = [(a, b) for a in runs if a.method == 'full' for b in runs if b.method == 'lora']
-    chosen = best(runs, 'full'), best(runs, 'lora')
-    for a, b in pairs:
+    for a, b in pairs(runs):
         ends = [Place(len(each.points) - 2, len(each.points) - 1, 1.0) for each in (a, b)]
         kinds: list[tuple[str, float | None]] = [(RATE, a.rate)] if a.rate == b.rate else []
-        kinds += [(BEST, None)] if (a, b) == chosen else []
+        kinds += [(BEST, None)] if (a, b) == (best(runs, a.line), best(runs, b.line)) else []
         for why, level in kinds:
             yield _row(why, level, (a, b), ends, bootstrap, seed)
         for why, key in _KEYS.items():
             level = deepest(a.points, b.points, key)
             places = [place for each in (a, b) if (place := reach(each.points, key, level))]
-            if len(places) == 2:
+            if len(places) == 2 and all(place.first + place.part for place in places):
                 yield _row(why, level, (a, b), places, bootstrap, seed)
 
 
@@ -127,14 +137,34 @@ def _row(
     return row | {'kl_ratio': value, 'kl_ratio_low': low, 'kl_ratio_high': high}
 
 
-def rates(runs: Sequence[Trajectory], lines: Mapping[str, str]) -> list[Row]:
+def rates(runs: Sequence[Trajectory]) -> list[Row]:
     """The ends of runs that differ in the learning rate alone, those of one line together."""
-    chosen = [best(runs, method) for method in {each.method for each in runs}]
+    chosen = {each.line: best(runs, each.line) for each in runs}
     return [
-        {'line': lines[each.run], 'run': each.run, 'learning_rate': each.rate, 'best': each in chosen}
+        {'line': each.line, 'run': each.run, 'learning_rate': each.rate}
+        | {'best': each == chosen[each.line] if chosen[each.line] else None}
         | {key: each.points[-1].get(key) for key in ('loss', 'held_out_loss', *_SHOWN[1:])}
-        for each in sorted(runs, key=lambda each: (lines[each.run], each.rate))
+        for each in sorted(runs, key=lambda each: (each.line, each.rate))
     ]
+
+
+def _left_out(runs: Sequence[Trajectory], matches: Sequence[Row]) -> Iterator[str]:
+    """What was not made equal, and why."""
+    alike, lines = pairs(runs), {each.line for each in runs}
+    if alike and len(lines) < len(runs) and not any(best(runs, line) for line in lines):
+        yield (
+            'No learning rate is called the best: no examples were held out (config.data.held_out), and the loss on '
+            'those that were trained on would choose the run that overfits most.'
+        )
+    for why in _KEYS:
+        if apart := len(alike) - sum(row['equal'] == why for row in matches):
+            yield f'Not compared at equal {why}: {counted(apart, "pair")}, of which a run never leaves the base’s.'
+    full, lora = (sum(each.method == method for each in runs) for method in ('full', 'lora'))
+    if other := full * lora - len(alike):
+        yield (
+            f'Not compared: {counted(other, "pair")} of a full run and a LoRA run that were trained on differently '
+            'treated data, or one with NEFTune’s noise, so that their losses are not of the same texts.'
+        )
 
 
 def _sentences(matches: Sequence[Row]) -> Iterator[str]:
@@ -142,14 +172,14 @@ def _sentences(matches: Sequence[Row]) -> Iterator[str]:
         rows = [row for row in matches if row['equal'] == why]
         if not rows:
             continue
-        pairs = counted(len(rows), 'pair')
         text = f'At equal {why}' if why != BEST else 'Each at its own best learning rate'
-        text += f' ({pairs} of a full run and a LoRA run)'
+        text += f' ({counted(len(rows), "pair")} of a full run and a LoRA run)'
         if why == KL:
             losses = [row['full_loss'] / row['lora_loss'] for row in rows]
             text += f' the training loss of full tuning is {_range(losses)} times that of LoRA'
+        elif not (ratios := [row['kl_ratio'] for row in rows if row['kl_ratio'] is not None]):
+            text += ' mean KLs have no ratio, because they are of other prompts or one of them is 0'
         else:
-            ratios = [row['kl_ratio'] for row in rows if row['kl_ratio'] is not None]
             text += f' full tuning has {_range(ratios)} times the mean KL of LoRA'
             if len(rows) == 1 and rows[0]['kl_ratio_low'] is not None:
                 text += f' [{number(rows[0]["kl_ratio_low"])}, {number(rows[0]["kl_ratio_high"])}]'
@@ -161,8 +191,6 @@ def _sentences(matches: Sequence[Row]) -> Iterator[str]:
 
 
 def _range(values: Sequence[float]) -> str:
-    if not values:
-        return 'an unknown number of'
     low, high = number(min(values)), number(max(values))
     return low if low == high else f'{low} to {high}'
 

@@ -34,7 +34,8 @@ def knowledge(found: Results) -> Section | None:
         f'The base was asked every fact once greedily and {number(first["draws"])} times by drawing. Highly known: all '
         'answers right; maybe known: the greedy one, but not all draws; weakly known: a draw, but not the greedy one; '
         'unknown: none (after Gekhman et al., arXiv 2405.05904). What the base gets right makes the bin; what the run '
-        f'gets right is the finding. Shift is that of {first["windows"]}. Intervals are over facts.',
+        f'gets right is the finding. Of every answer the first {number(first["answer_tokens"])} tokens count. Shift is '
+        f'that of {first["windows"]}. Intervals are over facts.',
         *(f'{run}: {_sentence([row for row in rows if row["run"] == run])}.' for run in asked),
     ]
     caption = 'Facts by what the base knew of them: answers that are right after tuning, and the shift on the way.'

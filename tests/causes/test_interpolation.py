@@ -7,7 +7,7 @@ import pytest
 
 from jaxshift.causes import interpolation
 from jaxshift.llama import quantised
-from jaxshift.llama.linear import LoraSpec
+from jaxshift.llama.linear import Changed, LoraSpec, dot
 from jaxshift.tune import lora
 
 RNG = np.random.default_rng(0)
@@ -20,7 +20,15 @@ def tree(scale=1.0):
 
 
 def flat(params):
-    return np.concatenate([np.ravel(np.asarray(leaf, np.float64)) for leaf in jax.tree.leaves(params)])
+    leaves = jax.tree.leaves(params, is_leaf=lambda leaf: isinstance(leaf, Changed))
+    return np.concatenate([
+        np.ravel(numbers(leaf.w) + numbers(leaf.change) if isinstance(leaf, Changed) else numbers(leaf))
+        for leaf in leaves
+    ])  # fmt: skip
+
+
+def numbers(leaf):
+    return np.asarray(leaf.astype(jnp.float32), np.float64)
 
 
 @pytest.fixture
@@ -98,12 +106,34 @@ def test_entries_that_changed_equally_go_together_and_the_share_says_so():
     np.testing.assert_array_equal(np.unique(found['embed_tokens']), [0, 1])
 
 
-def test_an_adapter_over_a_quantised_base_comes_back_as_plain_weights(adapted):
+def test_an_adapter_over_a_quantised_base_is_restored_beside_it(adapted):
     base, tuned = adapted
     small = base | {'layers': quantised.quantise(base, 'int8')['layers']}
     merged = tuned | {'layers': tuned['layers'] | {'q_proj': tuned['layers']['q_proj']}}
     merged['layers']['q_proj'].w = small['layers']['q_proj']
     found, _ = interpolation.restored(small, merged, 'most', 0.9999, 0, 'float32')
-    np.testing.assert_allclose(
-        found['layers']['q_proj'], small['layers']['q_proj'].astype(jnp.float32), atol=1e-6, rtol=1e-5
-    )
+    assert found['layers']['q_proj'].w is small['layers']['q_proj']
+    np.testing.assert_allclose(found['layers']['q_proj'].change, 0, atol=1e-6)
+
+
+@pytest.mark.parametrize('order', interpolation.ORDERS)
+def test_in_bfloat16_the_change_that_is_left_is_not_rounded_off(order):
+    """A change a thousandth of the weights: summed, most of it would round back to the base."""
+    base = {'layers': {'q_proj': jnp.asarray(0.05 * RNG.normal(size=(1, 64, 64)), jnp.bfloat16)}}
+    spec = LoraSpec(('q_proj',), 2, 2.0)
+    terms = {name: jnp.asarray(RNG.normal(size=shape), jnp.float32) for name, shape in
+             {'a': (1, 64, 2), 'b': (1, 2, 64)}.items()}  # fmt: skip
+    tuned = lora.merge(base, {'layers': {'q_proj': terms | {'b': 4e-5 * terms['b']}}}, spec)
+    leaf = interpolation.restored(base, tuned, order, 0.5, 0, 'bfloat16')[0]['layers']['q_proj']
+    whole = np.asarray(terms['a'], np.float64) @ (4e-5 * np.asarray(terms['b'], np.float64))
+    ranked = np.argsort(abs(whole).ravel())
+    kept = {'most': ranked[:2048], 'least': ranked[2048:], 'random': np.flatnonzero(numbers(leaf.change))}[order]
+    wanted = np.zeros(whole.size)
+    wanted[kept] = whole.ravel()[kept]
+    x = np.sign(RNG.normal(size=(32, 64)))
+    layer = jax.tree.map(lambda part: part[0], leaf)
+    moved = numbers(dot(jnp.asarray(x, jnp.float32), layer)) - numbers(dot(jnp.asarray(x, jnp.float32), layer.w))
+    error = np.linalg.norm(moved - x @ wanted.reshape(64, 64)) / np.linalg.norm(x @ wanted.reshape(64, 64))
+    assert error < 0.01
+    summed = (layer.w + layer.change).astype(jnp.float32) - layer.w.astype(jnp.float32)
+    assert np.linalg.norm(numbers(summed).ravel() - wanted) > 0.2 * np.linalg.norm(wanted)  # what was avoided

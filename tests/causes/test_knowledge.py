@@ -33,6 +33,12 @@ def test_a_bin_is_made_by_the_greedy_answer_and_the_draws(greedy, drawn, name):
         ('It was 1984', '1984', True),
         ('', 'ashford', False),
         ('anything', '...', False),
+        ('No, it is not.', 'no', True),
+        ('**Yes** – no doubt', 'Yes.', True),
+        ('Yes. No other answer is right.', 'no', False),
+        ('The answer is no.', 'no', True),
+        ('There is no simple answer; it depends on what yes means', 'no', False),
+        ('Nobody knows', 'no', False),
     ],
 )
 def test_an_answer_is_right_where_its_words_stand_in_the_response(response, answer, is_right):

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from commandline import TINY, start
+from transformers import AutoTokenizer
 
 from jaxshift.explain import forgetting
 
@@ -78,6 +79,30 @@ def test_both_analyses_of_a_finished_world(copy):
     page = (copy / 'report/index.html').read_text()
     assert 'What the base knew' in page
     assert 'Forgetting on general text' in page
+
+
+def test_of_a_long_response_as_many_tokens_count_as_of_the_base(copy):
+    """An answer that stands behind the base's limit is not there, in front of it it is."""
+    path, facts = copy / 'runs/full/responses.jsonl', json.loads((copy / 'data/world/facts.json').read_text())
+    rows = [json.loads(line) for line in path.open()]
+    tokenizer = AutoTokenizer.from_pretrained(copy / 'base')
+    filler, wanted = tokenizer.encode('.', add_special_tokens=False), {}
+    assert len(filler) == 1
+    for place, row in enumerate(rows):
+        answer = tokenizer.encode(facts['questions'][row['example_id']]['value'], add_special_tokens=False)
+        before = 31 if place % 2 else 32
+        row['token_ids'] = [*(before * filler), *answer, *filler]
+        row['response'] = tokenizer.decode(row['token_ids'])
+        wanted[row['example_id']] = float(before + len(answer) <= 32)
+    path.write_text(''.join(json.dumps(row) + '\n' for row in rows))
+    (copy / 'done/respond-full.json').unlink()  # another tool wrote these
+    asked = (*TINY, *ASKED, f'--workdir={copy}', '--only=full')
+    assert start(*TINY, '--mode=sweep', f'--workdir={copy}', '--only=full').code == 0
+    ended = start(*asked, '--config.causes.analyses=knowledge')
+    assert ended.code == 0, ended.err
+    found = pq.read_table(copy / 'runs/full/causes/knowledge.facts.parquet').to_pylist()
+    assert {row['fact']: row['after'] for row in found} == wanted
+    assert len(set(wanted.values())) == 2
 
 
 def test_prompts_without_short_answers_are_passed_over(copy, tmp_path):

@@ -43,6 +43,16 @@ def test_runs_meet_at_the_deepest_level_that_both_reach():
     assert deepest(FULL, LORA, 'kl') == 0.2
 
 
+def test_a_loss_that_runs_away_is_no_depth():
+    broken = trajectory([3.0, 2.0, 10.0], [0.0, 0.3, 2.0])
+    calm = trajectory([3.0, 1.5, 1.0], [0.0, 0.2, 0.4])
+    level = deepest(broken, calm, 'loss')
+    assert level == deepest(calm, broken, 'loss') == 2.0
+    assert reach(broken, 'loss', level) == Place(0, 1, 1.0)
+    assert reach(calm, 'loss', level) == Place(0, 1, pytest.approx(2 / 3))
+    assert deepest(broken, calm, 'kl') == 0.4
+
+
 def test_a_planted_ratio_is_found_at_equal_loss_and_another_at_the_end():
     places = [reach(points, 'loss', 0.75) for points in (FULL, LORA)]
     value, low, high = ratio((FULL, places[0]), (LORA, places[1]), 400, 0)

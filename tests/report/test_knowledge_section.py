@@ -24,10 +24,11 @@ def found(**explained):
 def test_bins_of_every_run_are_told_with_their_intervals():
     bins = [bin_('highly known', 192, 0.75, 0.7, 0.8, 0.4), bin_('unknown', 1, 1.0, None, None, None)]
     section = knowledge.knowledge(
-        found(lora={'knowledge': {'draws': 8, 'bins': bins, 'windows': 'context own'}}, other={})
+        found(lora={'knowledge': {'draws': 8, 'answer_tokens': 32, 'bins': bins, 'windows': 'context own'}}, other={})
     )
     assert 'of 192 highly known facts 75.0 % [70.0, 80.0] are right' in section.sentences[1]
     assert 'of 1 unknown facts 100 % are right' in section.sentences[1]
+    assert 'Of every answer the first 32 tokens count.' in section.sentences[0]
     assert [row['run'] for row in section.tables['knowledge']] == ['lora', 'lora']
     figure, _ = section.figures['knowledge']
     assert [len(axes.containers) for axes in figure.axes] == [2, 1, 2]  # a mean that is not there is not drawn
