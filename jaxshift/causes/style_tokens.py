@@ -39,7 +39,7 @@ def kinds(tokens: pa.Table, texts: Texts, end_ids: Collection[int]) -> np.ndarra
     """The category of the tuned model's choice at each position [N], int8 (see `categories`).
 
     Where the response says something else than the choice (it was drawn, or is not the run's own), the choice is read
-    as a text of its own.
+    behind what its line says before it: " and" is an opener nowhere but where a sentence begins.
 
     Args:
       tokens: records of one run's windows, in the order of `curves.in_order`.
@@ -51,10 +51,11 @@ def kinds(tokens: pa.Table, texts: Texts, end_ids: Collection[int]) -> np.ndarra
     found = np.empty(len(said), np.int8)
     for rows in _responses(tokens):
         ids = said[rows].tolist()
-        found[rows] = categories.of_tokens([texts[each] for each in ids], [each in ends for each in ids])
-    for index in np.flatnonzero(said != chosen):
-        token = int(chosen[index])
-        found[index] = categories.of_tokens([texts[token]], [token in ends])[0]
+        words, is_end = ['' if each in ends else texts[each] for each in ids], [each in ends for each in ids]
+        found[rows] = categories.of_tokens(words, is_end)
+        for place in np.flatnonzero(said[rows] != chosen[rows]).tolist():
+            line, token = ''.join(words[:place]).rpartition('\n')[2], int(chosen[rows][place])
+            found[rows.start + place] = categories.of_tokens([line, texts[token]], [False, token in ends])[1]
     return found
 
 

@@ -121,13 +121,36 @@ def test_where_nothing_is_shifted_there_is_no_share():
     assert {row['percent'] for row in rows if row['shift_class'] == 'shifted'} == {None}
 
 
-def test_the_category_is_that_of_the_word_in_its_response_and_a_choice_that_was_not_said_is_read_alone():
+def test_the_category_is_that_of_the_word_in_its_response():
     table = tokens({'a': [(7, 9), (8, 9), (2, 1), (3, 1)], 'b': [(3, 1), (1, 9), (3, 1)]}, chosen=[7, 8, 2, 1, 3, 1, 0])
     kind = style_tokens.kinds(table, TEXTS, ENDS)
     assert kind[:2].tolist() == [OPENER, OPENER]  # both pieces of "Typically"
     assert kind[3] == OPENER  # chosen where cats were said
     assert kind[5] == CATEGORIES.index('function word')  # "cats However cats" opens nothing
     assert [kind[4], kind[6]] == [CONTENT, END]
+
+
+@pytest.mark.parametrize(
+    ('said', 'place', 'choice', 'expected'),
+    [
+        (['I', ' like', ' cats', ' with', ' dogs'], 3, ' and', 'function word'),  # inside a sentence it opens nothing
+        (['I', ' like', ' cats', '.', ' The'], 4, ' And', 'discourse opener'),
+        (['Cats', '\n', 'the'], 2, 'so', 'discourse opener'),
+        (['Cats', ' purr', ' loud'], 2, ' so', 'function word'),
+        (['Typ', 'ing'], 1, 'ically', 'discourse opener'),  # a piece of a word has the kind of that word
+        (['I', ' typ', 'ing'], 2, 'ically', 'content word'),
+        (['Cats', '</s>'], 1, '\n', 'list and layout'),
+        (['Cats', '.'], 1, '</s>', 'end of sequence'),
+    ],
+)
+def test_a_choice_that_was_not_said_is_read_behind_what_was_said_before_it(said, place, choice, expected):
+    words = ['</s>', *dict.fromkeys([*said, choice])]
+    texts, chosen = dict(enumerate(words)), list(said)
+    chosen[place] = choice
+    ids = [[words.index(word) for word in each] for each in (said, chosen)]
+    other = [(1, 1)]  # a response before it
+    table = tokens({'a': other, 'b': [(token, 1) for token in ids[0]]}, chosen=[1, *ids[1]])
+    assert CATEGORIES[style_tokens.kinds(table, texts, ENDS)[1 + place]] == expected
 
 
 def test_a_context_is_what_stands_around_the_token_in_its_own_response():
