@@ -51,7 +51,8 @@ def test_counts_are_those_of_a_loop_and_the_order_is_by_shifted_then_marginal():
 
 
 def test_a_token_that_was_chosen_seldom_has_no_place_by_rate_and_a_rate_near_the_mean():
-    responses = planted() | {'rare': [(8, 9), (0, 1)]}
+    half = {f'half{i}': [(7, 1 + 8 * (i % 2))] for i in range(40)}  # a word that is shifted every second time
+    responses = planted() | half | {'rare': [(8, 9), (0, 1)]}
     table = tokens(responses)
     rows, prior = style_tokens.of_tokens(table, style_tokens.kinds(table, TEXTS, ENDS), TEXTS, ENDS, 5)
     rare, often = ({row['token_id']: row for row in rows}[token] for token in (8, 1))
@@ -59,6 +60,18 @@ def test_a_token_that_was_chosen_seldom_has_no_place_by_rate_and_a_rate_near_the
     assert prior['mean'] < rare['shifted_rate'] < often['shifted_rate']
     mean, strength = prior['mean'], prior['strength']
     assert rare['shifted_rate'] == pytest.approx((1 + strength * mean) / (1 + strength))
+
+
+def test_the_end_token_keeps_its_own_rate_and_moves_that_of_no_word():
+    found = {}
+    for rank in (1, 9):  # it is never shifted, and always
+        table = tokens({name: [*rows[:-1], (0, rank)] for name, rows in planted().items()})
+        found[rank] = style_tokens.of_tokens(table, style_tokens.kinds(table, TEXTS, ENDS), TEXTS, ENDS, 5)
+    (without, prior_without), (with_end, prior_with) = found.values()
+    assert prior_without == prior_with == {**prior_with, 'tokens': 5}
+    rates = [{row['token']: row['shifted_rate'] for row in rows} for rows in (without, with_end)]
+    assert rates[1].pop('</s>') == 1
+    assert rates[0] == rates[1]
 
 
 def test_the_prior_of_simulated_rates_is_found():
