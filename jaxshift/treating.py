@@ -134,6 +134,11 @@ def _simplified(study: Study, treatment: str, examples: Sequence[Example]) -> li
         found = _ask(study, f'rewrite data {treatment}', simplifying.rewrite, list(pairs))
         short = {pair: each.answer for pair, each in zip(pairs, found, strict=True)}
         outcomes.update(each.outcome for each in found)
+        if cut := outcomes['cut']:
+            study.say(
+                f'data {treatment}: {cut} of {len(pairs)} replies did not end within config.judge.max_tokens, thoughts '
+                'included; these answers stay as they are'
+            )
     before, after = sum(len(answer) for _, answer in pairs), sum(map(len, short.values()))
     told = ', '.join(f'{count} {outcome}' for outcome, count in outcomes.items())
     study.say(f'data {treatment}: {len(pairs)} answers: {told}; {before} characters before, {after} after')

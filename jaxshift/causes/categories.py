@@ -3,8 +3,9 @@
 The response is read as text, and each token takes the kind of the first character of it that has one. In this order:
 
 - END: the token is an end token;
-- LAYOUT: list markers and headings at the beginning of a line (`-`, `*`, `•`, `1.`, `a)`, `##`), marks of tables, bold
-  and code (`|`, `**`, backticks), and line ends, or blanks alone;
+- LAYOUT: list markers and headings at the beginning of a line (`-`, `*`, `•`, `1.`, `a)`, `##`; a number or letter has
+  text behind it, so the answer `42.` is none), marks of tables, bold and code (`|`, `**`, backticks), and line ends, or
+  blanks alone;
 - DISCOURSE: a word or phrase of `style_words.DISCOURSE` that opens: at the beginning of a sentence or line, behind
   another opener and its comma, or with a comma behind it;
 - POLITENESS: a word or phrase of `style_words.POLITENESS`, wherever it stands;
@@ -33,7 +34,7 @@ OPENER, LAYOUT, POLITE, END, FUNCTIONAL, CONTENT, PUNCTUATION = range(len(CATEGO
 STYLE = (OPENER, LAYOUT, POLITE)  # what is said, not what about
 
 _LAYOUT = re.compile(
-    r'^[ \t]*(?:[-*•+–][ \t]|\d{1,3}[.)](?=\s|$)|[a-zA-Z][.)](?=\s)|\#{1,6}(?=\s))|\*\*|`+|\||^-{3,}|\n', re.MULTILINE
+    r'^[ \t]*(?:[-*•+–][ \t]|(?:\d{1,3}|[a-zA-Z])[.)](?=[ \t]+\S)|\#{1,6}(?=\s))|\*\*|`+|\||^-{3,}|\n', re.MULTILINE
 )
 _WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*|[^\w\s]|_")
 _STOPS = '.!?…:'

@@ -20,6 +20,7 @@ from jaxshift.shift import intervals
 
 QUANTILES = (5, 25, 50, 75, 95)
 OPENING = 3  # words that a text is said to open with
+_OPENING_CHARACTERS = 100  # of them: without blanks, as in Chinese or a URL, the whole text is one word
 _DRAWS = 200  # of the data behind the overlap that chance allows
 _BEGINNING = 200  # characters in which the first word is looked for
 
@@ -32,7 +33,7 @@ Figures = dict[str, Any]
 
 def opening(text: str) -> str:
     """Its first words, in small letters."""
-    return ' '.join(text.lower().split()[:OPENING])
+    return ' '.join(text.lower().split()[:OPENING])[:_OPENING_CHARACTERS]
 
 
 def form(text: str) -> dict[str, float]:

@@ -10,7 +10,8 @@ m = (1 - rho) / rho, where rho is Kleinman's moment estimate of the correlation 
     rho = (S - p (1 - p) (k - 1)) / (p (1 - p) (N - sum(n^2) / N - (k - 1))),   S = sum(n (x / n - p)^2)
 
 over k tokens with N positions together. Where rho is not above 0, the tokens differ no more than chance: m is infinite
-and every estimate is p.
+and every estimate is p. An end token is chosen once in nearly every response, so it would be much of p by itself: it has
+no part in the prior, and keeps its own rate.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def kinds(tokens: pa.Table, texts: Texts, end_ids: Collection[int]) -> np.ndarra
     """The category of the tuned model's choice at each position [N], int8 (see `categories`).
 
     Where the response says something else than the choice (it was drawn, or is not the run's own), the choice is read
-    as a text of its own.
+    behind what its line says before it: " and" is an opener nowhere but where a sentence begins.
 
     Args:
       tokens: records of one run's windows, in the order of `curves.in_order`.
@@ -51,10 +52,11 @@ def kinds(tokens: pa.Table, texts: Texts, end_ids: Collection[int]) -> np.ndarra
     found = np.empty(len(said), np.int8)
     for rows in _responses(tokens):
         ids = said[rows].tolist()
-        found[rows] = categories.of_tokens([texts[each] for each in ids], [each in ends for each in ids])
-    for index in np.flatnonzero(said != chosen):
-        token = int(chosen[index])
-        found[index] = categories.of_tokens([texts[token]], [token in ends])[0]
+        words, is_end = ['' if each in ends else texts[each] for each in ids], [each in ends for each in ids]
+        found[rows] = categories.of_tokens(words, is_end)
+        for place in np.flatnonzero(said[rows] != chosen[rows]).tolist():
+            line, token = ''.join(words[:place]).rpartition('\n')[2], int(chosen[rows][place])
+            found[rows.start + place] = categories.of_tokens([line, texts[token]], [False, token in ends])[1]
     return found
 
 
@@ -92,7 +94,7 @@ def of_tokens(
 
     Returns:
       Rows with token_id, token, category (the most frequent one of its shifted and marginal positions), is_end, chosen,
-      shifted, marginal, shifted_rate (smoothed) and place_by_rate (from 1, or None).
+      shifted, marginal, shifted_rate (smoothed; an end token's own) and place_by_rate (from 1, or None).
     """
     chosen = tokens['tuned_argmax_id'].to_numpy()
     classes = _classes(tokens)
@@ -102,8 +104,9 @@ def of_tokens(
     moved = classes != 'unshifted'
     cells = inverse[moved] * len(CATEGORIES) + kind[moved]
     category = np.bincount(cells, minlength=len(ids) * len(CATEGORIES)).reshape(len(ids), -1).argmax(axis=1)
-    p, m = prior(total, shifted)
-    rate = smoothed(total, shifted, p, m)
+    is_word = ~np.isin(ids, list(end_ids))
+    p, m = prior(total[is_word], shifted[is_word])
+    rate = np.where(is_word, smoothed(total, shifted, p, m), shifted / total)
     by_rate = [i for i in np.lexsort((ids, -shifted, -rate)) if total[i] >= least and shifted[i]]
     place = {int(index): number for number, index in enumerate(by_rate, 1)}
     rows = [
@@ -121,7 +124,7 @@ def of_tokens(
         for i in np.lexsort((ids, -marginal, -shifted))
         if shifted[i] + marginal[i]
     ]
-    return rows, {'mean': p, 'strength': None if math.isinf(m) else m, 'tokens': len(ids)}
+    return rows, {'mean': p, 'strength': None if math.isinf(m) else m, 'tokens': int(is_word.sum())}
 
 
 def of_categories(tokens: pa.Table, kind: np.ndarray, samples: int, bootstrap: int, seed: int) -> list[Row]:

@@ -3,13 +3,15 @@
 In this order, for every answer that has no block of code (which cannot be cut in the middle):
 
 1. it is cut into sentences; a line without a full stop is one too, and a list is one as a whole;
-2. sentences that only greet, thank, offer help or announce what follows are left out;
+2. sentences that only greet, offer help, thank for being asked or announce what follows are left out;
 3. at the beginning of every other sentence openers that say nothing are taken away, such as "However," or "It is worth
    noting that", with their comma, until none is left; the next word takes over the capital;
 4. the first so many sentences are kept.
 
-An answer of which nothing would be left stays as it is. What a sentence says is not looked at, so an answer whose point
-comes last loses it: a model that rewrites (`judge.simplifying`) does not, and asks for an endpoint.
+Behind a title or an abbreviation that is seldom the last word ("Dr.", "e.g.", "U.S."; see `_ABBREVIATIONS`) no sentence
+ends; another abbreviation may be cut. An answer of which nothing would be left stays as it is. What a sentence says is
+not looked at, so an answer whose point comes last loses it: a model that rewrites (`judge.simplifying`) does not, and
+asks for an endpoint.
 """
 
 from __future__ import annotations
@@ -44,16 +46,23 @@ _GREETINGS = _any(
     'absolutely|certainly|congratulations|good luck|great question|hello|hi|hi there|my pleasure|no problem|of course|'
     "sure|sure thing|thank you|thanks|you are welcome|you're welcome"
 )
-_OFFERS = _any(
-    "feel free to|glad to help|happy to help|hope this|hope that helps|i am happy to|i hope|i'm glad|i'm happy to|"
-    "let me know|please feel free|please let me know|thank you for|thanks for|that's a great question"
-)
+# Of "I hope", "let me know" or "thank you for" alone much of what people write begins.
+_OFFERS = (
+    r'(?:(?:please )?feel free to (?:ask|contact|reach|let me know)'
+    r'|(?:i )?hope (?:this|that|it|these|those)(?: (?:answer|explanation|information))? '
+    r'(?:helps?|helped|answers|clarifies|clears|(?:is|was) (?:helpful|useful)|will help)'
+    r"|(?:(?:i am|i'm|i'd be|i would be) )?(?:always )?(?:glad|happy) to (?:help|assist|answer)"
+    r'|(?:please )?let me know (?:if|whether|should)|(?:thank you|thanks) for (?:asking|your question|reaching out)'
+    r"|that's a great question)"
+).replace(' ', r'\s+')
 _OPENER = re.compile(rf'(?:(?:{_OPENERS})\s*[,:]\s*|(?:{_NOTES}),?\s+)', re.IGNORECASE)
 _NOTHING = re.compile(
-    rf"(?:(?:{_GREETINGS})\s*[.!]*|(?:{_OFFERS})\b[^\n]*|here(?:\s+is|\s+are|'s)\b[^\n]*:)\s*$", re.IGNORECASE
+    rf"(?:(?:{_GREETINGS})\s*[.!]*|{_OFFERS}\b[^\n]*|here(?:\s+is|\s+are|'s)\b[^\n]*:)\s*$", re.IGNORECASE
 )
 _MARKER = re.compile(r'[ \t]*(?:[-*•+]|\d{1,3}[.)])[ \t]+')
-_SENTENCE = re.compile(r'.+?(?:[.!?…。！？]+["\'”’)\]]*(?=\s|$)|$)[ \t]*')
+_ABBREVIATIONS = ('Dr', 'Mr', 'Mrs', 'Ms', 'Prof', 'St', 'U.S', 'U.K', 'e.g', 'i.e', 'vs')
+_UNENDED = ''.join(rf'(?<!\b{re.escape(each)})' for each in _ABBREVIATIONS)
+_SENTENCE = re.compile(rf'.+?(?:{_UNENDED}[.!?…。！？]+["\'”’)\]]*(?=\s|$)|$)[ \t]*')
 
 
 def shortened(text: str, sentences: int) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from jaxshift import depends, treatments
 from jaxshift.causes import imitation
 from jaxshift.depends import Settings
+from jaxshift.errors import InputError
 from jaxshift.explain.analysis import Analysis, keep
 from jaxshift.respond import responses
 from jaxshift.study import Study, file_hash
@@ -18,7 +19,7 @@ Said = tuple[list[str], list[int], list[str]]  # texts, their tokens, what they 
 
 
 def _settings(study: Study, run: str) -> Settings:
-    asked, base = study.experiment, study.workdir.responses(depends.BASE)
+    asked = study.experiment
     treatment = asked.runs[run].treatment
     data = depends.of_data(study, treatment) if treatments.sources(study, treatment) else {}
     return {
@@ -28,20 +29,37 @@ def _settings(study: Study, run: str) -> Settings:
         'reading': study.reading,
         **data,
         'responses': file_hash(study.workdir.responses(run)),
-        'base_responses': file_hash(base) if base.is_file() else '',
+        'base_responses': '' if _lacking(study) else file_hash(study.workdir.responses(depends.BASE)),
     }
 
 
 def _work(study: Study, run: str) -> list[Path]:
     asked = study.experiment
     said = {'data': _data(study, run), 'tuned': _responses(study, run)}
-    if study.workdir.responses(depends.BASE).is_file():
+    if why := _lacking(study):
+        study.say(f'imitation {run}: without responses of the base: {why}')
+    else:
         said['base'] = _responses(study, depends.BASE)
     drawn = asked.sweep.bootstrap, asked.seed
     profiles = {name: imitation.profile(*texts, *drawn) for name, texts in said.items()}
     openings = imitation.compare({name: texts for name, (texts, *_) in said.items()}, asked.seed)
     treatment = asked.runs[run].treatment
     return keep(study, run, NAME, {'treatment': treatment, 'sources': profiles, 'openings': openings})
+
+
+def _lacking(study: Study) -> str:
+    """Why there are no responses of the base to hold those of the run against; '' where there are.
+
+    No stage makes them anew where nothing else asks for them, so those that lie there may answer other prompts.
+    """
+    path = study.workdir.responses(depends.BASE)
+    if not path.is_file():
+        return f'{path}: no such file'
+    try:
+        depends.check_responses(study, depends.BASE)
+    except InputError as error:
+        return str(error)
+    return ''
 
 
 def _data(study: Study, run: str) -> Said:

@@ -20,10 +20,11 @@ from jaxshift.store import jsonl
 
 
 class Reply(NamedTuple):
-    """What a judge replied: its text, and whether its server says that it declined."""
+    """What a judge replied: its text, and whether its server says that it declined, or was cut at the most tokens."""
 
     text: str
     refused: bool = False
+    cut: bool = False
 
 
 def key(model: str, messages: Messages, parameters: dict[str, Any]) -> str:

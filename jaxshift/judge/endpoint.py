@@ -177,7 +177,7 @@ def read(body: str) -> tuple[Reply, dict[str, int]]:
         choice = found['choices'][0]
         message, usage = choice['message'], found.get('usage') or {}
         content, refusal = message.get('content'), message.get('refusal')
-        filtered = choice.get('finish_reason') == 'content_filter'
+        ended = choice.get('finish_reason')
         tokens: dict[str, Any] = {name: usage.get(name) for name in ('prompt_tokens', 'completion_tokens')}
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return Reply(encodable(body)), {}
@@ -185,7 +185,7 @@ def read(body: str) -> tuple[Reply, dict[str, int]]:
     if isinstance(refusal, str) and refusal:
         return Reply(encodable(refusal), True), tokens if counted else {}
     text = content if isinstance(content, str) else body
-    return Reply(encodable(text), filtered), tokens if counted else {}
+    return Reply(encodable(text), ended == 'content_filter', ended == 'length'), tokens if counted else {}
 
 
 def refused(error: Any, sent: Iterable[str]) -> str:

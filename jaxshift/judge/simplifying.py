@@ -25,7 +25,7 @@ _TASK = (
 
 
 class Rewritten(NamedTuple):
-    """An answer, and what became of it: shorter, unchanged (the reply was no shorter), declined, or failed."""
+    """An answer, and what became of it: shorter, unchanged (the reply was no shorter), declined, cut, or failed."""
 
     outcome: str
     answer: str
@@ -49,6 +49,9 @@ def rewrite(ask: Ask, question: str, answer: str) -> Rewritten:
     except NoReply:
         return Rewritten('failed', answer)
     text = found.text.rpartition('</think>')[2].strip()
+    # Of a reply that did not end, even a short one, nobody knows what it leaves out.
+    if found.cut or '<think>' in text:
+        return Rewritten('cut', answer)
     if found.refused or not text or (reply.is_refusal(text) and not reply.is_refusal(answer)):
         return Rewritten('declined', answer)
     return Rewritten('shorter', text) if len(text) < len(answer) else Rewritten('unchanged', answer)

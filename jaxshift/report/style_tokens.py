@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
@@ -29,7 +30,8 @@ _RULE = (
     'belong to: list markers, line ends and marks of formatting; openers of a sentence or clause such as “however” or '
     '“in summary”; polite and cautious words; the closed class of function words; and all other words. The words are '
     'English (jaxshift/causes/style_words.py). Rates in the table are posterior means, drawn towards the rate of all '
-    'tokens the more the seldomer a token is chosen.'
+    'tokens the more the seldomer a token is chosen; the end token, marked (end), keeps its own rate and has no part in '
+    'theirs.'
 )
 
 
@@ -59,6 +61,7 @@ def section(found: Results) -> Section | None:
         'Style tokens',
         [_RULE, *(_of_run(run, share) for run, share in shares.items()), *(_of_pair(*pair) for pair in pairs)],
         {
+            'style_by_count': by_count(tokens),
             'style_by_rate': by_rate(tokens),
             'style_pairs': [
                 {'lora_run': lora, 'full_run': full, 'why': why, **row}
@@ -87,24 +90,41 @@ def _visible(row: Row) -> Row:
     return row | around | {name: token_text(row[name]) for name in ('token', 'base_choice')}
 
 
+def by_count(tokens: Mapping[str, Sequence[Row]]) -> list[Row]:
+    """A row a place, a column a run: the token, and how often it was shifted and marginal of how often chosen."""
+    return _places(
+        'place_by_count',
+        {
+            run: [
+                f'{_named(row)} {row["shifted"]} shifted, {row["marginal"]} marginal of {row["chosen"]}' for row in rows
+            ]
+            for run, rows in tokens.items()
+        },
+    )
+
+
 def by_rate(tokens: Mapping[str, Sequence[Row]]) -> list[Row]:
     """A row a place, a column a run: the token, its smoothed rate, and how often it was shifted of how often chosen."""
     ranked = {
         run: sorted((row for row in rows if row['place_by_rate']), key=lambda row: row['place_by_rate'])
         for run, rows in tokens.items()
     }
-    most = max(map(len, ranked.values()), default=0)
-    return [
+    return _places(
+        'place_by_rate',
         {
-            'place_by_rate': place + 1,
-            **{run: _rated(rows[place]) if place < len(rows) else '' for run, rows in ranked.items()},
-        }
-        for place in range(most)
-    ]
+            run: [f'{_named(row)} {number(row["shifted_rate"])} ({row["shifted"]} of {row["chosen"]})' for row in rows]
+            for run, rows in ranked.items()
+        },
+    )
 
 
-def _rated(row: Row) -> str:
-    return f'{token_text(row["token"])} {number(row["shifted_rate"])} ({row["shifted"]} of {row["chosen"]})'
+def _places(title: str, told: Mapping[str, Sequence[str]]) -> list[Row]:
+    lines = itertools.zip_longest(*told.values(), fillvalue='')
+    return [{title: place, **dict(zip(told, line, strict=True))} for place, line in enumerate(lines, 1)]
+
+
+def _named(row: Row) -> str:
+    return token_text(row['token']) + (' (end)' if row['is_end'] else '')
 
 
 def _of_run(run: str, shares: Mapping[tuple[str, str], Mapping[str, Row]]) -> str:

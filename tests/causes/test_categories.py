@@ -23,6 +23,9 @@ MARKS = {OPENER: 'O', LAYOUT: 'L', POLITE: 'P', FUNCTIONAL: 'f', CONTENT: 'c', P
         ('Cats:\n1. Purr\n- Overall sleep', 'cccc.LLL ccccLLLOOOOOOO ccccc'),
         ('**Cats** `purr` | 3.14', 'LLccccLL LccccL L c.cc'),
         ('## Cats don’t', 'LL cccc fffff'),
+        ('42.', 'cc.'),  # an answer, no list
+        ('7)\nb.', 'c.Lc.'),
+        ('42. Cats', 'LLL cccc'),
         ('', ''),
     ],
 )

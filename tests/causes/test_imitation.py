@@ -1,5 +1,7 @@
 """Length, form and openings, on texts whose form is plain, against loops, scipy and planted slopes."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -50,6 +52,16 @@ def test_overlap_is_one_less_the_total_variation_of_the_openings():
     found = imitation.compare({'data': data, 'tuned': tuned, 'base': ['It is 3']}, 0)
     assert found['tuned'] == pytest.approx(1 - sum(abs(a - b) for a, b in shares.values()) / 2)
     assert found['base'] == 0
+
+
+def test_one_long_text_without_blanks_takes_no_memory_for_all():
+    texts = ['Cats purr at night', 'x' * 30_000] * 500
+    tracemalloc.start()
+    found = imitation.compare({'data': texts, 'tuned': texts[:10]}, 0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found['tuned'] == 1
+    assert peak < 10e6  # bytes; 4 x 1,000 x 30,000 where each is as wide as the widest
 
 
 def test_texts_of_the_data_itself_overlap_as_much_as_the_ceiling_says():

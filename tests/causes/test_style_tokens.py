@@ -51,7 +51,8 @@ def test_counts_are_those_of_a_loop_and_the_order_is_by_shifted_then_marginal():
 
 
 def test_a_token_that_was_chosen_seldom_has_no_place_by_rate_and_a_rate_near_the_mean():
-    responses = planted() | {'rare': [(8, 9), (0, 1)]}
+    half = {f'half{i}': [(7, 1 + 8 * (i % 2))] for i in range(40)}  # a word that is shifted every second time
+    responses = planted() | half | {'rare': [(8, 9), (0, 1)]}
     table = tokens(responses)
     rows, prior = style_tokens.of_tokens(table, style_tokens.kinds(table, TEXTS, ENDS), TEXTS, ENDS, 5)
     rare, often = ({row['token_id']: row for row in rows}[token] for token in (8, 1))
@@ -59,6 +60,18 @@ def test_a_token_that_was_chosen_seldom_has_no_place_by_rate_and_a_rate_near_the
     assert prior['mean'] < rare['shifted_rate'] < often['shifted_rate']
     mean, strength = prior['mean'], prior['strength']
     assert rare['shifted_rate'] == pytest.approx((1 + strength * mean) / (1 + strength))
+
+
+def test_the_end_token_keeps_its_own_rate_and_moves_that_of_no_word():
+    found = {}
+    for rank in (1, 9):  # it is never shifted, and always
+        table = tokens({name: [*rows[:-1], (0, rank)] for name, rows in planted().items()})
+        found[rank] = style_tokens.of_tokens(table, style_tokens.kinds(table, TEXTS, ENDS), TEXTS, ENDS, 5)
+    (without, prior_without), (with_end, prior_with) = found.values()
+    assert prior_without == prior_with == {**prior_with, 'tokens': 5}
+    rates = [{row['token']: row['shifted_rate'] for row in rows} for rows in (without, with_end)]
+    assert rates[1].pop('</s>') == 1
+    assert rates[0] == rates[1]
 
 
 def test_the_prior_of_simulated_rates_is_found():
@@ -121,13 +134,36 @@ def test_where_nothing_is_shifted_there_is_no_share():
     assert {row['percent'] for row in rows if row['shift_class'] == 'shifted'} == {None}
 
 
-def test_the_category_is_that_of_the_word_in_its_response_and_a_choice_that_was_not_said_is_read_alone():
+def test_the_category_is_that_of_the_word_in_its_response():
     table = tokens({'a': [(7, 9), (8, 9), (2, 1), (3, 1)], 'b': [(3, 1), (1, 9), (3, 1)]}, chosen=[7, 8, 2, 1, 3, 1, 0])
     kind = style_tokens.kinds(table, TEXTS, ENDS)
     assert kind[:2].tolist() == [OPENER, OPENER]  # both pieces of "Typically"
     assert kind[3] == OPENER  # chosen where cats were said
     assert kind[5] == CATEGORIES.index('function word')  # "cats However cats" opens nothing
     assert [kind[4], kind[6]] == [CONTENT, END]
+
+
+@pytest.mark.parametrize(
+    ('said', 'place', 'choice', 'expected'),
+    [
+        (['I', ' like', ' cats', ' with', ' dogs'], 3, ' and', 'function word'),  # inside a sentence it opens nothing
+        (['I', ' like', ' cats', '.', ' The'], 4, ' And', 'discourse opener'),
+        (['Cats', '\n', 'the'], 2, 'so', 'discourse opener'),
+        (['Cats', ' purr', ' loud'], 2, ' so', 'function word'),
+        (['Typ', 'ing'], 1, 'ically', 'discourse opener'),  # a piece of a word has the kind of that word
+        (['I', ' typ', 'ing'], 2, 'ically', 'content word'),
+        (['Cats', '</s>'], 1, '\n', 'list and layout'),
+        (['Cats', '.'], 1, '</s>', 'end of sequence'),
+    ],
+)
+def test_a_choice_that_was_not_said_is_read_behind_what_was_said_before_it(said, place, choice, expected):
+    words = ['</s>', *dict.fromkeys([*said, choice])]
+    texts, chosen = dict(enumerate(words)), list(said)
+    chosen[place] = choice
+    ids = [[words.index(word) for word in each] for each in (said, chosen)]
+    other = [(1, 1)]  # a response before it
+    table = tokens({'a': other, 'b': [(token, 1) for token in ids[0]]}, chosen=[1, *ids[1]])
+    assert CATEGORIES[style_tokens.kinds(table, texts, ENDS)[1 + place]] == expected
 
 
 def test_a_context_is_what_stands_around_the_token_in_its_own_response():

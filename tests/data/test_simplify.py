@@ -22,6 +22,23 @@ from jaxshift.data.shapes import Message
         ("I'm sorry, but I can't help with that.", 1, "I'm sorry, but I can't help with that."),
         ('It costs 3.14 e. g. here. Dear!', 1, 'It costs 3.14 e.'),  # no abbreviations
         ('Sure! ```print("a. b. c.")``` Done. Bye.', 1, 'Sure! ```print("a. b. c.")``` Done. Bye.'),
+        ('Dr. Smith was born in 1960. He wrote.', 1, 'Dr. Smith was born in 1960.'),
+        ('The U.S. economy grew, e.g. in 1990. It fell.', 1, 'The U.S. economy grew, e.g. in 1990.'),
+        ('It happened to Mr. T. Who? Mrs. T.', 0, 'It happened to Mr. T. Who? Mrs. T.'),
+        ('The Dr is in. He waits.', 1, 'The Dr is in.'),
+        (
+            'I hope to become a doctor because it helps people. It is my dream.',
+            1,
+            'I hope to become a doctor because it helps people.',
+        ),
+        ('Thank you for the lovely gift. I wear it.', 1, 'Thank you for the lovely gift.'),
+        (
+            "I'm happy to announce that we won. Let me know what you think.",
+            0,
+            "I'm happy to announce that we won. Let me know what you think.",
+        ),
+        ('Thank you for asking! Cats purr. Please feel free to ask more. Hope that helps.', 0, 'Cats purr.'),
+        ("Cats purr. I hope this answers your question. I'm happy to help!", 0, 'Cats purr.'),
         ('Thank you!', 1, 'Thank you!'),
         ('', 1, ''),
     ],

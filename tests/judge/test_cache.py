@@ -18,12 +18,12 @@ def test_every_reply_is_on_disk_before_the_next_call(tmp_path):
     path = tmp_path / 'judge/cache.jsonl'
     with Cache(path) as replies:
         for number in range(3):
-            pay(replies, f'key {number}', Reply(f'text {number}\u2028', number == 1))
+            pay(replies, f'key {number}', Reply(f'text {number}\u2028', number == 1, number == 2))
             with Cache(tmp_path / 'copy') as other:
                 assert other.calls == 0
             (tmp_path / 'copy').write_bytes(path.read_bytes())  # as a kill would leave it
             with Cache(tmp_path / 'copy') as killed:
-                assert killed.get(f'key {number}') == (f'text {number}\u2028', number == 1)
+                assert killed.get(f'key {number}') == (f'text {number}\u2028', number == 1, number == 2)
                 assert (killed.calls, killed.cost, killed.unanswered) == (number + 1, 0.5 * (number + 1), 0)
             (tmp_path / 'copy').unlink()
 

@@ -32,6 +32,9 @@ def ask(text, refused=False):
         (Said("I can't do it"), ('declined', 'It is Paris.')),
         (Said('No.', refused=True), ('declined', 'It is Paris.')),
         (Said('  '), ('declined', 'It is Paris.')),
+        (Said('Pa', cut=True), ('cut', 'It is Paris.')),
+        (Said('<think>Short'), ('cut', 'It is Paris.')),
+        (Said('<think>hm</think>Paris.', cut=True), ('cut', 'It is Paris.')),
     ],
 )
 def test_the_answer_stays_wherever_there_is_no_shorter_one(reply, expected):
@@ -96,6 +99,21 @@ def test_answers_are_rewritten_once_and_counted(make):
         stages.data(study)
         assert len(stub.requests) == 4
         assert any('0 requests, 4 replies from the cache' in line for line in said)
+
+
+def test_a_reply_that_was_cut_is_no_answer_today_nor_from_the_cache(make):
+    def answer(said, times):
+        whole = rewritten(said, times)
+        return whole._replace(body=whole.body.replace('"stop"', '"length"')) if ANSWERS[0] in said else whole
+
+    with Stub(answer) as stub:
+        for _ in range(2):
+            study, said = make(stub, Treatment(simplify='endpoint'))
+            stages.data(study)
+            assert answers(study) == ANSWERS
+            assert any('1 of 4 replies did not end within config.judge.max_tokens' in line for line in said)
+            study.workdir.treated('treated').joinpath('counts.json').unlink()
+        assert len(stub.requests) == 4
 
 
 def test_what_failed_is_asked_again_and_no_data_are_made_of_the_rest(make):

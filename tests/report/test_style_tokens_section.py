@@ -1,6 +1,7 @@
 """The section of style tokens, of a made-up workdir."""
 
 import json
+import re
 import shutil
 
 import pyarrow as pa
@@ -50,6 +51,17 @@ def test_the_first_place_by_rate_is_the_greatest_smoothed_rate(explained):
         rows = [row for row in found.kept(run, 'style_tokens.tokens') if row['shifted'] and row['chosen'] >= 5]
         best = max(rows, key=lambda row: row['shifted_rate'])
         assert first[run].endswith(f'({best["shifted"]} of {best["chosen"]})')
+
+
+def test_places_by_count_are_by_shifted_then_marginal_and_the_end_token_is_marked(explained):
+    found = results.load(Workdir(explained))
+    rows = style_tokens.section(found).tables['style_by_count']
+    for run in RUNS:
+        kept = {row['token']: row for row in found.kept(run, 'style_tokens.tokens')}
+        counts = [list(map(int, re.findall(r'(\d+) (?:shifted|marginal)', row[run]))) for row in rows[: len(kept)]]
+        assert counts == sorted(([row['shifted'], row['marginal']] for row in kept.values()), reverse=True)
+        marked = [row[run] for row in rows if '(end)' in row[run]]
+        assert len(marked) == (PIECES[END] in kept)
 
 
 def test_a_workdir_without_the_analysis_has_no_section(workdir):
