@@ -147,7 +147,8 @@ def early_fall(metrics: Sequence[Row]) -> float | None:
         return None
     last = metrics[-1]['step']
     half, end = (
-        [row['loss'] for row in metrics if low * last < 10 * row['step'] <= high * last] for low, high in ((4, 5), (9, 10))
+        [row['loss'] for row in metrics if low * last < 10 * row['step'] <= high * last]
+        for low, high in ((4, 5), (9, 10))
     )
     if not half or not end:
         return None
