@@ -97,7 +97,7 @@ def means(rows: Sequence[Row]) -> list[Row]:
     for key, items in sorted(groups.items(), key=lambda group: (*group[0][:-1], runs.index(group[0][-1]))):
         first = items[0]
         mean: Row = dict(zip((*KEY, 'run'), key, strict=True))
-        mean |= {name: first[name] for name in ('method', 'learning_rate', 'plain')} | {'seeds': len(items)}
+        mean |= {name: first[name] for name in ('test', 'method', 'learning_rate', 'plain')} | {'seeds': len(items)}
         names = [*MEASURES, *(name for name in first if name.startswith(('score_', 'aligntds_')))]
         for name in dict.fromkeys(names):
             if found := spread([item.get(name) for item in items]):
