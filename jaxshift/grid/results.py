@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from jaxshift.cells import Cell
 from jaxshift.config import Experiment
 from jaxshift.errors import InputError
+from jaxshift.grid import comparisons
 from jaxshift.report import drawings, results, tables, truth
 from jaxshift.report.results import Results
 from jaxshift.report.tables import Row
@@ -119,9 +120,9 @@ def _row(row: Row, rows: list[Row], found: Results, plain: bool) -> Row:
 
     `plain`: the run differs from the first of its method in the learning rate at most. `held_out_loss`: nats a token
     of the data's answers to the prompts, in the controlled world to those that ask for nothing that was trained on.
-    `wrong_share`: held-out answers that are wrong but not broken. `words_CLASS`: of the words that begin in a
-    token of a class, the share that the tuning data have, and `words_CLASS_null` the null corpus, where borrowing.json
-    is there. `score_ASPECT`: mean scores by the first judge.
+    `wrong_share`: held-out answers that are wrong but not broken; counts of questions come with it. `words_CLASS`: of
+    the words that begin in a token of a class, the share that the tuning data have, and `words_CLASS_null` the null
+    corpus, where borrowing.json is there. `score_ASPECT`: mean scores by the first judge.
     """
     run = row['run']
     of_references = [
@@ -135,6 +136,7 @@ def _row(row: Row, rows: list[Row], found: Results, plain: bool) -> Row:
     more['early_fall'] = early_fall(found.metrics[run])
     if (asked := found.truths.get(run, {})).get('held_out_n'):
         more['wrong_share'] = asked['wrong_n'] / asked['held_out_n']
+        more |= {name: asked[name] for name in set(comparisons.QUESTIONS.values())}
     for name, item in found.explained.get(run, {}).get('borrowing', {}).get('words', {}).items():
         if name in CLASSES:
             more |= {f'words_{name}': item['tuning']['mean'], f'words_{name}_null': item['null']['mean']}
@@ -166,7 +168,8 @@ def early_fall(metrics: Sequence[Row]) -> float | None:
         return None
     last = metrics[-1]['step']
     half, end = (
-        [row['loss'] for row in metrics if low * last < 10 * row['step'] <= high * last] for low, high in ((4, 5), (9, 10))
+        [row['loss'] for row in metrics if low * last < 10 * row['step'] <= high * last]
+        for low, high in ((4, 5), (9, 10))
     )
     if not half or not end:
         return None

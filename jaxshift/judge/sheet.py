@@ -86,7 +86,8 @@ def read(path: Path, rows: Sequence[Row]) -> list[Mark]:
     """What an annotator said, in the order of `rows`.
 
     Raises:
-      InputError: a response is missing, unknown, another than it was or there twice, or was said of what cannot be; names the line.
+      InputError: a response is missing, unknown, another than it was or there twice, or what
+        was said cannot be; names the line.
     """
     known = {row.id: row for row in rows}
     found: dict[str, Mark] = {}

@@ -52,7 +52,8 @@ def compare(rows: Sequence[Row]) -> list[Row]:
     """Our number beside each published one.
 
     Args:
-      rows: with base, data, size, test, method, plain, and the columns that are compared, with `_low` and `_high` if known.
+      rows: with base, data, size, test, method, plain, and the columns that are compared, with `_low` and `_high` if
+        known.
 
     Returns:
       Rows of base, data, size, run, what, ours with its interval, published, difference, tolerance, `within` (the
