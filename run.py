@@ -66,6 +66,8 @@ def parse(argv: list[str]) -> tuple[config.Experiment | None, dict[str, cells.Ce
     if MODE.value != 'run':
         options.complete(experiment, Path(workdir_of(path)) / 'experiment.json')
     if grid:
+        if JSON.value and MODE.value == 'advise':
+            raise InputError('--json is one object: a grid has an advice a cell; leave it out, they lie in cells/NAME')
         cells.experiments(experiment, {name: grid[name] for name in cells.chosen(ONLY.value, grid) or grid})
         return experiment, grid
     if unknown := [name for name in ONLY.value if name not in experiment.runs]:

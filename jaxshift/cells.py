@@ -25,6 +25,7 @@ class Cell:
     seed: int  # cells that differ in the seed alone are averaged
     settings: dict[str, object]  # key below `config.`, and its value
     runs: tuple[str, ...] = ()  # of the config, those that it has; empty: all
+    test: str = ''  # what its prompts are called where scores are published
 
 
 def load(path: str) -> dict[str, Cell]:

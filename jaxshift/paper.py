@@ -80,7 +80,8 @@ def _cell(data: str, size: int, seed: int, method: str) -> Cell:
     }  # fmt: skip
     if data == 'medinstruct':
         settings |= {'prompts.source': 'file:data/medinstruct_test.json', 'prompts.limit': 0}
-    return Cell(data, size, seed, settings, (method,))
+    test = 'medinstruct-test' if data == 'medinstruct' else 'just-eval'
+    return Cell(data, size, seed, settings, (method,), test)
 
 
 def _run(method: str, micro_batch_size: int) -> Run:

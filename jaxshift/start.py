@@ -19,7 +19,7 @@ from jaxshift import stages
 from jaxshift.cells import Cell, experiments
 from jaxshift.config import Experiment
 from jaxshift.devices import cluster, process
-from jaxshift.errors import InputError, RunFailed
+from jaxshift.errors import Absent, InputError, RunFailed
 from jaxshift.grid import page as grid
 from jaxshift.plan import capacity
 from jaxshift.store import ledger, paths
@@ -67,12 +67,12 @@ def run_grid(
       profile: as in `run`.
 
     Raises:
-      RunFailed: of some cells, after all others were worked on.
+      RunFailed, InputError: of some cells, after all others were worked on; InputError where no cell failed otherwise.
     """
     folders = {name: folder / 'cells' / name for name in cells}
     chosen = [] if mode == 'report' and not only else list(only or cells)
     asked = experiments(common, {name: cells[name] for name in chosen})
-    failures: dict[str, str] = {}
+    failures: dict[str, Exception] = {}
     with _started(common) as stop:
         _make(folder)
         record = describe(common, argv) | {'cells': {name: dataclasses.asdict(cell) for name, cell in cells.items()}}
@@ -82,13 +82,16 @@ def run_grid(
             try:
                 runs = tuple(experiment.runs)
                 _run(experiment, folders[name], mode, runs, argv, stop, profile, folder, others, ('report',))
-            except RunFailed as error:
-                failures[name] = str(error)
+            except (RunFailed, InputError, jax.errors.JaxRuntimeError) as error:  # the last: out of memory, say
+                failures[name] = error
                 say(f'cell {name} failed: {error}')
         if mode in ('run', 'report') and not (failures and len(failures) == len(asked)):
             process.by_leader('grid report', lambda: str(grid.write(common, cells, folder, stop, say)))
     if failures:
-        raise RunFailed(f'{len(failures)} of {len(asked)} cells: {"; ".join(map(": ".join, failures.items()))}')
+        kinds = (Absent, InputError, Exception)
+        kind = next(each for each in kinds if all(isinstance(error, each) for error in failures.values()))
+        told = '; '.join(f'{name}: {str(error).splitlines()[0]}' for name, error in failures.items())
+        raise (RunFailed if kind is Exception else kind)(f'{len(failures)} of {len(asked)} cells: {told}')
 
 
 @contextmanager

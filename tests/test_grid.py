@@ -1,6 +1,8 @@
 """A grid from end to end: three cells of two tiny worlds."""
 
+import csv
 import json
+import shutil
 
 import pytest
 from commandline import DEMO, TINY, start
@@ -104,6 +106,45 @@ def test_a_cell_that_fails_leaves_the_others_their_turn(config, tmp_path):
     assert ended.code == 1
     assert ended.error().startswith('failed: 2 of 2 cells: seed0_n16: the base answers 0.')
     assert 'cell seed1_n16 failed: the base answers 0.' in ended.out
+
+
+def test_a_cell_whose_input_is_at_fault_leaves_the_others_their_turn(config, ran, tmp_path):
+    folder, _ = ran
+    for cell in ('seed0_n16', 'seed1_n16'):
+        shutil.copytree(folder / 'cells' / cell, tmp_path / 'cells' / cell)
+    (tmp_path / 'cells/seed0_n16/runs/full/responses.jsonl').write_text('{')
+    command = (config, *SHARED, f'--workdir={tmp_path}', '--mode=sheet')
+    ended = start(*command, '--only=seed0_n16,seed1_n16')
+    assert ended.code == 2
+    assert ended.error().startswith('error: 1 of 2 cells: seed0_n16: ')
+    assert (tmp_path / 'cells/seed1_n16/sheet/first.csv').is_file()
+
+
+def test_cells_that_another_config_made_take_no_part_and_are_told(config, ran, tmp_path):
+    folder, _ = ran
+    shutil.copytree(folder, tmp_path / 'copy')
+    experiment = tmp_path / 'copy/cells/seed1_n16/experiment.json'
+    record = json.loads(experiment.read_text())
+    record['config']['runs']['lora']['learning_rate'] = 0.25
+    record['config']['process']['count'] = 7  # changes no figure
+    experiment.write_text(json.dumps(record))
+    # A run that was renamed has left its folder.
+    shutil.copytree(tmp_path / 'copy/cells/seed0_n16/runs/lora', tmp_path / 'copy/cells/seed0_n16/runs/old')
+    ended = start(config, *SHARED, f'--workdir={tmp_path / "copy"}', '--mode=report')
+    assert ended.code == 0, ended.err
+    assert ended.out.splitlines()[-1].startswith('2 of 3 cells: ')
+    page = (tmp_path / 'copy/report/index.html').read_text()
+    assert 'seed1_n16: it was made with another config.runs.lora.learning_rate (0.25, now 0.002)' in page
+    cells = csv.DictReader((tmp_path / 'copy/report/tables/cells.csv').open())
+    assert {(row['cell'], row['run']) for row in cells} == {
+        (cell, run) for cell in ('seed0_n16', 'seed0_n24') for run in ('lora', 'full')
+    }
+
+
+def test_json_is_refused_where_a_grid_gives_no_one_advice(config, tmp_path):
+    ended = start(config, *SHARED, f'--workdir={tmp_path}', '--mode=advise', '--json')
+    assert ended.code == 2
+    assert 'a grid has an advice a cell' in ended.error()
 
 
 def test_a_plan_compiles_what_cells_share_once(config, tmp_path):

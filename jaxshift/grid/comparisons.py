@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxshift.grid.pairing import KEY, Pair, pairs
-from jaxshift.grid.spread import geometric, spread
+from jaxshift.grid.spread import Spread, geometric, spread
 from jaxshift.report.tables import Row
 
 MEASURES = {
@@ -40,6 +40,15 @@ MEASURES = {
     'phrases_in_tuning_data': 'marked phrases that stand in the tuning data',
     'aligntds_kl': 'KL by the arithmetic of AlignTDS',
 }  # fmt: skip
+# Shares of questions, and the column that says of how many.
+QUESTIONS = {
+    'held_out_accuracy': 'held_out_n', 'broken_share': 'held_out_n', 'wrong_share': 'held_out_n',
+    'new_fact_accuracy': 'new_fact_n', 'borrowed_share': 'wrong_n',
+}  # fmt: skip
+SHARES = (
+    *QUESTIONS, 'borrowed_null', 'value_share_of_shifted', 'style_share_of_shifted', 'words_shifted',
+    'words_shifted_null', 'words_marginal', 'words_marginal_null', 'hallucinates', 'phrases_in_tuning_data',
+)  # fmt: skip
 RATIOS = ('kl_tuned_base', 'reference_kl_tuned_base', 'sentence_start', 'sentence_rest', 'kl_at_values', 'aligntds_kl')
 
 
@@ -61,20 +70,33 @@ def table(rows: Sequence[Row]) -> list[Row]:
 
 def _compared(found: Sequence[Pair], measure: str) -> Row | None:
     both = [(pair.lora.get(measure), pair.full.get(measure)) for pair in found]
-    sides = [spread([pair[side] for pair in both]) for side in (0, 1)]
+    sides = [mean_of([pair[side] for pair in found], measure) for side in (0, 1)]
     if sides[0] is None and sides[1] is None:
         return None
     known = [(lora, full) for lora, full in both if lora is not None and full is not None]
     row: Row = {'measure': measure, 'seeds': len(known)}
     for name, side in zip(('lora', 'full'), sides, strict=True):
         row |= _columns(side, name)
-    row |= _columns(spread([full - lora for lora, full in known]), 'difference')
+    differences = [full - lora if lora is not None and full is not None else None for lora, full in both]
+    row |= _columns(spread(differences, [asked_in(pair, measure) for pair in found]), 'difference')
     if measure in RATIOS:
         row |= _columns(geometric([full / lora if lora else None for lora, full in known]), 'ratio')
     return row | {
         'lora_runs': _named(pair.lora['run'] for pair in found),
         'full_runs': _named(pair.full['run'] for pair in found),
     }
+
+
+def mean_of(rows: Sequence[Row], measure: str) -> Spread | None:
+    """The mean of a measure over seeds, one row each."""
+    cases = QUESTIONS.get(measure, '')
+    found = spread([row.get(measure) for row in rows], [row.get(cases) for row in rows])
+    return found.of_share() if found and measure in SHARES else found
+
+
+def asked_in(rows: Sequence[Row], measure: str) -> float | None:
+    """Of how many questions a measure is a share in these rows: the most; None where it is no such share."""
+    return max((row.get(QUESTIONS.get(measure, '')) or 0 for row in rows), default=0) or None
 
 
 def _columns(found: Any, name: str) -> Row:
@@ -97,10 +119,10 @@ def means(rows: Sequence[Row]) -> list[Row]:
     for key, items in sorted(groups.items(), key=lambda group: (*group[0][:-1], runs.index(group[0][-1]))):
         first = items[0]
         mean: Row = dict(zip((*KEY, 'run'), key, strict=True))
-        mean |= {name: first[name] for name in ('method', 'learning_rate', 'plain')} | {'seeds': len(items)}
+        mean |= {name: first[name] for name in ('test', 'method', 'learning_rate', 'plain')} | {'seeds': len(items)}
         names = [*MEASURES, *(name for name in first if name.startswith(('score_', 'aligntds_')))]
         for name in dict.fromkeys(names):
-            if found := spread([item.get(name) for item in items]):
+            if found := mean_of(items, name):
                 mean |= found.columns(name)
         made.append(mean)
     return made

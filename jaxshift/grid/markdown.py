@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 
 from jaxshift.grid import comparisons, findings
@@ -22,7 +23,7 @@ def text(name: str, command: str, groups: Mapping[tuple[str, str], Sequence[Row]
 
     Args:
       name: of the study.
-      command: that made it; its workdir and mode are left out, since they are of no other reader.
+      command: that made it; only its config is told, since every cell was made by that one, maybe by another start.
       groups: by base and data set the rows of its cells and runs.
       missing: cells that are not complete.
     """
@@ -32,7 +33,7 @@ def text(name: str, command: str, groups: Mapping[tuple[str, str], Sequence[Row]
         'Written by the program from the files of a run; not edited by hand. The paper is Ghosh et al., A Closer Look '
         'at the Limitations of Instruction Tuning (ICML 2024, arXiv 2402.05119).',
         '',
-        f'    python {" ".join(word for word in command.split() if not word.startswith(("--workdir", "--mode")))}',
+        f'    python {shlex.join(_config_of(command))}',
         '',
         f'Means over seeds, with {WORDS}. {findings.WORDS}',
     ]
@@ -41,6 +42,16 @@ def text(name: str, command: str, groups: Mapping[tuple[str, str], Sequence[Row]
     for (base, data), rows in groups.items():
         lines += ['', f'## {base} on {data}', '', *_group(rows)]
     return '\n'.join(lines) + '\n'
+
+
+def _config_of(command: str) -> list[str]:
+    words = shlex.split(command)
+    kept = words[:1]
+    for word, after in zip(words[1:], [*words[2:], '-'], strict=True):
+        name, equals, _ = word.lstrip('-').partition('=')
+        if word.startswith('-') and (name == 'config' or name.startswith('config.')):
+            kept += [word] if equals or after.startswith('-') else [word, after]
+    return kept
 
 
 def _group(rows: Sequence[Row]) -> Iterator[str]:

@@ -26,18 +26,18 @@ def write(
     Raises:
       InputError: no cell has results.
     """
+    asked = experiments(common, cells)
     vocabularies: dict[str, results.Vocabulary] = {}
 
     def vocabulary(name: str) -> results.Vocabulary:
-        (experiment,) = experiments(common, {name: cells[name]}).values()
-        source = experiment.base.source
+        source = asked[name].base.source
         key = name if source == MADE_HERE else source  # cells with one base share its tokenizer
         if key not in vocabularies:
-            study = Study(experiment, paths.Workdir(folder / 'cells' / name), (), stop, say)
+            study = Study(asked[name], paths.Workdir(folder / 'cells' / name), (), stop, say)
             vocabularies[key] = study.pieces, study.template.stop_ids
         return vocabularies[key]
 
-    found, place = results.load(folder, cells, vocabulary), paths.Workdir(folder).report
+    found, place = results.load(folder, cells, asked, vocabulary), paths.Workdir(folder).report
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in found.rows:
         groups.setdefault((row['base'], row['data']), []).append(row)

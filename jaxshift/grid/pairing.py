@@ -77,7 +77,7 @@ def equal(column: str) -> Choose:
 
 
 def _at(curve: Sequence[Row], column: str, level: float) -> Row | None:
-    """The row of a curve where a column first comes to a level; what is no number stays only where both points agree."""
+    """The row of a curve where a column first comes to a level; what is no number stays where both points agree."""
     place = matched.reach(curve, column, level)
     if place is None:
         return None
@@ -132,7 +132,7 @@ def _cells(rows: Sequence[Row]) -> Iterator[tuple[tuple, list[Row], list[Row]]]:
 
 
 def remarks(rows: Sequence[Row]) -> list[str]:
-    """Of rows of one base and data set: where the methods do not meet, and where a best rate is an edge of those tried."""
+    """Of rows of one base and data set: where the methods do not meet, and best rates at an edge of those tried."""
     seeds: dict[int, int] = {}
     found: dict[tuple[str, int], int] = {}
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from jaxshift.grid.comparisons import asked_in
 from jaxshift.grid.pairing import Pair, Pairs
 from jaxshift.grid.spread import Spread, geometric, spread
 from jaxshift.report.tables import Row
@@ -62,10 +63,13 @@ class Question:
 
     def answers(self, pairs: Pairs) -> Iterator[tuple[str, Spread, str]]:
         """(what it is about, the mean with its interval, verdict) for each part that has values."""
+        measured = self.asked.measured
         for about, cases in self.asked.cases(pairs):
-            found = (geometric if self.ratio else spread)([self.asked.measured.value(*case) for case in cases])
+            values = [measured.value(*case) for case in cases]
+            counts = [asked_in([row for pair in case for row in pair], measured.columns[0]) for case in cases]
+            found = geometric(values) if self.ratio else spread(values, counts)
             if found:
-                start = spread([self.asked.measured.start(*case) for case in cases])
+                start = spread([measured.start(*case) for case in cases])
                 yield about, found, self.verdict(found, start.mean if start else 0.0)
 
     def verdict(self, found: Spread, start: float = 0.0) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,13 +12,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jaxshift.cells import Cell
+from jaxshift.config import Experiment
 from jaxshift.errors import InputError
+from jaxshift.grid import comparisons
 from jaxshift.report import drawings, results, tables, truth
 from jaxshift.report.results import Results
 from jaxshift.report.tables import Row
 from jaxshift.shift import records
 from jaxshift.shift.classes import CLASSES
 from jaxshift.shift.curves import Pieces
+from jaxshift.store import ledger
+
+_NOT_OF_RESULTS = ('process', 'trackers', 'export', 'sheet')  # sections of a config that change no figure
 
 Vocabulary = tuple[Pieces, Collection[int]]  # token id to text, and the end tokens
 
@@ -39,12 +45,15 @@ class Found:
     missing: dict[str, str]
 
 
-def load(folder: Path, cells: Mapping[str, Cell], vocabulary: Callable[[str], Vocabulary]) -> Found:
+def load(
+    folder: Path, cells: Mapping[str, Cell], asked: Mapping[str, Experiment], vocabulary: Callable[[str], Vocabulary]
+) -> Found:
     """Reads the workdirs of all cells that have been compared.
 
     Args:
       folder: of the grid.
       cells: all of them.
+      asked: their experiments; a cell that was made by another one takes no part.
       vocabulary: gives the pieces and end tokens of a cell's tokenizer.
 
     Raises:
@@ -57,11 +66,14 @@ def load(folder: Path, cells: Mapping[str, Cell], vocabulary: Callable[[str], Vo
         except InputError as error:
             found.missing[name] = str(error)
             continue
-        if read.unfinished:
-            found.missing[name] = f'runs {", ".join(read.unfinished)} have not been compared'
+        if other := _otherwise(read.config, asked[name]):
+            found.missing[name] = f'it was made with another config.{other}; run it again, or give that value'
+            continue
+        if unfinished := [run for run in read.unfinished if run in read.config['runs']]:
+            found.missing[name] = f'runs {", ".join(unfinished)} have not been compared'
         pieces, end_ids = vocabulary(name)
         rows = _rows(read, _annotated(folder / 'cells' / name / 'sheet' / 'figures.json'))
-        factors = {'cell': name, 'data': cell.data, 'size': cell.size, 'seed': cell.seed}
+        factors = {'cell': name, 'data': cell.data, 'size': cell.size, 'seed': cell.seed, 'test': cell.test}
         found.rows.extend({**factors, 'base': read.config['base']['source'], **row} for row in rows)
         for row in rows:
             run = row['run']
@@ -72,6 +84,13 @@ def load(folder: Path, cells: Mapping[str, Cell], vocabulary: Callable[[str], Vo
     return found
 
 
+def _otherwise(recorded: Row, asked: Experiment) -> str | None:
+    """The first key in which the config that made a cell differs from the present one, with both values."""
+    sides = (recorded, dataclasses.asdict(asked))
+    old, new = ({key: value for key, value in side.items() if key not in _NOT_OF_RESULTS} for side in sides)
+    return ledger.difference(old, new)
+
+
 def _annotated(path: Path) -> Row:
     """Run to what people said of its responses (`judge.sheet.figures`); nothing where nobody was asked."""
     return json.loads(path.read_text(encoding='utf-8'))['runs'] if path.is_file() else {}
@@ -79,7 +98,8 @@ def _annotated(path: Path) -> Row:
 
 def _rows(found: Results, annotated: Row) -> list[Row]:
     rows = tables.overview(found.summaries, found.metrics, found.config['runs'], 'all')
-    head = found.of_headline(rows)
+    # A run that the config no longer has would be taken for a treatment.
+    head = [row for row in found.of_headline(rows) if row['run'] in found.config['runs']]
     truth.add_to_overview(head, truth.rows(found.truths))
     methods = {row['run']: row['method'] for row in head}
     lines = drawings.series(found.config['runs'], methods)
@@ -100,9 +120,9 @@ def _row(row: Row, rows: list[Row], found: Results, plain: bool) -> Row:
 
     `plain`: the run differs from the first of its method in the learning rate at most. `held_out_loss`: nats a token
     of the data's answers to the prompts, in the controlled world to those that ask for nothing that was trained on.
-    `wrong_share`: held-out answers that are wrong but not broken. `words_CLASS`: of the words that begin in a
-    token of a class, the share that the tuning data have, and `words_CLASS_null` the null corpus, where borrowing.json
-    is there. `score_ASPECT`: mean scores by the first judge.
+    `wrong_share`: held-out answers that are wrong but not broken; counts of questions come with it. `words_CLASS`: of
+    the words that begin in a token of a class, the share that the tuning data have, and `words_CLASS_null` the null
+    corpus, where borrowing.json is there. `score_ASPECT`: mean scores by the first judge.
     """
     run = row['run']
     of_references = [
@@ -116,6 +136,7 @@ def _row(row: Row, rows: list[Row], found: Results, plain: bool) -> Row:
     more['early_fall'] = early_fall(found.metrics[run])
     if (asked := found.truths.get(run, {})).get('held_out_n'):
         more['wrong_share'] = asked['wrong_n'] / asked['held_out_n']
+        more |= {name: asked[name] for name in set(comparisons.QUESTIONS.values())}
     for name, item in found.explained.get(run, {}).get('borrowing', {}).get('words', {}).items():
         if name in CLASSES:
             more |= {f'words_{name}': item['tuning']['mean'], f'words_{name}_null': item['null']['mean']}

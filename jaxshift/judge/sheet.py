@@ -86,7 +86,8 @@ def read(path: Path, rows: Sequence[Row]) -> list[Mark]:
     """What an annotator said, in the order of `rows`.
 
     Raises:
-      InputError: a response is missing, unknown or there twice, or was said of what cannot be; names the line.
+      InputError: a response is missing, unknown, another than it was or there twice, or what
+        was said cannot be; names the line.
     """
     known = {row.id: row for row in rows}
     found: dict[str, Mark] = {}
@@ -98,6 +99,11 @@ def read(path: Path, rows: Sequence[Row]) -> list[Mark]:
             where, row = f'{path}: response {line["id"]}', known.get(line['id'])
             if row is None or line['id'] in found:
                 raise InputError(f'{where} is {"unknown" if row is None else "there twice"}; keep each id once')
+            if any(_words(line[name]) != _words(getattr(row, name)) for name in ('prompt', 'response')):
+                raise InputError(
+                    f'{where} is not what is drawn now: responses, seed, runs or sheet.prompts have changed; '
+                    'move the sheets away for new ones, or ask as they were drawn'
+                )
             said = (line['hallucinates'] or '').strip().lower()
             if said not in _SAID:
                 raise InputError(f'{where}: hallucinates is {said!r}; write yes or no, or leave it empty')
@@ -110,6 +116,11 @@ def read(path: Path, rows: Sequence[Row]) -> list[Mark]:
     if lacking := [row.id for row in rows if row.id not in found]:
         raise InputError(f'{path}: response {lacking[0]} is missing; leave its columns empty, but keep the line')
     return [found[row.id] for row in rows]
+
+
+def _words(text: str | None) -> list[str]:
+    """Spreadsheets may change line ends and spaces, but no word."""
+    return (text or '').split()
 
 
 def figures(rows: Sequence[Row], marks: Mapping[str, Sequence[Mark]], tuning: Sequence[str]) -> dict[str, Any]:

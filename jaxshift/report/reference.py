@@ -52,7 +52,8 @@ def compare(rows: Sequence[Row]) -> list[Row]:
     """Our number beside each published one.
 
     Args:
-      rows: with base, data, size, method, plain, and the columns that are compared, with `_low` and `_high` if known.
+      rows: with base, data, size, test, method, plain, and the columns that are compared, with `_low` and `_high` if
+        known.
 
     Returns:
       Rows of base, data, size, run, what, ours with its interval, published, difference, tolerance, `within` (the
@@ -76,8 +77,8 @@ def _of_row(row: Row) -> Iterator[Row]:
     suspect = {(each['table'], each['row']): each['why'] for each in tables['suspect']}
     for values in scores['rows']:
         item = dict(zip(scores['columns'], values, strict=True))
-        asked = (item['base'], item['method'], item['data'], item['size'])
-        if item['of'] == 'aspects' and asked == (base, row['method'], row['data'], row['size']):
+        asked = tuple(item[name] for name in ('base', 'method', 'data', 'size', 'test'))
+        if item['of'] == 'aspects' and asked == (base, *(row[name] for name in ('method', 'data', 'size', 'test'))):
             why = suspect.get((item['table'], item['row']), '')
             for aspect, value in zip(scores['aspects'], item['values'], strict=True):
                 if row.get(f'score_{aspect}') is not None:

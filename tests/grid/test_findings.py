@@ -102,8 +102,9 @@ def test_what_was_not_measured_is_not_answered():
 
 def test_the_file_says_all_of_it():
     made = rows({'lora': {'kl_tuned_base': 0.1}, 'full': {'kl_tuned_base': 0.4}})
-    text = markdown.text('Worlds', 'run.py --config=A.py --workdir=/x', {('world:', 'world'): made}, ['seed9_n60'])
-    assert '    python run.py --config=A.py\n' in text
+    command = "run.py --config=A.py --only='seed3_*' --workdir WS --mode report --config.sweep.chunk 64"
+    text = markdown.text('Worlds', command, {('world:', 'world'): made}, ['seed9_n60'])
+    assert '    python run.py --config=A.py --config.sweep.chunk 64\n' in text
     assert '| 1 | LoRA shifts the distribution little' in text
     assert 'Cells that are not complete: seed9_n60.' in text
     assert 'Not measured: Whether length brings hallucination' in text

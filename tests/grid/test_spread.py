@@ -18,6 +18,19 @@ def test_values_that_are_not_there_do_not_count():
     assert (spread([0.4]).low, spread([0.4]).high) == (None, None)
 
 
+def test_seeds_that_agree_are_not_certain_and_a_share_stays_one():
+    found = spread([1.0] * 5, [192] * 5).of_share()
+    # Laplace's rule: 193 of 194; Student's quantile of 4 degrees of freedom is 2.776.
+    assert found.low == pytest.approx(1 - 2.776445 * (193 / 194 * (1 / 194) / 192 / 5) ** 0.5)
+    assert found.high == 1
+    assert spread([0.0] * 5, [192] * 5).low < 0 < spread([0.0] * 5, [192] * 5).high
+
+
+def test_seeds_that_differ_by_more_than_their_questions_say_how_much():
+    values = [0.4, 0.7, 0.55, 0.61, 0.5]
+    assert spread(values, [192] * 5) == spread(values)
+
+
 def test_a_ratio_and_its_inverse_agree():
     ratios = [2.0, 4.0, 3.0]
     found, inverse = geometric(ratios), geometric([1 / each for each in ratios])

@@ -69,6 +69,19 @@ def test_what_cannot_be_is_named(drawn, said, error):
         sheet.read(path, rows)
 
 
+def test_marks_are_not_given_to_other_responses(drawn):
+    rows, path = drawn
+    filled(path, {'0001': ('yes', '')})
+    sheet.read(path, rows)
+    path.write_text(path.read_text().replace('\n', '\r\n'), newline='')
+    sheet.read(path, rows)
+    with pytest.raises(InputError, match='response 0001 is not what is drawn now'):
+        sheet.read(path, sheet.draw(ANSWERS, 3, 1))
+    anew = {run: [each | {'response': f'anew: {each["response"]}'} for each in said] for run, said in ANSWERS.items()}
+    with pytest.raises(InputError, match='response 0001 is not what is drawn now'):
+        sheet.read(path, sheet.draw(anew, 3, 0))
+
+
 def test_a_line_that_is_gone_is_named(drawn):
     rows, path = drawn
     path.write_text('\n'.join(line for line in path.read_text().splitlines() if not line.startswith('0004')))

@@ -8,8 +8,8 @@ BASE = 'hf:meta-llama/Llama-2-7b-hf'
 
 
 def row(**columns):
-    plain = {'base': BASE, 'data': 'alpaca', 'size': 1000, 'run': 'lora', 'method': 'lora', 'plain': True}
-    return plain | columns
+    plain = {'base': BASE, 'data': 'alpaca', 'size': 1000, 'test': 'just-eval', 'run': 'lora', 'method': 'lora'}
+    return plain | {'plain': True} | columns
 
 
 @pytest.mark.parametrize('source', [BASE, 'dir:/models/Llama-2-7b-hf', 'dir:Llama-2-7b-hf/'])
@@ -30,6 +30,12 @@ def test_figure_4_of_the_smallest_base():
     assert rows['lora', 1000] == (0.48, 0.13)
     assert rows['full', 52_000] == (1.08, 0.74)
     assert reference.sentences('world:') == []
+
+
+@pytest.mark.parametrize(('test', 'rows'), [('just-eval', {(13, 9)}), ('medinstruct-test', {(13, 11)}), ('', set())])
+def test_scores_of_one_test_are_not_held_to_those_of_another(test, rows):
+    found = reference.compare([row(data='dolly', size=15_000, test=test, score_clarity=3.0)])
+    assert {each['what'] for each in found} == {f'Table {t}, row {r}, {test}, clarity' for t, r in rows}
 
 
 def test_all_rows_of_the_tables_are_there():
