@@ -28,8 +28,9 @@ from jaxshift.explain import general
 from jaxshift.explain import knowledge as asking
 from jaxshift.plan import capacity
 from jaxshift.respond import responses
+from jaxshift.respond.responses import Prompt
 from jaxshift.shift import contexts
-from jaxshift.shift.intervals import ratio_intervals
+from jaxshift.shift.intervals import wilson
 from jaxshift.store import paths
 from jaxshift.study import Study
 from jaxshift.terminal import Bar
@@ -171,23 +172,25 @@ class _Data:
             'right': None,
             'interval': None,
             'bins': None,
+            'too_long': 0,
         }
         answers = asking.short_answers(self._drawn)
-        prompts = [
-            responses.prompt(example, study.template, study.base.config)
-            for example in self._drawn if example.id in answers
-        ][: self._asked.advise_questions]  # fmt: skip
+        prompts: list[Prompt] = []
+        for example in self._drawn:
+            if example.id in answers and len(prompts) < self._asked.advise_questions:
+                try:
+                    prompts.append(responses.prompt(example, study.template, study.base.config))
+                except InputError:  # `_answers` has left it out too
+                    found['too_long'] += 1
         if not prompts:
             return found
         asking.ask(study, prompts, folder)
         facts = asking.read(study, {prompt.example_id: answers[prompt.example_id] for prompt in prompts}, folder)
-        right, ones = np.array([[fact.greedy] for fact in facts], np.float64), np.ones((len(facts), 1))
-        seed, bootstrap = study.experiment.seed, study.experiment.sweep.bootstrap
-        interval = np.concatenate(ratio_intervals(right, ones, bootstrap, seed)).tolist()
+        right = float(np.mean([fact.greedy for fact in facts]))
         return found | {
             'asked': len(facts),
-            'right': float(right.mean()),
-            'interval': interval if len(facts) > 1 else None,
+            'right': right,
+            'interval': list(wilson(right, len(facts))),
             'bins': knowledge.counts(facts),
         }
 

@@ -142,8 +142,10 @@ def _run(
     say(f'{experiment.name}: {devices["count"]} {devices["kind"]}{among}, runs {", ".join(only)}, workdir {folder}')
     study = Study(experiment, workdir, only, stop, say, profile, others)
     try:
-        capacity.check(experiment, only, mode)
-        with jax.set_mesh(study.mesh) if stages.computes(study, mode) else nullcontext():
+        computes = stages.computes(study, mode)
+        if computes:
+            capacity.check(experiment, only, mode)
+        with jax.set_mesh(study.mesh) if computes else nullcontext():
             stages.run(study, mode, left_out)
     except InputError:
         # A refused config must not be taken for the one that made what lies here.

@@ -63,6 +63,8 @@ def _kinds(side: Mapping[str, Any], figure: str, form: str, unit: str = '') -> s
 
 def _asked(short: Mapping[str, Any]) -> str:
     share = f'{100 * short["share"]:.0f} % of answers are short'
+    if short['too_long']:
+        share += f' (to {short["too_long"]} of them the question is too long to ask)'
     if not short['asked']:
         return f'{share}, too few to ask'
     bins = ', '.join(f'{name} {count}' for name, count in short['bins'].items())

@@ -42,7 +42,7 @@ def keep(
 ) -> list[Path]:
     """Writes causes/ANALYSIS.json (`figures`) and causes/ANALYSIS.NAME.parquet of each table; returns the paths.
 
-    Of several processes that come here the leader writes.
+    Of several processes that come here the leader writes; then the points of `each` have served.
     """
     folder, tables = study.workdir.causes(run), tables or {}
     written = folder / f'{analysis}.json', *(folder / f'{analysis}.{name}.parquet' for name in tables)
@@ -50,6 +50,7 @@ def keep(
         paths.write_json(written[0], figures)
         for path, table in zip(written[1:], tables.values(), strict=True):
             pq.write_table(table, path)
+        _partial(study, run, analysis).unlink(missing_ok=True)
     return list(written)
 
 
@@ -58,9 +59,9 @@ def each(
 ) -> list[dict[str, Any]]:
     """Every point with what `work` says of it, an object of JSON.
 
-    What was said is kept, so a stop loses one point: causes/ANALYSIS.partial.jsonl, while there are points left.
+    What was said is kept, so a stop loses one point: causes/ANALYSIS.partial.jsonl, until `keep` has written figures.
     """
-    path = study.workdir.causes(run) / f'{analysis}.partial.jsonl'
+    path = _partial(study, run, analysis)
     process.by_leader(path.name, lambda: jsonl.mend(path))
     rows = process.by_leader(path.name, lambda: jsonl.read(path))
     with Bar(f'{analysis} {run}') as bar:
@@ -71,8 +72,11 @@ def each(
                     file.write(jsonl.line(rows[-1]))
             bar(len(rows), len(points))
             study.stop.check()
-    process.by_leader(path.name, path.unlink)
     return rows
+
+
+def _partial(study: Study, run: str, analysis: str) -> Path:
+    return study.workdir.causes(run) / f'{analysis}.partial.jsonl'
 
 
 def clear(study: Study, run: str, analysis: str) -> None:

@@ -57,8 +57,11 @@ def _greedy(respond: Mapping[str, Any]) -> bool:
 def _of_run(found: Results, run: str) -> Iterator[str]:
     for name in found.outdated[run]:
         yield (
-            f'runs/{run}/judge/{name} judges responses that run {run} has since given anew, so its scores are not of '
+            f'runs/{run}/{name} judges responses that run {run} has since given anew, so its scores are not of '
             'those shown here. Judge again with that judge, or remove its files.'
+            if name.startswith('judge/')
+            else f'runs/{run}/{name} is of responses, records or weights that run {run} has since replaced, so it is '
+            'left out here. Ask again with --mode=causes and its name in config.causes.analyses, or remove it.'
         )
     answers = found.responses[run]
     places: dict[str, list[str]] = {}

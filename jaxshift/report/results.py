@@ -34,10 +34,10 @@ class Results:
       tokens: the token records of `headline`, of the runs that have them.
       responses: the objects of responses.jsonl by example id.
       truths: truth.json, for runs of the controlled world.
-      explained: the other figures of causes/, by analysis.
+      explained: the other figures of causes/, by analysis; none that are outdated.
       judged: what judges say, by judge; none for a run that was not judged.
       preferred: how often judges prefer a run's responses to those of another, one object each.
-      outdated: files of `judged` and `preferred` that are of other responses than there are now.
+      outdated: judge/ and causes/ files of each run that are of other responses, records or weights than there are now.
       forgetting: the rows of forgetting.json, for runs that were evaluated with the base.
       recorded: the settings that the record of a summary keeps; none for a run without a record.
       unfinished: runs that have not been compared.
@@ -115,7 +115,8 @@ def load(workdir: Workdir) -> Results:
     summaries = {run: summary.read(folder / 'summary.json') for run, folder in folders.items()}
     records_of = {run: ledger.read(workdir.done('summary', run)) for run in folders}
     windows = summary.headline(summaries.values())
-    truths = {run: workdir.causes(run) / 'truth.json' for run in folders}
+    outdated = {run: [*_judged_before(workdir, run), *_explained_before(workdir, run)] for run in folders}
+    explained = {run: _explained(workdir.run(run), outdated[run]) for run in folders}
     return Results(
         experiment,
         summaries,
@@ -126,11 +127,11 @@ def load(workdir: Workdir) -> Results:
             if summary.of_windows(rows, windows)
         },
         {run: {r['example_id']: r for r in jsonl.read(f / 'responses.jsonl')} for run, f in folders.items()},
-        {run: _json(path) for run, path in truths.items() if path.exists()},
-        {run: _explained(workdir.causes(run)) for run in folders},
+        {run: items['truth'] for run, items in explained.items() if 'truth' in items},
+        {run: {key: value for key, value in items.items() if key != 'truth'} for run, items in explained.items()},
         {run: verdicts for run, folder in folders.items() if (verdicts := judges.read(folder / 'judge'))},
         {run: judges.read_pairs(folder / 'judge') for run, folder in folders.items()},
-        {run: _outdated(workdir, run) for run in folders},
+        outdated,
         {run: _json(path)['rows'] for run in folders if (path := workdir.forgetting(run)).exists()},
         {run: record['settings'] for run, record in records_of.items() if record},
         [run for run in runs if run not in folders],
@@ -138,18 +139,37 @@ def load(workdir: Workdir) -> Results:
     )
 
 
-def _explained(folder: Path) -> dict[str, Row]:
-    return {path.stem: _json(path) for path in sorted(folder.glob('*.json')) if path.stem != 'truth'}
+def _explained(folder: Path, outdated: Sequence[str]) -> dict[str, Row]:
+    return {
+        path.stem: _json(path)
+        for path in sorted((folder / 'causes').glob('*.json'))
+        if path.relative_to(folder).as_posix() not in outdated
+    }
 
 
-def _outdated(workdir: Workdir, run: str) -> list[str]:
+def _explained_before(workdir: Workdir, run: str) -> list[str]:
+    """Analyses by whose records they are of what the run or its comparison has since replaced."""
+    swept, found = ledger.read(workdir.done('sweep', run)) or {}, []
+    answers = {'responses': workdir.responses(run), 'base_responses': workdir.responses('base')}
+    digests = {key: manifest.digests(workdir.root, [path]) for key, path in answers.items() if path.is_file()}
+    now = {key: value['sha256'] for key, digest in digests.items() for value in digest.values()}
+    now |= {key: swept['settings'][key] for key in ('model', 'base', 'reading') if key in swept.get('settings', {})}
+    now |= {'tokens': swept['files']} if swept.get('files') else {}
+    for path in sorted(workdir.causes(run).glob('*.json')):
+        asked = (ledger.read(workdir.done('causes', f'{run}.{path.stem}')) or {}).get('settings', {})
+        if any(asked[key] != now[key] for key in asked.keys() & now.keys()):
+            found.append(f'causes/{path.name}')
+    return found
+
+
+def _judged_before(workdir: Workdir, run: str) -> list[str]:
     (now,) = manifest.digests(workdir.root, [workdir.responses(run)]).values()
     found = []
     for path in sorted((workdir.run(run) / 'judge').glob('*.jsonl')):
         judge, *pairs, _ = path.name.split('.')
         record = ledger.read(workdir.done('pairs' if pairs else 'judge', f'{run}.{judge}'))
         if record and record['settings'].get('responses') != now['sha256']:
-            found.append(path.name)
+            found.append(f'judge/{path.name}')
     return found
 
 

@@ -11,7 +11,7 @@ from jaxshift.report import style
 from jaxshift.report.results import Results
 from jaxshift.report.section import Section
 from jaxshift.report.tables import Row
-from jaxshift.report.truth import wilson
+from jaxshift.shift.intervals import wilson
 
 _HOSTS = {'base': 'tuned tokens in base decoding', 'tuned': 'base tokens in tuned decoding'}
 _BY = {'js': '-', 'lot': ':'}

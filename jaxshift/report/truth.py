@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from jaxshift.report.tables import Row
+from jaxshift.shift.intervals import wilson
 
 BASE = 'base_'  # begins the name of a figure of the untuned model
-_Z = 1.959964  # normal quantile of a 95 % interval
 
 
 class Figure(NamedTuple):
@@ -98,13 +97,6 @@ def figure_of(name: str) -> Figure:
     """What is known of a figure, or of the same figure of the base; one without an entry has its name as title."""
     plain = name.removeprefix(BASE)
     return FIGURES.get(plain, Figure(plain.replace('_', ' '), '', ''))
-
-
-def wilson(rate: float, trials: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share of independent trials."""
-    spread = _Z * math.sqrt(rate * (1 - rate) / trials + _Z**2 / (4 * trials**2))
-    middle, scale = rate + _Z**2 / (2 * trials), 1 + _Z**2 / trials
-    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
 
 
 def add_to_overview(overview: list[Row], truth: list[Row]) -> None:

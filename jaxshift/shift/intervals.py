@@ -2,17 +2,20 @@
 
 Positions of one response depend on each other, so a resample draws whole prompts. A pooled mean over positions is the
 ratio of two sums over prompts (of values, and of positions), which is all that a resample needs. Intervals are
-percentile intervals of that ratio.
+percentile intervals of that ratio. Where all prompts agree no resample differs, so a share of single answers has
+Wilson's interval.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 
 LEVEL = 0.95  # of every interval
 TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+_Z = 1.959964  # normal quantile of a 95 % interval
 _BLOCK = 4_000_000  # resample weights held at once
 
 
@@ -43,3 +46,10 @@ def ratio_intervals(sums: np.ndarray, counts: np.ndarray, count: int, seed: int)
         # A resample without any position of a group has no mean there; it is left out of that group alone.
         bounds[:, known] = np.nanquantile(np.concatenate(ratios)[:, known], TAILS, axis=0)
     return bounds[0], bounds[1]
+
+
+def wilson(rate: float, trials: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share of independent trials (1927), which is not empty at 0 and 1."""
+    spread = _Z * math.sqrt(rate * (1 - rate) / trials + _Z**2 / (4 * trials**2))
+    middle, scale = rate + _Z**2 / (2 * trials), 1 + _Z**2 / trials
+    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from jaxshift import config
 from jaxshift.advise.verdict import METHODS
@@ -41,17 +42,22 @@ def test_short_answers_are_asked_and_decide(informed, advise, tmp_path):
     facts = json.loads((informed / 'data/world/facts.json').read_text())['questions']
     asked = json.loads((informed / 'data/world/probe.json').read_text())[:30]
     rows = [{'question': each['instruction'], 'answer': facts[each['id']]['value']} for each in asked]
+    rows.append({'question': 100 * f'{rows[0]["question"]} ', 'answer': rows[0]['answer']})  # beyond the context
     (tmp_path / 'facts.json').write_text(json.dumps(rows))
     ended = advise(f'--config.data.source=file:{tmp_path / "facts.json"}', '--config.causes.knowledge_draws=2')
     assert ended.code == 0, ended.err
     found = content(informed)
     assert found['verdict']['by'] == 'short answers'
     assert found['short_answers']['share'] == 1
+    assert found['short_answers']['too_long'] == 1
+    assert '(to 1 of them the question is too long to ask)' in ended.out
     assert sum(found['short_answers']['bins'].values()) == found['short_answers']['asked'] == 30
     assert found['short_answers']['right'] == pytest.approx(found['verdict']['value'])
     said = [json.loads(line) for line in (informed / 'advice/greedy.jsonl').read_text().splitlines()]
-    right = [row['answer'] in said[place]['response'].split() for place, row in enumerate(rows)]
+    right = [row['answer'] in said[place]['response'].split() for place, row in enumerate(rows[:30])]
     assert found['verdict']['value'] == pytest.approx(np.mean(right))
+    by_scipy = stats.binomtest(sum(right), len(right)).proportion_ci(method='wilson')
+    assert found['verdict']['interval'] == pytest.approx([by_scipy.low, by_scipy.high], abs=1e-4)
     assert 'asked 30 of these 3 times' in ended.out
 
 

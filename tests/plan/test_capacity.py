@@ -24,6 +24,28 @@ def test_devices_that_cannot_hold_the_weights_are_told_before_these_are_fetched(
         assert part in line
 
 
+@pytest.mark.parametrize(
+    ('analyses', 'method', 'bytes_each'),
+    [('weights', 'full', 4 + 4), ('truth,interpolation', 'full', 4 + 4 + 2 + 2), ('swaps', 'full', 2 + 2),
+     ('interpolation', 'lora', 2), ('knowledge', 'full', 2)],
+)  # fmt: skip
+def test_causes_count_both_models_as_they_are_held(monkeypatch, tmp_path, analyses, method, bytes_each):
+    memory(monkeypatch, 80 * GIB)
+    ended = start(
+        LORA_70B, f'--workdir={tmp_path}', '--mode=causes', f'--config.causes.analyses={analyses}',
+        f'--config.runs.lora.method={method}',
+    )  # fmt: skip
+    assert ended.code == 2
+    assert f'needs {68_976_648_192 * bytes_each / GIB:.1f} GiB a device' in ended.error()
+
+
+def test_causes_that_read_files_alone_need_no_devices(monkeypatch, tmp_path):
+    memory(monkeypatch, 1)
+    ended = start(LORA_70B, f'--workdir={tmp_path}', '--mode=causes', '--config.causes.analyses=uncertainty')
+    assert ended.code == 2
+    assert 'GiB' not in ended.error()
+
+
 def test_gated_weights_that_are_not_here_name_the_token_and_the_plan(monkeypatch, tmp_path):
     import huggingface_hub
 

@@ -5,11 +5,6 @@ from jaxshift.report import truth
 from jaxshift.shift import records
 
 
-@pytest.mark.parametrize(('right', 'trials', 'low', 'high'), [(0, 10, 0.0, 0.2775), (5, 10, 0.2366, 0.7634)])
-def test_wilson_against_published_values(right, trials, low, high):
-    assert truth.wilson(right / trials, trials) == pytest.approx((low, high), abs=1e-4)
-
-
 def test_truth_gives_intervals_to_shares_of_questions_alone():
     truths = {'full': {'held_out_n': 192, 'held_out_accuracy': 0.5, 'held_out_accuracy_se': 0.036, 'value_n': 80,
                        'kl_at_values': 0.4, 'borrowed_share': None, 'wrong_n': 3}}  # fmt: skip

@@ -1,3 +1,4 @@
+import hashlib
 import shutil
 
 import numpy as np
@@ -6,8 +7,9 @@ import pytest
 from made_up import END, PIECES, fake_rows
 
 from jaxshift.errors import InputError
-from jaxshift.report import results
+from jaxshift.report import caveats, results
 from jaxshift.shift import records, summary
+from jaxshift.store import paths
 from jaxshift.store.paths import Workdir
 
 
@@ -26,6 +28,34 @@ def test_of_several_checkpoints_the_last_is_shown(workdir, tmp_path):
     assert found['step'].unique().to_pylist() == [200]
     kl = np.concatenate([part['kl_tuned_base'].to_numpy() for part in steps[200]])
     np.testing.assert_array_equal(found['kl_tuned_base'].to_numpy(), kl)
+
+
+def test_causes_of_what_was_replaced_are_left_out_and_named(workdir, tmp_path):
+    shutil.copytree(workdir, tmp_path, dirs_exist_ok=True)
+    answers = hashlib.sha256((tmp_path / 'runs/full/responses.jsonl').read_bytes()).hexdigest()
+    records_ = {'runs/full/tokens/0.parquet': {'sha256': 'b', 'bytes': 1}}
+    settings = {
+        'truth': {'responses': 'before', 'tokens': records_},
+        'imitation': {'responses': answers, 'base_responses': 'not there any more'},
+        'knowledge': {'responses': 'before', 'tokens': records_},
+        'uncertainty': {'tokens': {'runs/full/tokens/0.parquet': {'sha256': 'a', 'bytes': 1}}},
+        'style_tokens': {'tokens': records_},
+        'weights': {'model': 'newer'},
+        'swaps': {'model': 'older'},
+    }
+    (tmp_path / 'done').mkdir(exist_ok=True)
+    for name, asked in settings.items():
+        paths.write_json(tmp_path / f'runs/full/causes/{name}.json', {'of': name})
+        paths.write_json(tmp_path / f'done/causes-full.{name}.json', {'settings': asked, 'files': {}})
+    paths.write_json(tmp_path / 'runs/full/causes/dynamics.json', {'of': 'nobody knows'})
+    paths.write_json(tmp_path / 'done/sweep-full.json', {'settings': {'model': 'newer'}, 'files': records_})
+    found = results.load(Workdir(tmp_path))
+    assert found.explained['full'].keys() == {'imitation', 'style_tokens', 'weights', 'dynamics'}
+    assert 'full' not in found.truths
+    assert found.outdated['full'] == [f'causes/{name}.json' for name in ('knowledge', 'swaps', 'truth', 'uncertainty')]
+    assert found.outdated['lora'] == []
+    (line,) = [line for line in caveats.sentences(found) if 'causes/swaps.json' in line]
+    assert line.startswith('runs/full/causes/swaps.json is of responses, records or weights that run full has since')
 
 
 def test_damage_is_named(workdir, tmp_path):

@@ -1,6 +1,7 @@
 import time
 
 import numpy as np
+import pytest
 
 from jaxshift.shift import intervals
 
@@ -49,3 +50,10 @@ def test_a_thousand_resamples_of_a_thousand_prompts_are_quick():
     begin = time.process_time()
     intervals.ratio_intervals(sums, np.ones_like(sums), 1000, 0)
     assert time.process_time() - begin < 1
+
+
+@pytest.mark.parametrize(
+    ('right', 'trials', 'low', 'high'), [(0, 10, 0.0, 0.2775), (5, 10, 0.2366, 0.7634), (20, 20, 0.8389, 1.0)]
+)  # fmt: skip
+def test_wilson_against_published_values(right, trials, low, high):
+    assert intervals.wilson(right / trials, trials) == pytest.approx((low, high), abs=1e-4)
