@@ -137,8 +137,7 @@ def read_answers(study: Study, run: str) -> Answers:
     ids, prompts, texts, left_out = [], [], [], 0
     classes, logprobs = [], []
     _, table = windows.headline(study, run, ('shift_class', 'emitted_tuned_logprob'))
-    names = table['example_id'].to_numpy(zero_copy_only=False)
-    starts = dict(zip(*np.unique(names, return_index=True), strict=True))
+    starts = dict(zip(*np.unique(table['example_id'].to_numpy(zero_copy_only=False), return_index=True), strict=True))
     code = np.searchsorted(CLASSES, table['shift_class'].to_pylist(), sorter=np.argsort(CLASSES))
     code = np.argsort(CLASSES)[code]
     logprob = table['emitted_tuned_logprob'].to_numpy()
@@ -192,7 +191,7 @@ def _spans(study: Study, search: Search, answers: Answers) -> pa.Table:
             'position': pa.array([s.start - before[n] for s, n in zip(found, number, strict=True)], pa.int32()),
             'tokens': pa.array([span.length for span in found], pa.int32()),
             'beyond_null': pa.array([span.excess for span in found], pa.int32()),
-            'chance': pa.array([search.chance.get(span.excess) for span in found], pa.float64()),
+            'chance': pa.array([search.chance_of(span) for span in found], pa.float64()),
             'borrowed': pa.array([span in borrowed for span in found], pa.bool_()),
             'text': pa.array(_decoded(study, [search.phrase(span) for span in found]), pa.string()),
             **{

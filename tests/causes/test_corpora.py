@@ -34,7 +34,7 @@ def test_rows_that_answer_a_prompt_are_left_out_whatever_they_answer():
 def test_rows_of_the_control_are_others_of_the_same_length():
     rng = np.random.default_rng(0)
     sizes = np.bincount(suffixes.index([np.arange(size) for size in [30] * 10 + [5] * 90]).row)
-    drawn = [retraining.alike(sizes, {0, 1, 50}, rng) for _ in range(300)]
+    drawn = [retraining.alike(sizes, {0, 1, 50}, rng) for _ in range(1500)]
     for rows in drawn:
         assert len(set(rows)) == 3
         assert set(rows).isdisjoint({0, 1, 50})
