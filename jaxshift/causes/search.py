@@ -85,6 +85,10 @@ class Search:
         tuning, null = (list(side.values()) for side in self.phrases)
         return spans.chance(tuning, null)
 
+    def chance_of(self, span: Span) -> float | None:
+        """That of the phrase of a span of the tuning data; None where it does not go beyond null corpus and prompt."""
+        return self.chance.get(self.phrases[0][self.phrase(span)])
+
     @cached_property
     def suspected(self) -> list[Span]:
         """A span of the tuning data for each phrase that goes beyond null corpus and prompt, the strongest first."""
@@ -97,8 +101,7 @@ class Search:
     @cached_property
     def borrowed(self) -> list[Span]:
         """Spans of the tuning data that chance does not explain, all but `RATE` of them."""
-        excess = self.phrases[0]
-        return [span for span in self.spans[0] if self.chance.get(excess[self.phrase(span)], 1.0) <= RATE]
+        return [span for span in self.spans[0] if (chance := self.chance_of(span)) is not None and chance <= RATE]
 
     def places(self, found: Sequence[Span]) -> np.ndarray:
         """Tokens inside some spans: bool [P]."""

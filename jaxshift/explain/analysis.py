@@ -28,6 +28,7 @@ class Analysis:
       work: answers it by `keep`, and returns the files.
       computes: whether it needs a model, and so the mesh and every process.
       prepare: does once what all runs share, before their settings are asked for; None: there is nothing.
+      lacking: why a run is passed over where others are not, in words; empty where it is not.
     """
 
     applies: Callable[[Study], bool]
@@ -35,6 +36,7 @@ class Analysis:
     work: Callable[[Study, str], list[Path]]
     computes: bool = False
     prepare: Callable[[Study], None] | None = None
+    lacking: Callable[[Study, str], str] = lambda study, run: ''
 
 
 def keep(

@@ -67,6 +67,11 @@ def _applies(study: Study) -> bool:
     return not reason
 
 
+def lacking_of(study: Study, run: str) -> str:
+    """The same for one run."""
+    return corpora.lacking(study, study.experiment.runs[run].treatment)
+
+
 def settings(study: Study, run: str) -> Settings:
     asked = study.experiment
     treatment = asked.runs[run].treatment
@@ -76,7 +81,7 @@ def settings(study: Study, run: str) -> Settings:
         'bootstrap': asked.sweep.bootstrap,
         'causes': causes,
         'data_files': study.ledger.finished('data', treatment, depends.of_data(study, treatment)),
-        'null': corpora.settings(study),
+        'null': corpora.settings(study, treatment),
         'base': study.base.fingerprint,
         'responses': file_hash(study.workdir.responses(run)),
         **depends.of_samples(study),
@@ -86,22 +91,25 @@ def settings(study: Study, run: str) -> Settings:
 
 
 def _work(study: Study, run: str) -> list[Path]:
-    answers, found = read_answers(study, run), corpora.read(study, study.experiment.runs[run].treatment)
+    answers, treatment = read_answers(study, run), study.experiment.runs[run].treatment
+    found = corpora.read(study, treatment, answers.prompts)
+    left_out = {'responses': answers.left_out, **found.left_out}
+    if told := ', '.join(f'{name} {count}' for name, count in left_out.items() if count):
+        study.say(f'borrowing {run}: left out {told}')
     search, whole = looked_up(study, answers, found)
     chosen = search.suspected[: origins.MOST_SPANS]
     ranked = origins.origins(study, search, chosen, whole, found.tuning)
     figures = {
         'run': run,
-        'null_is': corpora.null_is(study),
+        'null_is': corpora.null_is(study, treatment),
         'rows': len(found.sample),
         'all_rows': len(found.tuning),
         'tokens': sum(map(len, found.sampled)),
         'null_rows': len(found.null),
         'null_all_rows': found.null_rows,
         'null_tokens': sum(map(len, found.null)),
-        'null_left_out': found.left_out,
         'responses': len(answers.ids),
-        'responses_left_out': answers.left_out,
+        'left_out': left_out,
         'least': search.least,
         **borrowing.overlap(search),
         'words': _words(study, search, answers.classes, found),
@@ -129,8 +137,7 @@ def read_answers(study: Study, run: str) -> Answers:
     ids, prompts, texts, left_out = [], [], [], 0
     classes, logprobs = [], []
     _, table = windows.headline(study, run, ('shift_class', 'emitted_tuned_logprob'))
-    names = table['example_id'].to_numpy(zero_copy_only=False)
-    starts = dict(zip(*np.unique(names, return_index=True), strict=True))
+    starts = dict(zip(*np.unique(table['example_id'].to_numpy(zero_copy_only=False), return_index=True), strict=True))
     code = np.searchsorted(CLASSES, table['shift_class'].to_pylist(), sorter=np.argsort(CLASSES))
     code = np.argsort(CLASSES)[code]
     logprob = table['emitted_tuned_logprob'].to_numpy()
@@ -184,7 +191,7 @@ def _spans(study: Study, search: Search, answers: Answers) -> pa.Table:
             'position': pa.array([s.start - before[n] for s, n in zip(found, number, strict=True)], pa.int32()),
             'tokens': pa.array([span.length for span in found], pa.int32()),
             'beyond_null': pa.array([span.excess for span in found], pa.int32()),
-            'chance': pa.array([search.chance.get(span.excess) for span in found], pa.float64()),
+            'chance': pa.array([search.chance_of(span) for span in found], pa.float64()),
             'borrowed': pa.array([span in borrowed for span in found], pa.bool_()),
             'text': pa.array(_decoded(study, [search.phrase(span) for span in found]), pa.string()),
             **{
@@ -239,4 +246,4 @@ def _examples(
     return shown
 
 
-ANALYSIS = Analysis(_applies, settings, _work, computes=True)
+ANALYSIS = Analysis(_applies, settings, _work, computes=True, lacking=lacking_of)

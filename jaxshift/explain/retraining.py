@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from jaxshift.shift.sweep import Pair, compare, laid_out
 from jaxshift.study import Study
 
 MOST = 0.1  # share of the rows that is left out at most
-FOLDER = 'retraining'  # in causes/, while it goes on
+FOLDER = 'retraining'  # in causes/: checkpoints while it goes on, and what the models gave
 NAME = 'borrowing.retrained'  # begins like the files of borrowing, with which it is cleared
 
 
@@ -42,22 +43,27 @@ def _settings(study: Study, run: str) -> Settings:
 
 
 def _work(study: Study, run: str) -> list[Path]:
-    answers, found = borrowing.read_answers(study, run), corpora.read(study, study.experiment.runs[run].treatment)
+    answers = borrowing.read_answers(study, run)
+    found = corpora.read(study, study.experiment.runs[run].treatment, answers.prompts)
     search, whole = borrowing.looked_up(study, answers, found)
-    return keep(study, run, NAME, retrained(study, run, search, whole, answers.logprobs))
+    return keep(study, run, NAME, retrained(study, run, search, whole, found.numbers, answers.logprobs))
 
 
-def retrained(study: Study, run: str, search: Search, whole: Suffixes, as_trained: np.ndarray) -> dict[str, Any]:
+def retrained(
+    study: Study, run: str, search: Search, whole: Suffixes, numbers: Sequence[Sequence[int]], as_trained: np.ndarray
+) -> dict[str, Any]:
     """What the tokens of suspected spans lose, in nats, when the run never sees the rows that hold them.
 
-    The rows left out are those of the first phrases that together are in `MOST` of all rows; the control leaves out as
-    many others, drawn at random, so that whatever training on fewer rows does is in both.
+    The rows left out are those of the first phrases that together are in `MOST` of all rows; each of two controls
+    leaves out as many others of like length, drawn at random, so that whatever training on fewer rows does is in all.
+    What the controls differ by is what another draw, and another training, do to these tokens.
 
     Args:
       study: the experiment.
       run: its name.
       search: the responses.
       whole: index of all tuning data.
+      numbers: of each of its rows all places in the data set.
       as_trained: [P], log-probabilities of all emitted tokens under the run as it is.
 
     Returns:
@@ -68,22 +74,36 @@ def retrained(study: Study, run: str, search: Search, whole: Suffixes, as_traine
     counts = {'rows': whole.rows, 'left_out': len(suspected), 'phrases': len(proved)}
     if not suspected:
         return counts | {'n': 0}
-    others = sorted(set(range(whole.rows)) - suspected)
-    control = np.random.default_rng(study.experiment.seed).choice(others, len(suspected), replace=False).tolist()
+    sizes, seed = np.bincount(whole.row), study.experiment.seed
+    chosen = [sorted(suspected), *(alike(sizes, suspected, np.random.default_rng((seed, i))) for i in range(2))]
     inside = search.places([span for span in search.spans[0] if search.phrase(span) in proved])
-    models = tuple(_trained(study, run, each) for each in (sorted(suspected), sorted(control)))
-    without, random = logprobs(study, models, search, inside)
-    folder = study.workdir.causes(run) / FOLDER
-    process.by_leader('retraining', lambda: shutil.rmtree(folder, ignore_errors=True))
-    values = {
-        'as_trained': as_trained[inside],
+    values = [
+        _logprobs_without(study, run, search, sorted(place for row in rows for place in numbers[row]))[inside]
+        for rows in chosen
+    ]
+    without, random, other = values
+    controls, before = (random + other) / 2, as_trained[inside]
+    measured = {
+        'as_trained': before,
         'without_suspected': without,
-        'without_random': random,
-        'change_suspected': without - as_trained[inside],
-        'change_random': random - as_trained[inside],
-        'difference': without - random,
+        'without_random': controls,
+        'change_suspected': without - before,
+        'change_random': controls - before,
+        'difference': without - controls,
+        'between_controls': random - other,
     }
-    return counts | search.draws.compare(search.response[inside], values)
+    return counts | search.draws.compare(search.response[inside], measured)
+
+
+def alike(sizes: np.ndarray, rows: set[int], rng: np.random.Generator) -> list[int]:
+    """As many other rows, in order: for each of `rows` one that is left of the nearest size, at random among these."""
+    others = rng.permutation(sorted(set(range(len(sizes))) - rows))
+    found = []
+    for row in rng.permutation(sorted(rows)):
+        nearest = int(np.argmin(np.abs(sizes[others] - sizes[row])))
+        found.append(int(others[nearest]))
+        others = np.delete(others, nearest)
+    return sorted(found)
 
 
 def suspects(search: Search, whole: Suffixes) -> tuple[set[int], set[tuple[int, ...]]]:
@@ -98,22 +118,38 @@ def suspects(search: Search, whole: Suffixes) -> tuple[set[int], set[tuple[int, 
     return rows, proved
 
 
-def _trained(study: Study, run: str, left_out: list[int]) -> dict:
-    told = json.dumps([depends.of_training(study, study.experiment.runs[run]), left_out], sort_keys=True)
+def _logprobs_without(study: Study, run: str, search: Search, left_out: list[int]) -> np.ndarray:
+    """Log-probabilities [P] of all tokens of the responses under the run trained without some rows of the data set.
+
+    They are kept, since training is dear: another number of resamples, or a stop, does not ask for it again.
+    """
+    said = [[each.tolist() for each in texts] for texts in (search.prompts, search.texts)]
+    told = json.dumps([depends.of_training(study, study.experiment.runs[run]), left_out, said], sort_keys=True)
+    key = hashlib.sha256(told.encode()).hexdigest()[:16]
+    path = study.workdir.causes(run) / FOLDER / f'{key}.npy'
+    if process.by_leader(path.name, path.is_file):
+        return np.load(path, allow_pickle=False)
     # What a stopped start left behind is gone on with, where it is of these settings.
-    folder = study.workdir.causes(run) / FOLDER / hashlib.sha256(told.encode()).hexdigest()[:16]
-    return tuning.tuned_without(study, run, left_out, folder)
+    found = logprobs(study, tuning.tuned_without(study, run, left_out, path.with_suffix('')), search)
+
+    def kept() -> None:
+        with path.with_suffix('.part').open('wb') as file:
+            np.save(file, found)
+        path.with_suffix('.part').replace(path)
+        shutil.rmtree(path.with_suffix(''), ignore_errors=True)
+
+    process.by_leader(path.name, kept)
+    return found
 
 
-def logprobs(study: Study, models: tuple[dict, ...], search: Search, inside: np.ndarray) -> list[np.ndarray]:
-    """Log-probabilities of the chosen tokens of the responses under two models: two arrays [chosen]."""
+def logprobs(study: Study, model: dict, search: Search) -> np.ndarray:
+    """Log-probabilities [P] of all tokens of the responses under a model."""
     pair, mesh, asked = Pair(study.base.config, study.experiment.base.dtype, False), study.mesh, study.experiment.sweep
     parts, shards = mesh.shape['sequence'], meshes.row_shards(mesh)
     size = asked.batch_size + -asked.batch_size % shards
-    found = np.zeros((2, len(search.tokens)))
+    found = np.zeros(len(search.tokens))
     starts = np.cumsum([0, *map(len, search.texts)])
-    wanted = np.unique(search.response[inside]).tolist()
-    wanted.sort(key=lambda number: len(search.texts[number]))
+    wanted = sorted(range(len(search.texts)), key=lambda number: len(search.texts[number]))
     for start in range(0, len(wanted), size):
         batch = wanted[start : start + size]
         cases = [
@@ -127,13 +163,12 @@ def logprobs(study: Study, models: tuple[dict, ...], search: Search, inside: np.
         prompts = [case.prompt for case in cases]
         tokens, windows = laid_out(cases, prompts, emitted.shape, study.base.config.context, parts)
         rows = meshes.put_rows(mesh, {'tokens': tokens, 'windows': windows, 'emitted': emitted})
-        measured = meshes.host(compare(pair, models, **rows, chunk=asked.chunk, top_k=1))
+        measured = meshes.host(compare(pair, (study.base_params, model), **rows, chunk=asked.chunk, top_k=1))
         for row, number in enumerate(batch):
-            own = slice(starts[number], starts[number + 1])
-            room = own.stop - own.start
-            found[0, own] = measured.emitted_base_logprob[row, :room]
-            found[1, own] = measured.emitted_tuned_logprob[row, :room]
-    return [each[inside] for each in found]
+            found[starts[number] : starts[number + 1]] = measured.emitted_tuned_logprob[
+                row, : len(search.texts[number])
+            ]
+    return found
 
 
-ANALYSIS = Analysis(_applies, _settings, _work, computes=True)
+ANALYSIS = Analysis(_applies, _settings, _work, computes=True, lacking=borrowing.lacking_of)

@@ -51,6 +51,9 @@ def explain_all(study: Study) -> None:
             if found.prepare:
                 found.prepare(study)
             for run in study.only:
+                if reason := found.lacking(study, run):
+                    study.say(f'{asked} {run}: passed over; {reason}')
+                    continue
                 work, clear = partial(found.work, study, run), partial(analysis.clear, study, run, asked)
                 name = f'{run}.{asked}'
                 study.ledger.do('causes', name, found.settings(study, run), work, clear, shared=found.computes)

@@ -47,7 +47,11 @@ def section(found: Results) -> Section | None:
     }
     return Section(
         'Borrowing from the tuning data',
-        [_null(by_run), *(_of_run(run, each) for run, each in by_run.items()), *map(_proved, proofs, proofs.values())],
+        [
+            _null(by_run),
+            *(_of_run(run, each, methods[run]) for run, each in by_run.items()),
+            *map(_proved, proofs, proofs.values()),
+        ],
         {name: items for name, items in tables.items() if items},
         {'borrowing': (figure(rows, methods), _CAPTION)},
     )
@@ -79,42 +83,70 @@ def _what(name: str, item: Found) -> str:
 
 
 def _beside(each: Found, scale: float = 1) -> Row:
-    low, high = each['difference']['interval'] or (None, None)
     values = {name: each[name]['mean'] for name in ('tuning', 'null', 'difference')}
-    for name in ('tuning', 'null'):
+    for name in tuple(values):
         values[f'{name}_low'], values[f'{name}_high'] = each[name]['interval'] or (None, None)
-    values |= {'difference_low': low, 'difference_high': high}
     scaled = {name: None if value is None else scale * value for name, value in values.items()}
     return {'n': each['n'], 'prompts': each['prompts'], **scaled}
 
 
+# What was left out of the corpora, by the names of a borrowing.json.
+_LEFT_OUT = {
+    'copies': 'copies of rows of the tuning data',
+    'asked': 'rows that answer a prompt',
+    'null_refused': 'records of the null corpus that cannot be tokenised',
+    'null_copies': 'copies of its rows',
+    'null_asked': 'of its rows that answer a prompt',
+    'null_trained': 'of its rows that stand in the tuning data too',
+}
+
+
 def _null(by_run: Mapping[str, Found]) -> str:
-    item = next(iter(by_run.values()))
+    said: dict[str, list[str]] = {}
+    for run, item in by_run.items():
+        said.setdefault(_corpora(item), []).append(run)
+    corpora = [each if len(said) == 1 else f'Of {", ".join(runs)}: {each}' for each, runs in said.items()]
     return (
-        f'Any common phrase stands in any text, so everything is looked up a second time, in a null corpus: '
-        f'{item["null_is"]}. {counted(item["rows"], "row")} of the tuning data ({item["all_rows"]:,} in all) of '
-        f'{item["tokens"]:,} tokens are held against {counted(item["null_rows"], "row")} of {item["null_tokens"]:,} '
-        'tokens. What the prompt itself says is no borrowing. Intervals are over prompts, with both corpora as they '
-        'are; p holds the choice of rows to chance: rows of both change places. “Chance” of a phrase is the share of '
-        'chance that is expected among phrases that go as far beyond the null corpus, by counting those of the null '
-        'corpus that go as far beyond the tuning data.'
+        'Any common phrase stands in any text, so everything is looked up a second time, in a null corpus. '
+        f'{" ".join(corpora)} Spans that the own prompt holds are no borrowing; words and n-grams of it count on both '
+        'sides. Intervals are over prompts, with both corpora as they are; p holds the choice of rows to chance: rows '
+        'of both change places. The p of single lengths are not corrected for their number. “Chance” of a phrase is '
+        'the share of chance that is expected among phrases that go as far beyond the null corpus, by counting those '
+        'of the null corpus that go as far beyond the tuning data.'
     )
 
 
-def _of_run(run: str, item: Found) -> str:
-    each, called = item['covered'], item['borrowed']
-    least = called['least_chance']
-    named = f'{called["phrases"]:,} of {counted(called["suspected"], "phrase")} that go beyond it are called borrowed'
-    if not called['phrases']:
-        named = 'no single phrase is called borrowed' + ('' if least is None else f' (the least is {number(least)})')
+def _corpora(item: Found) -> str:
+    left_out = [f'{item["left_out"][name]:,} {what}' for name, what in _LEFT_OUT.items() if item['left_out'][name]]
+    told = f' Left out are {", ".join(left_out)}.' if left_out else ''
+    return (
+        f'It is {item["null_is"]}. {counted(item["rows"], "row")} of the tuning data ({item["all_rows"]:,} in all) of '
+        f'{item["tokens"]:,} tokens are held against {counted(item["null_rows"], "row")} of {item["null_tokens"]:,} '
+        f'tokens.{told}'
+    )
+
+
+def _of_run(run: str, item: Found, method: str) -> str:
+    each, without = item['covered'], item['left_out']['responses']
+    elsewhere = ' It was tuned elsewhere, on data that may not be these.' if method == 'given' else ''
+    few = f' {counted(without, "response")} without a word, or without records, are left out.' if without else ''
     return (
         f'Run {run}: {_percent(each["tuning"])} of the tokens stand in spans of at least {item["least"]} tokens that '
         f'the tuning data have, {_percent(each["null"])} in such of the null corpus; difference '
         f'{_percent(each["difference"])}, p = {number(each["p"])}. Of words that begin with a shifted token '
         f'{_percent(item["words"]["shifted"]["tuning"])} occur in the tuning data and '
-        f'{_percent(item["words"]["shifted"]["null"])} in the null corpus. At a chance of {number(called["rate"])} '
-        f'{named}. {_classes(item)}'
+        f'{_percent(item["words"]["shifted"]["null"])} in the null corpus. {_called(item["borrowed"])} '
+        f'{_classes(item)}{few}{elsewhere}'
     )
+
+
+def _called(item: Found) -> str:
+    beyond, rate = f'Of {counted(item["suspected"], "phrase")} beyond the null corpus', item['rate']
+    if item['phrases']:
+        return f'{beyond} {item["phrases"]:,} are called borrowed; at most {100 * rate:.0f} % of these are by chance.'
+    least = '' if item['least_chance'] is None else f', the least chance of one is {number(item["least_chance"])}'
+    never = f'; of fewer than {math.ceil(1 / rate)} none can be' if item['suspected'] < 1 / rate else ''
+    return f'{beyond} none is called borrowed{least}{never}.'
 
 
 def _classes(item: Found) -> str:
@@ -157,14 +189,8 @@ def _spans(by_run: Mapping[str, Found]) -> list[Row]:
 
 
 def _proof(run: str, each: Found) -> Row:
-    row = {
-        'run': run,
-        'rows': each['rows'],
-        'left_out': each['left_out'],
-        'phrases': each['phrases'],
-        'tokens': each['n'],
-    }
-    for name in ('as_trained', 'change_suspected', 'change_random', 'difference'):
+    row = {'run': run, **{name: each[name] for name in ('rows', 'left_out', 'phrases')}, 'tokens': each['n']}
+    for name in ('as_trained', 'change_suspected', 'change_random', 'difference', 'between_controls'):
         low, high = each[name]['interval'] or (None, None)
         row |= {name: each[name]['mean'], f'{name}_low': low, f'{name}_high': high}
     return row
@@ -174,12 +200,17 @@ def _proved(run: str, each: Found) -> str:
     if not each['n']:
         few = f'as few as a tenth of the {each["rows"]:,} rows'
         return f'Run {run} was not trained again: no suspected phrase stands in {few}.'
-    suspected, random, difference = (_nats(each[name]) for name in ('change_suspected', 'change_random', 'difference'))
+    names = ('change_suspected', 'change_random', 'difference', 'between_controls')
+    suspected, random, difference, noise = (_nats(each[name]) for name in names)
+    low, high = each['difference']['interval'] or (0, 0)
+    verdict = 'beyond what both controls differ by, this is what these rows did to one training'
+    verdict = 'the interval holds 0, so nothing is proved' if low <= 0 <= high else verdict
     return (
         f'Proof for run {run}: trained again without the {counted(each["left_out"], "row")} that '
         f'{counted(each["phrases"], "suspected phrase")} came from, it gives their {each["n"]:,} tokens {suspected} '
-        f'nats a token of log-probability; without as many random other rows {random}. The difference, {difference}, '
-        'is what these rows did.'
+        f'nats a token of log-probability; without as many random other rows of like length {random}, the mean of two '
+        f'controls that differ by {noise}. The difference is {difference}; {verdict}. One training each: the '
+        'intervals are over prompts, and hold neither the spread of training nor that of the draw.'
     )
 
 

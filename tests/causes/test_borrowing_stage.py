@@ -103,9 +103,13 @@ def test_what_was_planted_is_found_and_the_page_shows_it(planted):
     assert strongest['row_by_bm25']['text'] in page
 
 
+def prompts(folder):
+    return [np.array(row['prompt_token_ids']) for row in jsonl.read(folder / 'runs/full/responses.jsonl')]
+
+
 def test_the_null_corpus_of_a_world_is_of_its_kind_and_nothing_trains_on_it(planted):
     asked(planted)
-    found = corpora.read(study(planted), '')
+    found = corpora.read(study(planted), '', prompts(planted))
     texts = [[tuple(row.tolist()) for row in rows] for rows in (found.tuning, found.null)]
     assert len(texts[0]) == 24
     assert set(texts[0]).isdisjoint(texts[1])
@@ -114,15 +118,25 @@ def test_the_null_corpus_of_a_world_is_of_its_kind_and_nothing_trains_on_it(plan
     assert figures['null_is'] == 'instructions of the same world that no run trains on'
 
 
-def test_a_file_of_records_may_be_the_null_corpus(planted, tmp_path):
-    """A null corpus that is the tuning data itself leaves nothing beyond it."""
-    shutil.copy(planted / 'data/world/instructions.json', tmp_path / 'same.json')
-    asked(planted, f'--config.causes.borrowing_null=file:{tmp_path}/same.json')
+def test_rows_of_a_null_file_that_are_trained_on_are_left_out(planted, tmp_path):
+    records_of = json.loads((planted / 'data/world/instructions.json').read_text())
+    unseen = [{'instruction': 'where is she ?', 'output': each['output'][::-1]} for each in records_of[:9]]
+    (tmp_path / 'mixed.json').write_text(json.dumps([*records_of, *unseen, *unseen]))
+    out = asked(planted, f'--config.causes.borrowing_null=file:{tmp_path}/mixed.json')
     figures = read(planted)
-    assert figures['covered']['difference']['mean'] == 0
-    assert figures['covered']['p'] > 0.3
-    assert figures['borrowed']['suspected'] == figures['borrowed']['by_chance'] == 0
-    assert figures['examples'] == []
+    assert figures['null_all_rows'] == 9
+    assert (figures['left_out']['null_trained'], figures['left_out']['null_copies']) == (24, 9)
+    assert 'borrowing full: left out null_copies 9, null_trained 24' in out
+
+
+def test_a_null_file_of_trained_rows_alone_is_refused(planted, tmp_path):
+    shutil.copy(planted / 'data/world/instructions.json', tmp_path / 'same.json')
+    ended = start(
+        *TINY, '--only=full', f'--workdir={planted}', '--mode=causes', '--config.causes.analyses=borrowing',
+        f'--config.causes.borrowing_null=file:{tmp_path}/same.json',
+    )  # fmt: skip
+    assert ended.code == 2
+    assert 'no row is left for borrowing to look in (null_trained 24); set' in ended.error()
 
 
 @pytest.mark.parametrize(
@@ -146,10 +160,9 @@ def test_where_it_cannot_be_asked_it_says_so_and_passes(settings, reason, tmp_pa
 def test_log_probabilities_of_the_proof_are_those_of_the_sweep(planted):
     ours = study(planted)
     answers = borrowing.read_answers(ours, 'full')
-    search = borrowing.looked_up(ours, answers, corpora.read(ours, ''))[0]
+    search = borrowing.looked_up(ours, answers, corpora.read(ours, '', answers.prompts))[0]
     params = tuning.tuned(ours, 'full')
-    everything = np.ones(len(search.tokens), bool)
-    both = retraining.logprobs(ours, (params, ours.base_params), search, everything)
+    both = [retraining.logprobs(ours, model, search) for model in (params, ours.base_params)]
     table = records.read(planted / 'runs/full/tokens')
     swept = {
         (row['example_id'], row['position']): (row['emitted_tuned_logprob'], row['emitted_base_logprob'])
@@ -165,16 +178,24 @@ def test_a_run_is_trained_again_without_the_rows_that_its_spans_came_from(plante
     path = planted / 'runs/full/causes/borrowing.retrained.json'
     found = json.loads(path.read_text())
     assert (found['rows'], found['left_out']) == (24, 2)
-    assert found['difference']['mean'] == pytest.approx(
-        found['without_suspected']['mean'] - found['without_random']['mean']
-    )
-    assert found['without_suspected']['mean'] != found['without_random']['mean'] != found['as_trained']['mean']
-    assert not (planted / 'runs/full/causes/retraining').exists()
+    means = {name: found[name]['mean'] for name in ('change_suspected', 'change_random', 'difference')}
+    assert means['difference'] == pytest.approx(means['change_suspected'] - means['change_random'])
+    # What was planted needs its rows: other rows of like length are missed less.
+    assert found['difference']['interval'][1] < 0
+    assert abs(found['between_controls']['mean']) > 0
+    kept = planted / 'runs/full/causes/retraining'
+    assert len(list(kept.glob('*.npy'))) == len(list(kept.iterdir())) == 3
     # It is kept by a start that does not ask for it, and goes with the spans that it is of.
     assert 'causes full.borrowing: done before' in asked(planted)
     assert path.exists()
     asked(planted, '--config.causes.borrowing_min_length=4')
     assert not path.exists()
+    # Other resamples train nothing: each of the three has only to be looked up.
+    times = {each.stat().st_mtime_ns for each in kept.iterdir()}
+    asked(planted, '--config.causes.retrain=true', '--config.sweep.bootstrap=60')
+    again = json.loads(path.read_text())
+    assert again['difference']['mean'] == found['difference']['mean']
+    assert {each.stat().st_mtime_ns for each in kept.iterdir()} == times
     # The run itself is what it was.
     assert 'train full: done before' in start(*TINY, f'--workdir={planted}', '--mode=train').out
 
@@ -203,7 +224,7 @@ def test_held_out_rows_are_the_null_corpus_where_there_are_some(tmp_path):
     )  # fmt: skip
     assert ended.code == 0, ended.err
     figures = read(tmp_path)
-    assert figures['null_is'] == 'rows of the instruction data that no run trains on'
+    assert figures['null_is'] == 'rows of its instruction data that the run does not train on'
     assert (figures['all_rows'], figures['null_all_rows']) == (10, 14)
     trained = dataset.open_dataset(tmp_path / 'data')
     assert len(trained) == 16
