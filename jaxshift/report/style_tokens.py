@@ -31,8 +31,8 @@ _RULE = (
     'belong to: list markers, line ends and marks of formatting; openers of a sentence or clause such as “however” or '
     '“in summary”; polite and cautious words; the closed class of function words; and all other words. The words are '
     'English (jaxshift/causes/style_words.py). Rates in the table are posterior means, drawn towards the rate of all '
-    'tokens the more the seldomer a token is chosen; the end token, marked (end), keeps its own rate and has no part in '
-    'theirs.'
+    'tokens the more the seldomer a token is chosen; the end token, marked (end), keeps its own rate and has no part '
+    'in theirs.'
 )
 
 
@@ -160,11 +160,11 @@ def _of_pair(why: str, lora: str, full: str, rows: Sequence[Row]) -> str:
     return (
         f'{lora} (LoRA) and {full} (full, {why}): {counted(len(words), "token")} are shifted at least once in one of '
         f'them, {len(kinds["both"])} in both, {len(kinds["lora"])} in {lora} alone, {len(kinds["full"])} in {full} '
-        f'alone; content words are {content["both"]}, {content["lora"]} and {content["full"]}. The run with more shifted '
-        f'positions ({sum(counts[0].values()):,} and {sum(counts[1].values()):,}) has more tokens of its own for that '
-        f'alone: of {size:,} positions drawn from each, {both:.1f} tokens would be in both, {ours:.1f} in {lora} alone, '
-        f'{theirs:.1f} in {full} alone. The paper finds style tokens under LoRA, and any token of the tuning data under '
-        'full tuning.'
+        f'alone; content words are {content["both"]}, {content["lora"]} and {content["full"]}. The run with more '
+        f'shifted positions ({sum(counts[0].values()):,} and {sum(counts[1].values()):,}) has more tokens of its own for that '
+        f'alone: of {size:,} positions drawn from each, {both:.1f} tokens would be in both, {ours:.1f} in {lora} '
+        f'alone, {theirs:.1f} in {full} alone. The paper finds style tokens under LoRA, and any token of the tuning data '
+        'under full tuning.'
     )
 
 

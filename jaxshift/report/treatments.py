@@ -24,9 +24,9 @@ _NORMAL = 1.96  # standard errors on either side that hold 95 % of a normal dist
 _TRUTHS = ('held_out_accuracy', 'new_fact_accuracy', 'borrowed_share')
 _RULE = (
     'Runs that differ in nothing but the treatment of their data, or in NEFTune’s noise. What is held out is '
-    'untreated. A treatment that leaves examples out also takes fewer steps for the same epochs. A final loss is that of '
-    'the run’s own training data, so two of them are no comparison. Differences are treated minus plain: in tokens with '
-    'intervals over the prompts that both answered, in accuracy from both standard errors as if they were independent '
+    'untreated. A treatment that leaves examples out also takes fewer steps for the same epochs. A final loss is that '
+    'of the run’s own training data, so two of them are no comparison. Differences are treated minus plain: in tokens '
+    'with intervals over the prompts that both answered, in accuracy from both standard errors as if they were independent '
     '(the questions are the same, so the intervals are rather too wide); none speaks of another training seed. The '
     'paper finds that no treatment beats plain LoRA (Fig. 9).'
 )
@@ -55,7 +55,7 @@ def _apart(found: Results, runs: Collection[str]) -> list[str]:
     own = [run for run in runs if treatments.get(found.config['runs'][run].get('treatment', ''), {}).get('source')]
     if not own or not found.config['data'].get('held_out'):
         return []
-    return [f'{", ".join(own)}: examples held out are of the run’s own source, so losses on them are of other examples.']
+    return [f'{", ".join(own)}: examples held out are of the run’s own source, so losses on them are of others.']
 
 
 def counterparts(runs: Mapping[str, Mapping[str, Any]], there: Sequence[str]) -> dict[str, str]:

@@ -46,7 +46,8 @@ def test_the_section_tells_each_run_and_each_pair(explained):
 
 def test_a_pair_is_told_at_as_many_positions_of_each(explained):
     section = style_tokens.section(results.load(Workdir(explained)))
-    rows = [row for row in section.tables['style_pairs'] if row['full_run'] == 'full' and not row['is_end']]
+    pair = {'lora_run': 'lora', 'full_run': 'full', 'why': 'same learning rate', 'is_end': False}
+    rows = [row for row in section.tables['style_pairs'] if pair.items() <= row.items()]
     shifted = {side: sum(row[f'shifted_{side}'] for row in rows) for side in ('lora', 'full')}
     (told,) = [sentence for sentence in section.sentences if 'lora (LoRA) and full (full' in sentence]
     assert f'({shifted["lora"]:,} and {shifted["full"]:,})' in told
