@@ -27,8 +27,8 @@ _RULE = (
     'untreated. A treatment that leaves examples out also takes fewer steps for the same epochs. A final loss is that '
     'of the run’s own training data, so two of them are no comparison. Differences are treated minus plain: in tokens '
     'with intervals over the prompts that both answered, in accuracy from both standard errors as if they were '
-    'independent (the questions are the same, so the intervals are rather too wide); none speaks of another training seed. The '
-    'paper finds that no treatment beats plain LoRA (Fig. 9).'
+    'independent (the questions are the same, so the intervals are rather too wide); none speaks of another training '
+    'seed. The paper finds that no treatment beats plain LoRA (Fig. 9).'
 )
 
 
