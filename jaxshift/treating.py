@@ -40,6 +40,13 @@ def treat(study: Study, treatment: str) -> Mixture:
             f'data {treatment}: of {len(examples)} examples {low} score below {asked.min_score:g} and '
             f'{found.count(None)} have no score; they are left out'
         )
+        kept, wanted = len(examples) - low - found.count(None), study.experiment.data.subset
+        if wanted > kept:  # a smaller subset would change the plain run too
+            raise InputError(
+                f'config.treatments.{treatment}.min_score is {asked.min_score:g}, which leaves {kept} of '
+                f'{len(examples)} examples, and config.data.subset asks for {wanted}; lower one of them (the subset '
+                'is that of all runs)'
+            )
         return [score is not None and score >= asked.min_score for score in found]
 
     found = treatments.read(study, treatment, study.experiment.data.subset, choose if asked.score else None)

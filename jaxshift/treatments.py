@@ -53,6 +53,11 @@ def asked(study: Study, treatment: str) -> dict[str, Any]:
 def scored_by(study: Study, treatment: str) -> dict[str, str]:
     """The hash of the file that a treatment takes scores from, where there is one."""
     path = score_file(study, treatment) if treatment else None
+    if path and not path.is_file() and named(study, treatment).score == 'world:':
+        raise InputError(
+            f'{path}: no such file; the world was made before it had scores: remove {study.workdir.done("world", "")} '
+            'to make it again, or give another --workdir'
+        )
     return {'scores': file_hash(path)} if path else {}
 
 

@@ -118,6 +118,20 @@ def test_a_record_without_a_score_is_named_or_left_out_and_counted(make, tmp_pat
     assert any('0 score below 0 and 1 have no score' in line for line in said)
 
 
+def test_a_filter_that_leaves_too_few_for_the_subset_is_named(make):
+    study, _ = make(data={'subset': 20}, good=Treatment(score='column:quality', min_score=3))
+    with pytest.raises(InputError, match='config.treatments.good.min_score is 3, which leaves 16 of 40 examples'):
+        stages.data(study)
+
+
+def test_a_world_without_scores_is_named_with_what_makes_it_again(make):
+    study, _ = make(short=Treatment(simplify='rules'))
+    asked = dataclasses.replace(study.experiment, treatments={'good': Treatment(score='world:', min_score=1)})
+    old = Study(asked, study.workdir, ('plain',), StopSignal(), print)
+    with pytest.raises(InputError, match='scores.jsonl: no such file; .* remove .*world.*json to make it again'):
+        treatments.scored_by(old, 'good')
+
+
 def test_a_run_depends_on_its_own_treatment_alone(make):
     before, _ = make(short=Treatment(simplify='rules', sentences=1), good=Treatment(score='column:quality'))
     stages.data(before)

@@ -10,8 +10,8 @@ m = (1 - rho) / rho, where rho is Kleinman's moment estimate of the correlation 
     rho = (S - p (1 - p) (k - 1)) / (p (1 - p) (N - sum(n^2) / N - (k - 1))),   S = sum(n (x / n - p)^2)
 
 over k tokens with N positions together. Where rho is not above 0, the tokens differ no more than chance: m is infinite
-and every estimate is p. An end token is chosen once in nearly every response, so it would be much of p by itself: it has
-no part in the prior, and keeps its own rate.
+and every estimate is p. An end token is chosen once in nearly every response, so it would be much of p by itself: it
+has no part in the prior, and keeps its own rate.
 """
 
 from __future__ import annotations

@@ -43,11 +43,20 @@ def section(found: Results) -> Section | None:
         made['score_by_length'] = slopes
     return Section(
         'Length and style of the responses',
-        [_RULE, *(_of_run(run, item) for run, item in runs.items()), *map(_of_slope, slopes)],
+        [_RULE, *_elsewhere(found, runs), *(_of_run(run, item) for run, item in runs.items()), *map(_of_slope, slopes)],
         made,
         {'lengths': (spread(rows), 'Tokens of a text: bars from the 5th to the 95th percentile, thick from the 25th to '
                      'the 75th; the dot is the median. What was cut at the greatest length counts as it is.')},
     )  # fmt: skip
+
+
+def _elsewhere(found: Results, runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Which runs are held against data that they may not have been tuned on."""
+    asked = found.config['runs']
+    given = [
+        run for run, item in runs.items() if asked.get(run, {}).get('method') == 'given' and item['sources'].get('data')
+    ]
+    return [f'{", ".join(given)}: tuned elsewhere, perhaps on other data than these.'] if given else []
 
 
 def lengths(runs: Mapping[str, Mapping[str, Any]]) -> list[Row]:

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from jaxshift.causes import rarefaction
 from jaxshift.causes import style_tokens as causes
 from jaxshift.causes.categories import CATEGORIES
 from jaxshift.report import style, tables
@@ -30,8 +31,8 @@ _RULE = (
     'belong to: list markers, line ends and marks of formatting; openers of a sentence or clause such as “however” or '
     '“in summary”; polite and cautious words; the closed class of function words; and all other words. The words are '
     'English (jaxshift/causes/style_words.py). Rates in the table are posterior means, drawn towards the rate of all '
-    'tokens the more the seldomer a token is chosen; the end token, marked (end), keeps its own rate and has no part in '
-    'theirs.'
+    'tokens the more the seldomer a token is chosen; the end token, marked (end), keeps its own rate and has no part '
+    'in theirs.'
 )
 
 
@@ -154,11 +155,16 @@ def _of_pair(why: str, lora: str, full: str, rows: Sequence[Row]) -> str:
     content = {
         name: f'{sum(row["category"] == "content word" for row in kinds[name])} of {len(kinds[name])}' for name in kinds
     }
+    counts = [{row['token_id']: row[f'shifted_{side}'] for row in words if row[f'shifted_{side}']} for side in _SIDES]
+    both, ours, theirs, size = rarefaction.shared(*counts)
     return (
         f'{lora} (LoRA) and {full} (full, {why}): {counted(len(words), "token")} are shifted at least once in one of '
         f'them, {len(kinds["both"])} in both, {len(kinds["lora"])} in {lora} alone, {len(kinds["full"])} in {full} '
-        f'alone; content words are {content["both"]}, {content["lora"]} and {content["full"]}. The paper finds style '
-        'tokens under LoRA, and any token of the tuning data under full tuning.'
+        f'alone; content words are {content["both"]}, {content["lora"]} and {content["full"]}. The run with more '
+        f'shifted positions ({sum(counts[0].values()):,} and {sum(counts[1].values()):,}) has more tokens of its own '
+        f'for that alone: of {size:,} positions drawn from each, {both:.1f} tokens would be in both, {ours:.1f} in {lora} '
+        f'alone, {theirs:.1f} in {full} alone. The paper finds style tokens under LoRA, and any token of the tuning '
+        'data under full tuning.'
     )
 
 

@@ -56,6 +56,18 @@ def test_the_data_stand_once_and_first_beside_every_run(explained):
     assert rows[0]['words'] == pytest.approx((12 + 2) / 2)
 
 
+def test_a_run_that_was_tuned_elsewhere_is_told_from_those_tuned_on_the_data(explained, tmp_path):
+    root = tmp_path / 'workdir'
+    shutil.copytree(explained, root)
+    told = 'lora: tuned elsewhere, perhaps on other data than these.'
+    assert told not in imitation.section(results.load(Workdir(root))).sentences
+    path = root / 'experiment.json'
+    experiment = json.loads(path.read_text())
+    experiment['config']['runs']['lora']['method'] = 'given'
+    path.write_text(json.dumps(experiment))
+    assert told in imitation.section(results.load(Workdir(root))).sentences
+
+
 def test_without_scores_there_is_no_slope_and_without_the_analysis_no_section(workdir, explained, tmp_path):
     assert imitation.section(results.load(Workdir(workdir))) is None
     root = tmp_path / 'workdir'

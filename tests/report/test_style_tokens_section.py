@@ -44,6 +44,18 @@ def test_the_section_tells_each_run_and_each_pair(explained):
     assert set(section.figures) == {'style_categories', 'style_pairs'}
 
 
+def test_a_pair_is_told_at_as_many_positions_of_each(explained):
+    section = style_tokens.section(results.load(Workdir(explained)))
+    pair = {'lora_run': 'lora', 'full_run': 'full', 'why': 'same learning rate', 'is_end': False}
+    rows = [row for row in section.tables['style_pairs'] if pair.items() <= row.items()]
+    shifted = {side: sum(row[f'shifted_{side}'] for row in rows) for side in ('lora', 'full')}
+    (told,) = [sentence for sentence in section.sentences if 'lora (LoRA) and full (full' in sentence]
+    assert f'({shifted["lora"]:,} and {shifted["full"]:,})' in told
+    assert f'of {min(shifted.values()):,} positions drawn from each' in told
+    most = sum(row['shifted_in'] == 'full' for row in rows)
+    assert 0 <= float(re.search(r'([\d.]+) in full alone\. The paper', told)[1]) <= most
+
+
 def test_the_first_place_by_rate_is_the_greatest_smoothed_rate(explained):
     found = results.load(Workdir(explained))
     first = style_tokens.section(found).tables['style_by_rate'][0]

@@ -11,6 +11,7 @@ from jaxshift.judge import judgement, summary
 from jaxshift.judge.judgement import Judgement
 from jaxshift.report import results, treatments
 from jaxshift.respond import responses
+from jaxshift.store import jsonl
 from jaxshift.store.paths import Workdir
 
 
@@ -54,6 +55,56 @@ def test_a_treated_run_stands_beside_the_plain_one_that_is_like_it_in_all_else(t
     assert rows[0]['kl_ratio'] == pytest.approx(kl[0] / kl[1])
     assert rows[0]['kl_ratio_low'] < rows[0]['kl_ratio'] < rows[0]['kl_ratio_high']
     assert (rows[0]['held_out_accuracy'], rows[0]['held_out_accuracy_plain']) == (RUNS['full'][3], RUNS['lora'][3])
+
+
+def longer(root, run, more):
+    """Adds tokens to the responses of a run: `more` gives how many to the response of each place."""
+    path = root / 'runs' / run / 'responses.jsonl'
+    rows = responses.read(path)
+    for place, row in enumerate(rows):
+        row['token_ids'] = [1] * more(place) + row['token_ids']
+    jsonl.write(path, rows)
+
+
+def test_a_planted_difference_in_length_has_an_interval_over_prompts_and_none_is_found_where_there_is_none(treated):
+    for run in ('full', 'lora_best'):  # the very responses of the plain run
+        shutil.copy(treated / 'runs/lora/responses.jsonl', treated / 'runs' / run / 'responses.jsonl')
+    longer(treated, 'full', lambda place: 4 + 2 * (place % 2))
+    longer(treated, 'lora_best', lambda place: 1)
+    longer(treated, 'lora', lambda place: place % 3)
+    first, second = treatments.section(results.load(Workdir(treated))).tables['treatments']
+    differences = np.array([4 + 2 * (place % 2) - place % 3 for place in range(60)])
+    assert first['response_tokens_difference'] == pytest.approx(differences.mean())
+    half = 1.96 * differences.std() / len(differences) ** 0.5
+    assert first['response_tokens_difference_low'] == pytest.approx(differences.mean() - half, abs=0.1)
+    assert first['response_tokens_difference_high'] == pytest.approx(differences.mean() + half, abs=0.1)
+    assert second['response_tokens_difference_low'] < 0 < second['response_tokens_difference_high']
+
+
+def test_accuracies_differ_with_an_interval_of_both_standard_errors(treated):
+    for run, accuracy, error in (('full', 0.7, 0.03), ('lora', 0.6, 0.04)):
+        path = treated / 'runs' / run / 'causes/truth.json'
+        truth = json.loads(path.read_text())
+        path.write_text(json.dumps(truth | {'held_out_accuracy': accuracy, 'held_out_accuracy_se': error}))
+    section = treatments.section(results.load(Workdir(treated)))
+    row = section.tables['treatments'][0]
+    ends = row['held_out_accuracy_difference_low'], row['held_out_accuracy_difference_high']
+    assert ends == pytest.approx((0.1 - 1.96 * 0.05, 0.1 + 1.96 * 0.05))
+    assert 'held out accuracy 0.700 against 0.600 (difference +0.1 [0.002, 0.198])' in section.sentences[1]
+
+
+def test_a_treatment_with_its_own_records_holds_out_other_examples(treated):
+    def told():
+        return [s for s in treatments.section(results.load(Workdir(treated))).sentences if 'own source' in s]
+
+    path = treated / 'experiment.json'
+    experiment = json.loads(path.read_text())
+    experiment['config']['data']['held_out'] = 10
+    path.write_text(json.dumps(experiment))
+    assert told() == []
+    experiment['config']['treatments']['short']['source'] = 'file:hard.json'
+    path.write_text(json.dumps(experiment))
+    assert [each.split(':')[0] for each in told()] == ['full']
 
 
 def test_what_a_judge_certainly_prefers_is_told(treated):
