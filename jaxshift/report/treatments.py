@@ -128,10 +128,10 @@ def _truth(name: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Row
     if value is None and plain is None:
         return {}
     row: Row = {name: value, f'{name}_plain': plain}
-    errors = ours.get(f'{name}_se'), theirs.get(f'{name}_se')
-    if value is None or plain is None or None in errors:
+    error, plain_error = ours.get(f'{name}_se'), theirs.get(f'{name}_se')
+    if value is None or plain is None or error is None or plain_error is None:
         return row
-    difference, half = value - plain, _NORMAL * math.hypot(*errors)
+    difference, half = value - plain, _NORMAL * math.hypot(error, plain_error)
     ends = {f'{name}_difference_low': difference - half, f'{name}_difference_high': difference + half}
     return row | {f'{name}_difference': difference} | ends
 
