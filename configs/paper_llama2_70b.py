@@ -2,11 +2,12 @@
 
 Command:   python run.py --config=configs/paper_llama2_70b.py --mode=plan --topology=v5e:4x4
            python run.py --config=configs/paper_llama2_70b.py --workdir=WS --only='alpaca_*_lora'
-           Cells are named DATA_SIZEk_seedN_METHOD, 96 in all; jobs share one workdir, each with cells of its own, and
+           Cells are named DATA_SIZEk_seedN_RUN, 150 in all; jobs share one workdir, each with cells of its own, and
            each cell can be started again alone. --mode=report sums up what is there.
 Needs:     data/alpaca.json, medinstruct.json, lima.json, dolly.json and tulu.json, in any format that README.md lists:
            Alpaca, MedInstruct-52k, LIMA, databricks-dolly-15k and the Tulu-V2 mixture; data/just_eval_instruct.json and
-           data/medinstruct_test.json, the prompts. The weights are gated: set HF_TOKEN, or give base.source=dir:PATH.
+           data/medinstruct_test.json, the prompts; for Figure 9 data/alpagasus.json, filtered_dolly.json,
+           evol_instruct.json and lima_simple.json. The weights are gated: set HF_TOKEN, or give base.source=dir:PATH.
 Hardware:  LoRA: 16 TPU chips of 16 GiB or 4 GPUs of 80 GiB. Full tuning: 32 GPUs of 80 GiB, or 64 TPU v5p chips.
 Time:      not run here; --mode=plan tells the least that each cell takes.
 Expected:  Figure 1: mean KL .044 to .050 (LoRA) and .361 to .495 (full) on Tulu, held to the columns of AlignTDS's

@@ -26,6 +26,7 @@ class Cell:
     settings: dict[str, object]  # key below `config.`, and its value
     runs: tuple[str, ...] = ()  # of the config, those that it has; empty: all
     test: str = ''  # what its prompts are called where scores are published
+    treated: str = ''  # other cells' `data` of which its own were made, by a filter or the like; LoRA is held to theirs
 
 
 def load(path: str) -> dict[str, Cell]:

@@ -4,6 +4,8 @@ The paper states the base, 3 epochs, the learning rate, batches of 32 examples (
 `inferred` marks what it does not state: defaults, at that time, of the tool it used.
 """
 
+from dataclasses import replace
+
 from jaxshift.cells import Cell
 from jaxshift.config import Base, Data, Experiment, Mesh, Prompts, Respond, Run
 
@@ -24,6 +26,19 @@ DATA = {
     'dolly': (15_000,),
     'tulu': (1000, 10_000, 25_000, 50_000, 150_000, 326_000),
 }
+# Its treatments of data (Figure 9): what is treated, and how many records come of it, about, all of which are taken.
+TREATED = {
+    'alpagasus': ('alpaca', 9000),
+    'filtered_dolly': ('dolly', 3000),
+    'evol_instruct': ('alpaca', 70_000),
+    'lima_simple': ('lima', 1000),
+}
+NOISY = ('alpaca_52k', 'medinstruct_52k')  # on which it tried NEFTune
+NEFTUNE = 5.0  # inferred: its alpha, that of Jain et al. (arXiv 2310.05914) for Alpaca
+# The paper has one rate for both methods. With these beside it they meet at equal loss and at equal KL.
+RATE = 5e-5
+RATES = {'lora': (3e-4, 1e-3), 'full': (2e-5, 5e-6)}
+SWEPT = ('alpaca_1k', 'alpaca_52k')  # on which they are tried
 SEEDS = range(3)  # the paper has one, so that it can give no intervals
 METHODS = {'lora': 'LoRA', 'full': 'full tuning'}
 
@@ -47,7 +62,7 @@ def experiment(base: str, *methods: str, micro_batch_size: int, tensor: int = 1)
             max_length=1024,  # inferred
         ),
         prompts=Prompts(limit=800),
-        runs={method: _run(method, micro_batch_size) for method in methods},
+        runs={method: _run(method, micro_batch_size, RATE) for method in methods},
         respond=Respond(max_new_tokens=512),  # inferred
         mesh=Mesh() if whole_on_one else Mesh(data=1, fsdp=-1, tensor=tensor),
     )
@@ -59,35 +74,48 @@ def grid(base: str, micro_batch_size: int, tensor: int = 1) -> Experiment:
     common.name = f'{base}, the grid of the paper'
     common.prompts.source = 'file:data/just_eval_instruct.json'
     common.sweep.compat = 'aligntds'  # published numbers are on its scale
+    common.runs['neftune'] = replace(common.runs['lora'], neftune_alpha=NEFTUNE)
+    common.runs |= {
+        _at(method, rate): _run(method, micro_batch_size, rate) for method, rates in RATES.items() for rate in rates
+    }
     return common
 
 
 def cells() -> dict[str, Cell]:
-    """Every set-up of the paper's tables, by both methods and some seeds; a seed draws the nested subsets too."""
-    return {
-        f'{data}_{size // 1000}k_seed{seed}_{method}': _cell(data, size, seed, method)
-        for data, sizes in DATA.items()
-        for size in sizes
-        for seed in SEEDS
-        for method in METHODS
-    }
+    """Every set-up of the paper's tables and other learning rates, each run by some seeds, which draw subsets too."""
+    sets = [(data, size, '') for data, sizes in DATA.items() for size in sizes]
+    sets += [(data, size, treated) for data, (treated, size) in TREATED.items()]
+    found: dict[str, Cell] = {}
+    for data, size, treated in sets:
+        name = f'{data}_{size // 1000}k'
+        runs = [*METHODS, *(['neftune'] if name in NOISY else [])]
+        if name in SWEPT:
+            runs += [_at(method, rate) for method, rates in RATES.items() for rate in rates]
+        for seed in SEEDS:
+            found |= {f'{name}_seed{seed}_{run}': _cell(data, size, seed, run, treated) for run in runs}
+    return found
 
 
-def _cell(data: str, size: int, seed: int, method: str) -> Cell:
+def _cell(data: str, size: int, seed: int, run: str, treated: str) -> Cell:
     settings: dict[str, object] = {
-        'data.source': f'file:data/{data}.json', 'data.subset': size, 'data.subset_seed': seed,
-        f'runs.{method}.seed': seed,
+        'data.source': f'file:data/{data}.json', 'data.subset': 0 if treated else size, 'data.subset_seed': seed,
+        f'runs.{run}.seed': seed,
     }  # fmt: skip
     if data == 'medinstruct':
         settings |= {'prompts.source': 'file:data/medinstruct_test.json', 'prompts.limit': 0}
     test = 'medinstruct-test' if data == 'medinstruct' else 'just-eval'
-    return Cell(data, size, seed, settings, (method,), test)
+    return Cell(data, size, seed, settings, (run,), test, treated)
 
 
-def _run(method: str, micro_batch_size: int) -> Run:
+def _at(method: str, rate: float) -> str:
+    """The name of a run at a learning rate of its own, such as lora_3e-4."""
+    return f'{method}_{rate:.0e}'.replace('e-0', 'e-')
+
+
+def _run(method: str, micro_batch_size: int, rate: float) -> Run:
     return Run(
         method=method,
-        learning_rate=5e-5,
+        learning_rate=rate,
         optimizer='adamw',  # inferred, with the moments' decay, no warm-up, no weight decay, clipping at 1
         schedule='cosine',  # inferred
         epochs=3,

@@ -49,6 +49,7 @@ SHARES = (
     *QUESTIONS, 'borrowed_null', 'value_share_of_shifted', 'style_share_of_shifted', 'words_shifted',
     'words_shifted_null', 'words_marginal', 'words_marginal_null', 'hallucinates', 'phrases_in_tuning_data',
 )  # fmt: skip
+_SAME = ('test', 'treated', 'method', 'published_as', 'learning_rate', 'plain')  # in all seeds
 RATIOS = ('kl_tuned_base', 'reference_kl_tuned_base', 'sentence_start', 'sentence_rest', 'kl_at_values', 'aligntds_kl')
 
 
@@ -119,8 +120,8 @@ def means(rows: Sequence[Row]) -> list[Row]:
     for key, items in sorted(groups.items(), key=lambda group: (*group[0][:-1], runs.index(group[0][-1]))):
         first = items[0]
         mean: Row = dict(zip((*KEY, 'run'), key, strict=True))
-        mean |= {name: first[name] for name in ('test', 'method', 'learning_rate', 'plain')} | {'seeds': len(items)}
-        names = [*MEASURES, *(name for name in first if name.startswith(('score_', 'aligntds_')))]
+        mean |= {name: first[name] for name in _SAME} | {'seeds': len(items)}
+        names = [*MEASURES, *(name for name in first if name.startswith(('score_', 'task_score_', 'aligntds_')))]
         for name in dict.fromkeys(names):
             if found := mean_of(items, name):
                 mean |= found.columns(name)

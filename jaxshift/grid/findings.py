@@ -120,7 +120,7 @@ def table(rows: Sequence[Row]) -> list[Row]:
     """
     made: list[Row] = []
     for (base, data), by_pairing in ways.pairs(rows).items():
-        treated = _treated([row for row in rows if (row['base'], row['data']) == (base, data)])
+        treated = _treated([row for row in rows if row['base'] == base and data in (row['data'], row['treated'])], data)
         for finding in FINDINGS:
             for questions, all_pairs in ((finding.questions, by_pairing), (finding.treated, treated)):
                 for pairing, pairs in all_pairs.items():
@@ -137,20 +137,26 @@ def table(rows: Sequence[Row]) -> list[Row]:
     return made
 
 
-def _treated(rows: Sequence[Row]) -> dict[str, Pairs]:
-    """Run with a treatment to pairs of plain LoRA and it, at one learning rate."""
-    plain = {(row['size'], row['seed'], row['learning_rate']): row for row in rows if row['plain'] and _is_lora(row)}
+def _treated(rows: Sequence[Row], data: str) -> dict[str, Pairs]:
+    """What was treated to pairs of plain LoRA and it, at one learning rate.
+
+    Other data that were made of these are held to the largest set of these, of which they were most likely made.
+    """
+    lora = [row for row in rows if row['method'] == 'lora']
+    plain = {
+        (row['size'], row['seed'], row['learning_rate']): row for row in lora if row['plain'] and row['data'] == data
+    }
+    largest = max((size for size, _, _ in plain), default=0)
     found: dict[str, Pairs] = {}
-    for row in rows:
-        twin = plain.get((row['size'], row['seed'], row['learning_rate']))
-        if twin and _is_lora(row) and not row['plain']:
-            pairs = found.setdefault(f'{row["run"]} against {twin["run"]}', {})
-            pairs[row['size'], row['seed']] = Pair(twin, row)
+    for row in lora:
+        other = row['data'] != data
+        size = largest if other else row['size']
+        twin = plain.get((size, row['seed'], row['learning_rate']))
+        if twin and (other or not row['plain']):
+            name = row['data'] if other else row['run']
+            pairs = found.setdefault(f'{name} against {data if other else twin["run"]}', {})
+            pairs[size, row['seed']] = Pair(twin, row)
     return found
-
-
-def _is_lora(row: Row) -> bool:
-    return row['method'] == 'lora'
 
 
 def verdicts(rows: Sequence[Row]) -> dict[int, dict[str, str]]:

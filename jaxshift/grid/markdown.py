@@ -18,13 +18,23 @@ _SHOWN = (
 )  # fmt: skip
 
 
-def text(name: str, command: str, groups: Mapping[tuple[str, str], Sequence[Row]], missing: Sequence[str]) -> str:
+Group = tuple[str, str]  # base and data set
+
+
+def text(
+    name: str,
+    command: str,
+    groups: Mapping[Group, Sequence[Row]],
+    asked: Mapping[Group, Sequence[Row]],
+    missing: Sequence[str],
+) -> str:
     """The whole file.
 
     Args:
       name: of the study.
       command: that made it; only its config is told, since every cell was made by that one, maybe by another start.
-      groups: by base and data set the rows of its cells and runs.
+      groups: the rows of its cells and runs.
+      asked: of these, the rows of `findings.table`.
       missing: cells that are not complete.
     """
     lines = [
@@ -40,7 +50,7 @@ def text(name: str, command: str, groups: Mapping[tuple[str, str], Sequence[Row]
     if missing:
         lines += ['', f'Cells that are not complete: {", ".join(missing)}.']
     for (base, data), rows in groups.items():
-        lines += ['', f'## {base} on {data}', '', *_group(rows)]
+        lines += ['', f'## {base} on {data}', '', *_group(rows, asked[base, data])]
     return '\n'.join(lines) + '\n'
 
 
@@ -54,8 +64,7 @@ def _config_of(command: str) -> list[str]:
     return kept
 
 
-def _group(rows: Sequence[Row]) -> Iterator[str]:
-    asked = findings.table(rows)
+def _group(rows: Sequence[Row], asked: Sequence[Row]) -> Iterator[str]:
     verdicts, pairings = findings.verdicts(asked), list(PAIRINGS)
     seeds, sizes = (sorted({row[name] for row in rows}) for name in ('seed', 'size'))
     yield f'{len(seeds)} seeds; {", ".join(map(str, sizes))} examples.'

@@ -37,7 +37,7 @@ def write(
             vocabularies[key] = study.pieces, study.template.stop_ids
         return vocabularies[key]
 
-    found, place = results.load(folder, cells, asked, vocabulary), paths.Workdir(folder).report
+    found, place = results.load(folder, cells, asked, common.runs, vocabulary), paths.Workdir(folder).report
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in found.rows:
         groups.setdefault((row['base'], row['data']), []).append(row)
@@ -50,8 +50,9 @@ def write(
     whole['reference'] = reference.compare(whole['means'])
     saved = dict(whole)
     parts: dict[str, list[explained.Section]] = {}
-    for (base, data), rows in groups.items():
-        parts[f'{base} on {data}'] = made = list(sections.of_group(found, rows, base, data))
+    asked_of = {key: [row for row in whole['findings'] if (row['base'], row['data']) == key] for key in groups}
+    for (base, data), answers in asked_of.items():
+        parts[f'{base} on {data}'] = made = list(sections.of_group(found, answers, base, data))
         for name, items in ((name, items) for section in made for name, items in section.tables.items()):
             if name not in whole:
                 saved.setdefault(name, []).extend({'base': base, 'data': data, **item} for item in items)
@@ -67,6 +68,7 @@ def write(
         saved=[name for name, items in saved.items() if items],
     )  # fmt: skip
     paths.write_text(place / 'index.html', text)
-    paths.write_text(place / 'findings.md', markdown.text(common.name, record['command'], groups, list(found.missing)))
+    told = markdown.text(common.name, record['command'], groups, asked_of, list(found.missing))
+    paths.write_text(place / 'findings.md', told)
     say(f'{len(cells) - len(found.missing)} of {len(cells)} cells: {place / "index.html"}, {place / "findings.md"}')
     return place / 'index.html'

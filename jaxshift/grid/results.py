@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jaxshift.cells import Cell
-from jaxshift.config import Experiment
+from jaxshift.config import Experiment, Run
 from jaxshift.errors import InputError
 from jaxshift.grid import comparisons
 from jaxshift.report import drawings, results, tables, truth
@@ -46,7 +46,11 @@ class Found:
 
 
 def load(
-    folder: Path, cells: Mapping[str, Cell], asked: Mapping[str, Experiment], vocabulary: Callable[[str], Vocabulary]
+    folder: Path,
+    cells: Mapping[str, Cell],
+    asked: Mapping[str, Experiment],
+    runs: Mapping[str, Run],
+    vocabulary: Callable[[str], Vocabulary],
 ) -> Found:
     """Reads the workdirs of all cells that have been compared.
 
@@ -54,12 +58,13 @@ def load(
       folder: of the grid.
       cells: all of them.
       asked: their experiments; a cell that was made by another one takes no part.
+      runs: of all cells.
       vocabulary: gives the pieces and end tokens of a cell's tokenizer.
 
     Raises:
       InputError: no cell has results.
     """
-    found = Found([], {}, {}, {})
+    found, plain = Found([], {}, {}, {}), _plain(runs)
     for name, cell in cells.items():
         try:
             read = results.load(results.Workdir(folder / 'cells' / name))
@@ -72,8 +77,11 @@ def load(
         if unfinished := [run for run in read.unfinished if run in read.config['runs']]:
             found.missing[name] = f'runs {", ".join(unfinished)} have not been compared'
         pieces, end_ids = vocabulary(name)
-        rows = _rows(read, _annotated(folder / 'cells' / name / 'sheet' / 'figures.json'))
-        factors = {'cell': name, 'data': cell.data, 'size': cell.size, 'seed': cell.seed, 'test': cell.test}
+        rows = _rows(read, plain, _annotated(folder / 'cells' / name / 'sheet' / 'figures.json'))
+        factors = {
+            'cell': name, 'data': cell.data, 'size': cell.size, 'seed': cell.seed, 'test': cell.test,
+            'treated': cell.treated,
+        }  # fmt: skip
         found.rows.extend({**factors, 'base': read.config['base']['source'], **row} for row in rows)
         for row in rows:
             run = row['run']
@@ -96,18 +104,20 @@ def _annotated(path: Path) -> Row:
     return json.loads(path.read_text(encoding='utf-8'))['runs'] if path.is_file() else {}
 
 
-def _rows(found: Results, annotated: Row) -> list[Row]:
+def _plain(runs: Mapping[str, Run]) -> set[str]:
+    """Those that differ from the first of their method in the learning rate at most."""
+    methods = {name: run.method for name, run in runs.items()}
+    lines = drawings.series({name: dataclasses.asdict(run) for name, run in runs.items()}, methods)
+    first = {method: lines[name] for name, method in reversed(methods.items())}
+    return {name for name, method in methods.items() if lines[name] == first[method]}
+
+
+def _rows(found: Results, plain: Collection[str], annotated: Row) -> list[Row]:
     rows = tables.overview(found.summaries, found.metrics, found.config['runs'], 'all')
     # A run that the config no longer has would be taken for a treatment.
     head = [row for row in found.of_headline(rows) if row['run'] in found.config['runs']]
     truth.add_to_overview(head, truth.rows(found.truths))
-    methods = {row['run']: row['method'] for row in head}
-    lines = drawings.series(found.config['runs'], methods)
-    first = {method: lines[run] for run, method in reversed(methods.items())}  # the first run of each method
-    return [
-        _row(row, rows, found, lines[row['run']] == first[row['method']]) | _said(annotated.get(row['run'], {}))
-        for row in head
-    ]
+    return [_row(row, rows, found, row['run'] in plain) | _said(annotated.get(row['run'], {})) for row in head]
 
 
 def _said(figures: Row) -> Row:
@@ -118,18 +128,19 @@ def _said(figures: Row) -> Row:
 def _row(row: Row, rows: list[Row], found: Results, plain: bool) -> Row:
     """A row of the overview with more columns.
 
-    `plain`: the run differs from the first of its method in the learning rate at most. `held_out_loss`: nats a token
-    of the data's answers to the prompts, in the controlled world to those that ask for nothing that was trained on.
-    `wrong_share`: held-out answers that are wrong but not broken; counts of questions come with it. `words_CLASS`: of
-    the words that begin in a token of a class, the share that the tuning data have, and `words_CLASS_null` the null
-    corpus, where borrowing.json is there. `score_ASPECT`: mean scores by the first judge.
+    `plain`: see `_plain`. `published_as`: the method by the paper's name, of runs such as it has. `held_out_loss`:
+    nats a token of the data's answers to the prompts, in the controlled world to those that ask for nothing that was
+    trained on. `wrong_share`: held-out answers that are wrong but not broken; counts of questions come with it.
+    `words_CLASS`: of the words that begin in a token of a class, the share that the tuning data have, and
+    `words_CLASS_null` the null corpus, where borrowing.json is there. `score_ASPECT`: mean scores by the first judge,
+    and `task_score_TASK` the mean over aspects of those of prompts of one task.
     """
     run = row['run']
     of_references = [
         other for other in rows
         if other['run'] == run and (other['context'], other['template']) == ('reference', 'matched')
     ]  # fmt: skip
-    more: Row = {'plain': plain}
+    more: Row = {'plain': plain, 'published_as': _published_as(found.config['runs'][run])}
     if of_references:
         more['held_out_loss'] = _held_out_loss(found, run, of_references[0])
         more['reference_kl_tuned_base'] = of_references[0]['kl_tuned_base']
@@ -142,7 +153,23 @@ def _row(row: Row, rows: list[Row], found: Results, plain: bool) -> Row:
             more |= {f'words_{name}': item['tuning']['mean'], f'words_{name}_null': item['null']['mean']}
     for verdict in list(found.judged.get(run, {}).values())[:1]:
         more |= {f'score_{aspect}': item['mean'] for aspect, item in verdict.summary['aspects'].items()}
+        more |= {
+            f'task_score_{group["value"]}': _mean([item['mean'] for item in group['aspects'].values()])
+            for group in verdict.summary['groups']
+            if group['field'] == 'task'
+        }
     return row | more
+
+
+def _published_as(config: Row) -> str:
+    if config['treatment']:
+        return ''
+    return 'neftune' if config['neftune_alpha'] else config['method']
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _held_out_loss(found: Results, run: str, windows: Row) -> float:

@@ -30,22 +30,27 @@ KNOWLEDGE = (
     ('mean_response_words', 'words in an answer'),
     ('hallucinates', 'hallucinating responses,\nby annotators (Figure 6)'),
 )
+SCORES = (('score_helpfulness', 'helpfulness, 1 to 5'), ('score_factuality', 'factuality, 1 to 5'))
 BORROWED = {name: f'{name}_null' for name in ('words_shifted', 'words_marginal')} | {'borrowed_share': 'borrowed_null'}
 _MOST_TOKENS = 125  # of a run, as in the paper's Figure 12
 
 
-def of_group(found: Found, rows: Sequence[Row], base: str, data: str) -> Iterator[Section]:
-    """The sections of one base and data set; `rows` are all its cells' and runs'."""
+def of_group(found: Found, asked: Sequence[Row], base: str, data: str) -> Iterator[Section]:
+    """The sections of one base and data set; `asked` are its rows of `findings.table`."""
+    of_base = [row for row in found.rows if row['base'] == base]
+    rows = [row for row in of_base if row['data'] == data]
     means, suffix = comparisons.means(rows), f'-{reference.base_of(base) or "world"}-{data}'
-    found_here, compared = findings.table(rows), comparisons.table(rows)
+    compared = comparisons.table(rows)
+    if compared or asked:
+        yield _findings(asked)
     if compared:
-        yield _findings(found_here)
         yield _comparisons(compared, pairing.remarks(rows))
     yield _shift(means, base, data, suffix)
     yield _training(found, rows, means, suffix)
     yield from _knowledge(means, suffix)
+    yield from _treatments([*means, *comparisons.means([row for row in of_base if row['treated'] == data])], suffix)
     yield _tokens(found, rows, suffix)
-    yield _published(means, base)
+    yield _published(means)
 
 
 def _findings(rows: Sequence[Row]) -> Section:
@@ -136,15 +141,25 @@ def _knowledge(means: Sequence[Row], suffix: str) -> Iterator[Section]:
             figures.borrowing([row for row in means if row['plain']], shares, BORROWED),
             'Borrowing from the tuning data beside its null; the form of the paper’s Figure 8.',
         )
-    if any(not row['plain'] for row in means):
-        rates = {row['learning_rate'] for row in means if not row['plain']}
-        beside = [row for row in means if row['method'] == 'lora' and row['learning_rate'] in rates]
-        drawn[f'treatments{suffix}'] = (
-            figures.treatments(beside, panels[:2] or SHIFT[:1]),
-            'Treatments of LoRA beside the plain one; the form of the paper’s Figure 9.',
-        )
     if drawn:
-        yield Section('Knowledge, borrowing and treatments', [], {}, drawn)
+        yield Section('Knowledge and borrowing', [], {}, drawn)
+
+
+def _treatments(means: Sequence[Row], suffix: str) -> Iterator[Section]:
+    """Runs of LoRA with a treatment, or on data that were made of these, beside plain ones on these."""
+    lora = [row | {'run': row['data'], 'plain': False} if row['treated'] else row
+            for row in means if row['method'] == 'lora']  # fmt: skip
+    rates = {row['learning_rate'] for row in lora if not row['plain']}
+    beside = [row for row in lora if row['learning_rate'] in rates]
+    if any(row['plain'] for row in beside):
+        known = [panel for panel in (*SCORES, *KNOWLEDGE) if any(panel[0] in row for row in beside)]
+        drawn = {
+            f'treatments{suffix}': (
+                figures.treatments(beside, known[:2] or SHIFT[:1]),
+                'Treatments of LoRA beside the plain one; the form of the paper’s Figure 9.',
+            )
+        }
+        yield Section('Treatments of data', [], {}, drawn)
 
 
 def _tokens(found: Found, rows: Sequence[Row], suffix: str) -> Section:
@@ -180,8 +195,8 @@ def summed(tables: Sequence[Sequence[Row]]) -> list[Row]:
             for token in order]  # fmt: skip
 
 
-def _published(means: Sequence[Row], base: str) -> Section:
-    rows, start = reference.compare(means), reference.sentences(base)
+def _published(means: Sequence[Row]) -> Section:
+    rows = reference.compare(means)
     suspects = [f'Table {row["table"]}, row {row["row"]}: {row["why"]}' for row in reference.suspects()]
     if not rows:
         said = 'No published number belongs to this base, data and size, or the compat measures were not asked for.'
@@ -192,12 +207,8 @@ def _published(means: Sequence[Row], base: str) -> Section:
             f'{100 * reference.TOLERANCE:.0f} %) or in our interval; {sum(bool(row["suspect"]) for row in rows)} of '
             'these are suspect.'
         )
-    shown = {'reference': rows, 'published_figure_4': start}
-    return Section(
-        'Beside the published numbers',
-        [said, f'Suspect rows of the paper: {"; ".join(suspects)}.'],
-        {name: items for name, items in shown.items() if items},
-    )
+    texts = [said, f'Suspect rows of the paper: {"; ".join(suspects)}.']
+    return Section('Beside the published numbers', texts, {'reference': rows} if rows else {})
 
 
 def interval(row: Mapping[str, Any], name: str) -> str:

@@ -21,6 +21,7 @@ from jaxshift.store import paths
 GROUP = ('run', 'context', 'template', 'context_length')
 PLAIN = {'context': 'own', 'template': 'matched', 'context_length': -1}  # the windows that a study shows if it has them
 POSITIONS = ('all', 'without_end')
+_IN_SENTENCES = {'': 'kl_tuned_base', 'aligntds_': 'aligntds_kl'}  # prefix to the divergence told by place
 QUANTILES = {'median': 0.5, '90%': 0.9, '95%': 0.95, '99%': 0.99, '99.9%': 0.999}
 COLUMNS = (
     'run', 'context', 'template', 'context_length', 'example_id', 'position', 'token_id', 'base_argmax_id',
@@ -137,16 +138,22 @@ def _figures(
     is the base's probability of the tuned argmax; base_rank is 1-based; same_top_1, emitted_is_tuned_argmax and shares
     are in percent. sentence_start and sentence_rest are the mean KL(tuned||base) of `curves.sentence_starts` and the
     other positions; the first of the two has `percent_of_positions`, which is above 5 because sentences are short.
+    Where the compat columns are there, aligntds_sentence_start and aligntds_sentence_rest are those of aligntds_kl.
     """
     values = _values(rows)
     response, responses = curves.response_index(rows)
     prompt, prompts = curves.prompt_of_response(responses, samples)
     start = curves.sentence_starts(rows, pieces, end_ids)
-    names = [*values, 'sentence_start', 'sentence_rest']
     kl = values['kl_tuned_base']
     weights = {name: np.ones(rows.num_rows) for name in values}
-    weights |= {'sentence_start': start.astype(float), 'sentence_rest': 1.0 - start}
-    values |= {'sentence_start': kl * start, 'sentence_rest': kl * ~start}
+    for prefix, column in _IN_SENTENCES.items():
+        if column in values:
+            weights |= {f'{prefix}sentence_start': start.astype(float), f'{prefix}sentence_rest': 1.0 - start}
+            values |= {
+                f'{prefix}sentence_start': values[column] * start,
+                f'{prefix}sentence_rest': values[column] * ~start,
+            }
+    names = list(values)
     sums = np.stack([np.bincount(response, values[name], len(responses)) for name in names], axis=1)
     counts = np.stack([np.bincount(response, weights[name], len(responses)) for name in names], axis=1)
     # Every figure is a ratio of two sums per prompt, so one set of resamples serves them all.

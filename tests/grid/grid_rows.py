@@ -11,8 +11,8 @@ def row(run, size=60, seed=0, **columns):
     method, rate = RATES[run]
     plain = {
         'cell': f'seed{seed}_n{size}', 'base': 'world:', 'data': 'world', 'size': size, 'seed': seed, 'run': run,
-        'test': '', 'method': method, 'learning_rate': rate, 'plain': True, 'kl_tuned_base': 0.1, 'final_loss': 0.5,
-        'held_out_loss': 1.0,
+        'test': '', 'treated': '', 'method': method, 'published_as': method, 'learning_rate': rate, 'plain': True,
+        'kl_tuned_base': 0.1, 'final_loss': 0.5, 'held_out_loss': 1.0,
     }  # fmt: skip
     return plain | columns
 

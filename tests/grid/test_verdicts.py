@@ -85,6 +85,15 @@ def test_a_treatment_is_held_to_plain_lora_at_its_rate(treated, said):
     assert {row['verdict'] for row in found} == {said}
 
 
+def test_data_that_were_made_of_others_are_held_to_the_largest_of_these():
+    made = rows({'lora': {'held_out_accuracy': lambda size: 0.5 + size / 1200}, 'full': {}}, noise=0.001)
+    other = [row for row in rows({'lora': {'held_out_accuracy': 0.85}}, noise=0.001, seed=1) if row['size'] == 60]
+    made += [row | {'data': 'filtered', 'treated': 'world'} for row in other]
+    (found,) = [row for row in findings.table(made) if row['finding'] == 9]
+    assert (found['data'], found['pairing'], found['about']) == ('world', 'filtered against world', 'n = 480')
+    assert (found['verdict'], round(found['value'], 2)) == (HOLDS, -0.05)
+
+
 def test_a_gain_that_is_not_ruled_out_is_unclear():
     made = rows({'lora': {'held_out_accuracy': 0.8}, 'full': {}}, noise=0.1)
     assert verdict(made, 4) == UNCLEAR
@@ -103,7 +112,8 @@ def test_what_was_not_measured_is_not_answered():
 def test_the_file_says_all_of_it():
     made = rows({'lora': {'kl_tuned_base': 0.1}, 'full': {'kl_tuned_base': 0.4}})
     command = "run.py --config=A.py --only='seed3_*' --workdir WS --mode report --config.sweep.chunk 64"
-    text = markdown.text('Worlds', command, {('world:', 'world'): made}, ['seed9_n60'])
+    group = ('world:', 'world')
+    text = markdown.text('Worlds', command, {group: made}, {group: findings.table(made)}, ['seed9_n60'])
     assert '    python run.py --config=A.py --config.sweep.chunk 64\n' in text
     assert '| 1 | LoRA shifts the distribution little' in text
     assert 'Cells that are not complete: seed9_n60.' in text

@@ -62,6 +62,16 @@ def test_every_mean_against_a_loop():
         assert item['all'][name]['positions'] == len(kl)
 
 
+def test_the_divergence_of_the_old_arithmetic_is_told_by_its_place_in_sentences_too():
+    table = make([4, 12, 30])
+    compat = np.random.default_rng(1).normal(size=table.num_rows)
+    starts = curves.sentence_starts(table, PIECES, [END])
+    table = table.append_column('aligntds_kl', pa.array(compat, pa.float32()))
+    figures = summary.summarise(table, PIECES, [END], bootstrap=10)[0]['all']
+    for name, chosen in (('aligntds_sentence_start', starts), ('aligntds_sentence_rest', ~starts)):
+        assert figures[name]['mean'] == pytest.approx(math.fsum(compat[chosen]) / chosen.sum(), rel=1e-6)
+
+
 def test_class_shares_sum_to_one_hundred_percent():
     (item,) = summary.summarise(make([9, 33, 2]), PIECES, [END], bootstrap=10)
     for which in summary.POSITIONS:
