@@ -4,7 +4,7 @@ Command:   python run.py --config=configs/study_world.py --workdir=WS
            Cells are named seed0_n60 to seed4_n480; --only=seed0_* takes those of one world, so that several jobs can
            share the work, in one workdir; --mode=report sums up what is there.
 Hardware:  any; two CPU cores are enough. Offline, deterministic.
-Time:      about 28 minutes on two cores: reckoned from the times of the runs of an earlier choice of rates.
+Time:      about 21 minutes on two cores.
 Expected:  WS/report/index.html and findings.md: which findings of Ghosh et al. hold here, with intervals over worlds.
 
 Every cell has each method at the shared learning rate, near its own best (as configs/demo.py found it), and on the far
@@ -37,7 +37,7 @@ def get_config() -> Experiment:
         runs=runs | {'lora_neftune': _run('lora', BEST, NEFTUNE)},
         respond=Respond(max_new_tokens=64, batch_size=256),
         sweep=Sweep(contexts=('own', 'reference'), batch_size=64, chunk=4096),
-        causes=Causes(analyses=('truth',)),
+        causes=Causes(analyses=('truth', 'borrowing')),
         judge=Judge(kind='oracle'),
         trackers=(),
         world=World(),
@@ -45,11 +45,15 @@ def get_config() -> Experiment:
 
 
 def get_cells() -> dict[str, Cell]:
+    runs = get_config().runs
     return {
-        f'seed{seed}_n{size}': Cell('world', size, seed, {'world.seed': seed, 'world.instructions': size})
+        f'seed{seed}_n{size}': Cell(
+            'world', size, seed,
+            {'world.seed': seed, 'world.instructions': size} | {f'runs.{run}.seed': seed for run in runs},
+        )
         for seed in SEEDS
         for size in SIZES
-    }
+    }  # fmt: skip
 
 
 def _run(method: str, rate: float, neftune: float = 0.0) -> Run:

@@ -23,7 +23,7 @@ class Cell:
     data: str  # what its instruction data is called in figures
     size: int  # examples of it
     seed: int  # cells that differ in the seed alone are averaged
-    settings: dict[str, object]  # key below `config.`, and its value
+    settings: Mapping[str, object]  # key below `config.`, and its value
     runs: tuple[str, ...] = ()  # of the config, those that it has; empty: all
     test: str = ''  # what its prompts are called where scores are published
     treated: str = ''  # other cells' `data` of which its own were made, by a filter or the like; LoRA is held to theirs

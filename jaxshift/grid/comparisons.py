@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -50,7 +51,8 @@ SHARES = (
     'words_shifted_null', 'words_marginal', 'words_marginal_null', 'hallucinates', 'phrases_in_tuning_data',
 )  # fmt: skip
 _SAME = ('test', 'treated', 'method', 'published_as', 'learning_rate', 'plain')  # in all seeds
-RATIOS = ('kl_tuned_base', 'reference_kl_tuned_base', 'sentence_start', 'sentence_rest', 'kl_at_values', 'aligntds_kl')
+DIVERGENCES = ('kl_tuned_base', 'reference_kl_tuned_base', 'sentence_start', 'sentence_rest', 'kl_at_values')
+RATIOS = (*DIVERGENCES, 'aligntds_kl')  # which is no divergence
 
 
 def table(rows: Sequence[Row]) -> list[Row]:
@@ -92,7 +94,9 @@ def mean_of(rows: Sequence[Row], measure: str) -> Spread | None:
     """The mean of a measure over seeds, one row each."""
     cases = QUESTIONS.get(measure, '')
     found = spread([row.get(measure) for row in rows], [row.get(cases) for row in rows])
-    return found.of_share() if found and measure in SHARES else found
+    if found and measure in SHARES:
+        return found.within(0.0, 1.0)
+    return found.within(0.0, math.inf) if found and measure in DIVERGENCES else found
 
 
 def asked_in(rows: Sequence[Row], measure: str) -> float | None:

@@ -16,6 +16,7 @@ from jaxshift.report.tables import Row
 
 Panels = Sequence[tuple[str, str]]  # column, title
 
+_PARTS = 25  # of a run, in the curve of its loss
 _MOST_TOKENS = 30  # of a method, in a figure; the table has 125
 
 
@@ -116,6 +117,8 @@ def treatments(rows: Sequence[Row], panels: Panels) -> Figure:
 def losses(curves: Mapping[tuple[int, str], Sequence[Sequence[Row]]], methods: Mapping[str, str]) -> Figure:
     """Training loss against the share of the steps done, mean over seeds: a panel a size, a line a run.
 
+    A point is the mean over a twenty-fifth of the steps, since single batches are noisy.
+
     Args:
       curves: by size and run, the logged steps of each seed.
       methods: run to method.
@@ -129,10 +132,9 @@ def losses(curves: Mapping[tuple[int, str], Sequence[Sequence[Row]]], methods: M
             lines = [line for line in curves.get((size, run), ()) if line]
             if not lines:
                 continue
-            steps = [row['step'] for row in min(lines, key=len)]
-            there = [{row['step']: row['loss'] for row in line} for line in lines]
-            points = [(step, spread([line.get(step) for line in there])) for step in steps]
-            x = [100 * step / steps[-1] for step, found in points if found]
+            there = [_in_parts(line) for line in lines]
+            points = [(part, spread([line.get(part) for line in there])) for part in range(_PARTS)]
+            x = [100 * (part + 0.5) / _PARTS for part, found in points if found]
             axes.plot(x, [found.mean for _, found in points if found], label=style.label(run),
                       color=look['color'], linestyle=look['linestyle'])  # fmt: skip
             low = [found.mean if found.low is None else found.low for _, found in points if found]
@@ -144,6 +146,14 @@ def losses(curves: Mapping[tuple[int, str], Sequence[Sequence[Row]]], methods: M
     figure.supxlabel('steps done, %', fontsize=9)
     figure.legend(*grid[-1].get_legend_handles_labels(), loc='outside upper left', ncols=4)
     return figure
+
+
+def _in_parts(line: Sequence[Row]) -> dict[int, float]:
+    """Mean losses of the logged steps in each of `_PARTS` equal parts of a run, from 0."""
+    parts: dict[int, list[float]] = {}
+    for row in line:
+        parts.setdefault(math.ceil(_PARTS * row['step'] / line[-1]['step']) - 1, []).append(row['loss'])
+    return {part: sum(losses) / len(losses) for part, losses in parts.items()}
 
 
 def radar(rows: Sequence[Row]) -> Figure:

@@ -50,7 +50,7 @@ def text(
     if missing:
         lines += ['', f'Cells that are not complete: {", ".join(missing)}.']
     for (base, data), rows in groups.items():
-        lines += ['', f'## {base} on {data}', '', *_group(rows, asked[base, data])]
+        lines += ['', f'## Base {base}, data {data}', '', *_group(rows, asked[base, data])]
     return '\n'.join(lines) + '\n'
 
 

@@ -52,7 +52,7 @@ def write(
     parts: dict[str, list[explained.Section]] = {}
     asked_of = {key: [row for row in whole['findings'] if (row['base'], row['data']) == key] for key in groups}
     for (base, data), answers in asked_of.items():
-        parts[f'{base} on {data}'] = made = list(sections.of_group(found, answers, base, data))
+        parts[f'Base {base}, data {data}'] = made = list(sections.of_group(found, answers, base, data))
         for name, items in ((name, items) for section in made for name, items in section.tables.items()):
             if name not in whole:
                 saved.setdefault(name, []).extend({'base': base, 'data': data, **item} for item in items)

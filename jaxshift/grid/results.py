@@ -185,20 +185,18 @@ def _held_out_loss(found: Results, run: str, windows: Row) -> float:
 
 
 def early_fall(metrics: Sequence[Row]) -> float | None:
-    """The share of the whole fall of the training loss that lies in the first half of the steps.
+    """The share of the fall of the training loss, from the first to the last tenth of the steps, in the first half.
 
-    Single batches are noisy, so the loss half-way is the mean from 40 to 50 % of the steps, and that at the end the
-    mean of the last 10 %; that at the beginning is the first logged one, since none other is still of the base. None
-    where one of the two has no logged step, or where the loss does not fall.
+    Single batches are noisy, so each loss is a mean over a tenth: the first, that around half-way, and the last. Of a
+    straight line the share is one half. A fall within the first tenth is not seen, so it says rather too little. None
+    where a tenth has no logged step, or where the loss does not fall.
     """
-    if not metrics:
+    last = metrics[-1]['step'] if metrics else 0
+    tenths = [
+        [row['loss'] for row in metrics if low * last < 20 * row['step'] <= high * last]
+        for low, high in ((0, 2), (9, 11), (18, 20))
+    ]
+    if not all(tenths):
         return None
-    last = metrics[-1]['step']
-    half, end = (
-        [row['loss'] for row in metrics if low * last < 10 * row['step'] <= high * last]
-        for low, high in ((4, 5), (9, 10))
-    )
-    if not half or not end:
-        return None
-    first, middle, final = metrics[0]['loss'], sum(half) / len(half), sum(end) / len(end)
+    first, middle, final = (sum(losses) / len(losses) for losses in tenths)
     return (first - middle) / (first - final) if first > final else None

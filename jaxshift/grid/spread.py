@@ -10,6 +10,7 @@ from scipy import stats
 
 from jaxshift.shift.intervals import LEVEL
 
+_ROUNDING = 1e-12  # what is left of values that cancel out
 WORDS = "95 % intervals over seeds by Student's t, of shares no narrower than so few questions allow"
 
 
@@ -22,11 +23,11 @@ class Spread:
     high: float | None
     seeds: int
 
-    def of_share(self) -> Spread:
-        """The same where the mean is a share, which no bound can leave."""
+    def within(self, least: float, most: float) -> Spread:
+        """The same of a measure that cannot be less or more."""
         if self.low is None or self.high is None:
             return self
-        return replace(self, low=max(self.low, 0.0), high=min(self.high, 1.0))
+        return replace(self, low=max(self.low, least), high=min(self.high, most))
 
     def columns(self, name: str) -> dict[str, float | None]:
         """As columns of a table: the mean under its name, and the bounds behind it."""
@@ -47,6 +48,8 @@ def spread(values: Sequence[float | None], questions: Sequence[float | None] = (
     if not len(there):
         return None
     mean = float(there.mean())
+    if abs(mean) < _ROUNDING * np.abs(there).max():
+        mean = 0.0
     if len(there) < 2:
         return Spread(mean, None, None, 1)
     least = np.mean([_variance(value, count) if count else 0.0 for value, count in known])

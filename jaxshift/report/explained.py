@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 
@@ -54,6 +55,13 @@ def draw(made: Sequence[Section], folder: Path) -> dict[str, Markup]:
     return {name: drawings.inline(style.save(figure, folder, name), name) for name, figure in drawn.items()}
 
 
-def shown(rows: Sequence[Row]) -> tuple[list[str], Sequence[Row], int]:
-    """Columns, the rows that the page shows, and the number of those left to the files."""
-    return list(dict.fromkeys(key for row in rows for key in row)), rows[:_MOST_ROWS], len(rows[_MOST_ROWS:])
+def shown(rows: Sequence[Row]) -> tuple[list[str], Sequence[Row], int, set[str]]:
+    """Columns, the rows that the page shows, the number of those left to the files, and the columns that hold words."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    words = {column for column in columns if any(_is_word(row.get(column)) for row in rows)}
+    return columns, rows[:_MOST_ROWS], len(rows[_MOST_ROWS:]), words
+
+
+def _is_word(value: Any) -> bool:
+    """Other texts are numbers with their intervals, or a dash."""
+    return isinstance(value, str) and value[:1].isalpha()

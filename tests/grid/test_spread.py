@@ -11,6 +11,12 @@ def test_the_interval_is_that_of_students_test():
     assert (found.mean, found.low, found.high, found.seeds) == pytest.approx((np.mean(values), *expected, 5))
 
 
+def test_values_that_cancel_out_are_zero_on_average():
+    values = [0.1, 0.2, -0.3]
+    assert sum(values) != 0
+    assert spread(values).mean == 0
+
+
 def test_values_that_are_not_there_do_not_count():
     assert spread([0.4, None, 0.6]) == spread([0.4, 0.6])
     assert spread([None]) is None
@@ -19,7 +25,7 @@ def test_values_that_are_not_there_do_not_count():
 
 
 def test_seeds_that_agree_are_not_certain_and_a_share_stays_one():
-    found = spread([1.0] * 5, [192] * 5).of_share()
+    found = spread([1.0] * 5, [192] * 5).within(0, 1)
     # Laplace's rule: 193 of 194; Student's quantile of 4 degrees of freedom is 2.776.
     assert found.low == pytest.approx(1 - 2.776445 * (193 / 194 * (1 / 194) / 192 / 5) ** 0.5)
     assert found.high == 1
