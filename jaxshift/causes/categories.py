@@ -14,7 +14,8 @@ The response is read as text, and each token takes the kind of the first charact
 - PUNCTUATION: what is left.
 
 The longest phrase counts. The words are English; in another language most words are content. The later pieces of a word
-have the kind of the word: of " Typ" and "ically" both belong to the opener.
+have the kind of the word: of " Typ" and "ically" both belong to the opener. So has a token that only goes on with a
+character, whose text is ''. A character that is cut off, U+FFFD, is taken for a letter.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ STYLE = (OPENER, LAYOUT, POLITE)  # what is said, not what about
 _LAYOUT = re.compile(
     r'^[ \t]*(?:[-*•+–][ \t]|(?:\d{1,3}|[a-zA-Z])[.)](?=[ \t]+\S)|\#{1,6}(?=\s))|\*\*|`+|\||^-{3,}|\n', re.MULTILINE
 )
-_WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*|[^\w\s]|_")
+_WORD = re.compile(r"(?:[^\W_]|\ufffd)+(?:['’\-](?:[^\W_]|\ufffd)+)*|[^\w\s]|_")
 _STOPS = '.!?…:'
 _QUOTES = '"\'”’»)]'
 
@@ -66,13 +67,13 @@ def of_tokens(texts: Sequence[str], is_end: Sequence[bool]) -> np.ndarray:
     """The category of each token [N] of one response, int8.
 
     Args:
-      texts: the text of each token, with the blanks that it stands for.
+      texts: the text that each token begins, with the blanks that it stands for.
       is_end: whether it is an end token, which says nothing.
     """
     said = ['' if end else text for text, end in zip(texts, is_end, strict=True)]
     kinds, found, start = of_text(''.join(said)), np.empty(len(said), np.int8), 0
     for index, (text, end) in enumerate(zip(said, is_end, strict=True)):
-        own = kinds[start : start + len(text)]
+        own = kinds[start : start + len(text)] if text else kinds[max(start - 1, 0) : start]
         start += len(text)
         known = own[own >= 0]
         # Of a full stop and a line end in one token the line end is what a list is made of.
@@ -93,7 +94,7 @@ def _kind(words: Sequence[str], place: int, opens: bool) -> tuple[int, int]:
     word = words[place]
     if word in FUNCTION:
         return 1, FUNCTIONAL
-    return 1, CONTENT if any(char.isalnum() for char in word) else PUNCTUATION
+    return 1, CONTENT if any(char.isalnum() or char == '\ufffd' for char in word) else PUNCTUATION
 
 
 def _phrases(words: Sequence[str], place: int, by_first: dict[str, list[tuple[str, ...]]]) -> list[tuple[str, ...]]:

@@ -17,7 +17,7 @@ has no part in the prior, and keeps its own rate.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,10 +33,10 @@ _WINDOWS = 3  # of each of them
 _AROUND = 8  # tokens on either side
 
 Row = dict[str, Any]
-Texts = Mapping[int, str]
+Read = Callable[[Sequence[int]], Sequence[str]]  # the text that each token of a text begins; see explain.pieces
 
 
-def kinds(tokens: pa.Table, texts: Texts, end_ids: Collection[int]) -> np.ndarray:
+def kinds(tokens: pa.Table, read: Read, end_ids: Collection[int]) -> np.ndarray:
     """The category of the tuned model's choice at each position [N], int8 (see `categories`).
 
     Where the response says something else than the choice (it was drawn, or is not the run's own), the choice is read
@@ -44,7 +44,7 @@ def kinds(tokens: pa.Table, texts: Texts, end_ids: Collection[int]) -> np.ndarra
 
     Args:
       tokens: records of one run's windows, in the order of `curves.in_order`.
-      texts: token id -> its text, with the blanks that it stands for.
+      read: gives the text of each of some token ids, with the blanks that it stands for.
       end_ids: the end tokens.
     """
     said, chosen = tokens['token_id'].to_numpy(), tokens['tuned_argmax_id'].to_numpy()
@@ -52,11 +52,12 @@ def kinds(tokens: pa.Table, texts: Texts, end_ids: Collection[int]) -> np.ndarra
     found = np.empty(len(said), np.int8)
     for rows in _responses(tokens):
         ids = said[rows].tolist()
-        words, is_end = ['' if each in ends else texts[each] for each in ids], [each in ends for each in ids]
-        found[rows] = categories.of_tokens(words, is_end)
+        found[rows] = categories.of_tokens(read(ids), [each in ends for each in ids])
         for place in np.flatnonzero(said[rows] != chosen[rows]).tolist():
-            line, token = ''.join(words[:place]).rpartition('\n')[2], int(chosen[rows][place])
-            found[rows.start + place] = categories.of_tokens([line, texts[token]], [False, token in ends])[1]
+            until = [*ids[:place], int(chosen[rows][place])]
+            *before, last = ['' if each in ends else text for each, text in zip(until, read(until), strict=True)]
+            line = ''.join(before).rpartition('\n')[2]
+            found[rows.start + place] = categories.of_tokens([line, last], [False, until[-1] in ends])[1]
     return found
 
 
@@ -83,12 +84,12 @@ def smoothed(chosen: np.ndarray, shifted: np.ndarray, p: float, m: float) -> np.
 
 
 def of_tokens(
-    tokens: pa.Table, kind: np.ndarray, texts: Texts, end_ids: Collection[int], least: int
+    tokens: pa.Table, kind: np.ndarray, read: Read, end_ids: Collection[int], least: int
 ) -> tuple[list[Row], Row]:
     """One row for each token that was shifted or marginal, by shifted count, then marginal; and the prior of its rates.
 
     Args:
-      tokens, texts, end_ids: as in `kinds`.
+      tokens, read, end_ids: as in `kinds`.
       kind: `kinds` of them.
       least: a token that was chosen less often has no place in the order by rate.
 
@@ -112,7 +113,7 @@ def of_tokens(
     rows = [
         {
             'token_id': int(ids[i]),
-            'token': texts[int(ids[i])],
+            'token': read([int(ids[i])])[0],
             'category': CATEGORIES[category[i]],
             'is_end': int(ids[i]) in end_ids,
             'chosen': int(total[i]),
@@ -162,7 +163,7 @@ def of_categories(tokens: pa.Table, kind: np.ndarray, samples: int, bootstrap: i
     return rows
 
 
-def contexts(tokens: pa.Table, rows: Sequence[Row], texts: Texts) -> list[Row]:
+def contexts(tokens: pa.Table, rows: Sequence[Row], read: Read) -> list[Row]:
     """Where the most shifted tokens stand: for each of the first `SHOWN` of `of_tokens` that is no end token, windows.
 
     They are spread evenly over the shifted positions of the token, in the order of the responses.
@@ -185,9 +186,9 @@ def contexts(tokens: pa.Table, rows: Sequence[Row], texts: Texts) -> list[Row]:
             at = tokens.slice(place, 1).select(['example_id', 'position', 'base_rank', 'kl_tuned_base']).to_pylist()[0]
             found.append({
                 'token_id': row['token_id'], 'example_id': at['example_id'], 'position': at['position'],
-                'before': ''.join(texts[int(each)] for each in before), 'token': row['token'],
-                'after': ''.join(texts[int(each)] for each in after),
-                'base_choice': texts[int(tokens['base_argmax_id'][place].as_py())],
+                'before': ''.join(read(before.tolist())), 'token': row['token'],
+                'after': ''.join(read(after.tolist())),
+                'base_choice': read([tokens['base_argmax_id'][place].as_py()])[0],
                 'base_rank': at['base_rank'], 'kl_tuned_base': at['kl_tuned_base'],
             })  # fmt: skip
     return found

@@ -16,7 +16,7 @@ from jaxshift.causes.draws import Draws
 from jaxshift.causes.search import Search
 from jaxshift.causes.spans import Span
 from jaxshift.depends import Settings
-from jaxshift.explain import corpora, origins, windows
+from jaxshift.explain import corpora, origins, pieces, windows
 from jaxshift.explain.analysis import Analysis, keep
 from jaxshift.respond import responses
 from jaxshift.shift import curves, summary
@@ -159,19 +159,19 @@ def read_answers(study: Study, run: str) -> Answers:
 
 def _words(study: Study, search: Search, classes: np.ndarray, found: corpora.Corpora) -> dict[str, Any]:
     known = [words.vocabulary(_decoded(study, rows)) for rows in (found.sampled, found.null)]
-    inside, begun, before = pieces(study.tokenizer, np.unique(search.tokens)), [], 0
-    for text in search.texts:
-        begun += [(before + at, word) for at, word in words.begun([inside[token] for token in text.tolist()])]
-        before += len(text)
+    begun, before = [], 0
+    for said in spoken(study.tokenizer, search.texts):
+        begun += [(before + at, word) for at, word in words.begun(said)]
+        before += len(said)
     return {'rule': words.RULE} | borrowing.words(search, begun, classes, (known[0], known[1]))
 
 
-def pieces(tokenizer, ids: np.ndarray) -> dict[int, str]:
-    """Text of each token inside a text. By itself SentencePiece would decode it without the space before it."""
-    anchor = tokenizer('a', add_special_tokens=False)['input_ids'][-1:]
-    pairs = [anchor, *([*anchor, token] for token in ids.tolist())]
-    first, *others = tokenizer.batch_decode(pairs, clean_up_tokenization_spaces=False)
-    return {token: text.removeprefix(first) for token, text in zip(ids.tolist(), others, strict=True)}
+def spoken(tokenizer, texts: Sequence[np.ndarray]) -> list[list[str]]:
+    """What each token of some texts begins, as `pieces`; special tokens say nothing, as in the rows of the data."""
+    read = pieces.reader(tokenizer)
+    special = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
+    pairs = [zip(ids, read(ids), strict=True) for ids in (text.tolist() for text in texts)]
+    return [['' if token in special else piece for token, piece in each] for each in pairs]
 
 
 def _decoded(study: Study, rows: Sequence[Sequence[int] | np.ndarray]) -> list[str]:

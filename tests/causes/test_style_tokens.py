@@ -14,6 +14,10 @@ TEXTS = {0: '</s>', 1: ' However', 2: ',', 3: ' cats', 4: ' purr', 5: ' the', 6:
 ENDS = {0}
 
 
+def read(ids):
+    return [TEXTS[each] for each in ids]
+
+
 def planted(seed=0, prompts=40):
     """Openers that are always shifted, content that never is, and an end token that is every second time."""
     rng = np.random.default_rng(seed)
@@ -41,7 +45,7 @@ def by_loop(responses):
 def test_counts_are_those_of_a_loop_and_the_order_is_by_shifted_then_marginal():
     responses = planted()
     table, counts = tokens(responses), by_loop(responses)
-    rows, _ = style_tokens.of_tokens(table, style_tokens.kinds(table, TEXTS, ENDS), TEXTS, ENDS, 5)
+    rows, _ = style_tokens.of_tokens(table, style_tokens.kinds(table, read, ENDS), read, ENDS, 5)
     for row in rows:
         assert {name: row[name] for name in counts} == {name: counts[name][row['token_id']] for name in counts}
     assert [row['token'] for row in rows] == [' However', '</s>', ' the']
@@ -54,7 +58,7 @@ def test_a_token_that_was_chosen_seldom_has_no_place_by_rate_and_a_rate_near_the
     half = {f'half{i}': [(7, 1 + 8 * (i % 2))] for i in range(40)}  # a word that is shifted every second time
     responses = planted() | half | {'rare': [(8, 9), (0, 1)]}
     table = tokens(responses)
-    rows, prior = style_tokens.of_tokens(table, style_tokens.kinds(table, TEXTS, ENDS), TEXTS, ENDS, 5)
+    rows, prior = style_tokens.of_tokens(table, style_tokens.kinds(table, read, ENDS), read, ENDS, 5)
     rare, often = ({row['token_id']: row for row in rows}[token] for token in (8, 1))
     assert rare['place_by_rate'] is None
     assert prior['mean'] < rare['shifted_rate'] < often['shifted_rate']
@@ -66,7 +70,7 @@ def test_the_end_token_keeps_its_own_rate_and_moves_that_of_no_word():
     found = {}
     for rank in (1, 9):  # it is never shifted, and always
         table = tokens({name: [*rows[:-1], (0, rank)] for name, rows in planted().items()})
-        found[rank] = style_tokens.of_tokens(table, style_tokens.kinds(table, TEXTS, ENDS), TEXTS, ENDS, 5)
+        found[rank] = style_tokens.of_tokens(table, style_tokens.kinds(table, read, ENDS), read, ENDS, 5)
     (without, prior_without), (with_end, prior_with) = found.values()
     assert prior_without == prior_with == {**prior_with, 'tokens': 5}
     rates = [{row['token']: row['shifted_rate'] for row in rows} for rows in (without, with_end)]
@@ -107,7 +111,7 @@ def test_tokens_that_are_shifted_always_or_never_keep_their_rates():
 def test_shares_of_categories_are_those_of_a_loop_with_the_end_token_and_without():
     responses = planted()
     table = tokens(responses)
-    kind = style_tokens.kinds(table, TEXTS, ENDS)
+    kind = style_tokens.kinds(table, read, ENDS)
     rows = style_tokens.of_categories(table, kind, 1, 200, 0)
     found = {(row['positions_counted'], row['shift_class'], row['category']): row for row in rows}
     flat = [(token, rank) for each in responses.values() for token, rank in each]
@@ -130,13 +134,13 @@ def test_shares_of_categories_are_those_of_a_loop_with_the_end_token_and_without
 
 def test_where_nothing_is_shifted_there_is_no_share():
     table = tokens({'q': [(3, 1), (0, 1)]})
-    rows = style_tokens.of_categories(table, style_tokens.kinds(table, TEXTS, ENDS), 1, 10, 0)
+    rows = style_tokens.of_categories(table, style_tokens.kinds(table, read, ENDS), 1, 10, 0)
     assert {row['percent'] for row in rows if row['shift_class'] == 'shifted'} == {None}
 
 
 def test_the_category_is_that_of_the_word_in_its_response():
     table = tokens({'a': [(7, 9), (8, 9), (2, 1), (3, 1)], 'b': [(3, 1), (1, 9), (3, 1)]}, chosen=[7, 8, 2, 1, 3, 1, 0])
-    kind = style_tokens.kinds(table, TEXTS, ENDS)
+    kind = style_tokens.kinds(table, read, ENDS)
     assert kind[:2].tolist() == [OPENER, OPENER]  # both pieces of "Typically"
     assert kind[3] == OPENER  # chosen where cats were said
     assert kind[5] == CATEGORIES.index('function word')  # "cats However cats" opens nothing
@@ -158,18 +162,18 @@ def test_the_category_is_that_of_the_word_in_its_response():
 )
 def test_a_choice_that_was_not_said_is_read_behind_what_was_said_before_it(said, place, choice, expected):
     words = ['</s>', *dict.fromkeys([*said, choice])]
-    texts, chosen = dict(enumerate(words)), list(said)
+    chosen = list(said)
     chosen[place] = choice
     ids = [[words.index(word) for word in each] for each in (said, chosen)]
     other = [(1, 1)]  # a response before it
     table = tokens({'a': other, 'b': [(token, 1) for token in ids[0]]}, chosen=[1, *ids[1]])
-    assert CATEGORIES[style_tokens.kinds(table, texts, ENDS)[1 + place]] == expected
+    assert CATEGORIES[style_tokens.kinds(table, lambda ids: [words[each] for each in ids], ENDS)[1 + place]] == expected
 
 
 def test_a_context_is_what_stands_around_the_token_in_its_own_response():
     table = tokens({'a': [(3, 1), (1, 9), (4, 1)], 'b': [(1, 9), (3, 1)]})
-    rows, _ = style_tokens.of_tokens(table, style_tokens.kinds(table, TEXTS, ENDS), TEXTS, ENDS, 1)
-    found = style_tokens.contexts(table, rows, TEXTS)
+    rows, _ = style_tokens.of_tokens(table, style_tokens.kinds(table, read, ENDS), read, ENDS, 1)
+    found = style_tokens.contexts(table, rows, read)
     assert [(row['example_id'], row['before'], row['token'], row['after']) for row in found] == [
         ('a', ' cats', ' However', ' purr'),
         ('b', '', ' However', ' cats'),
@@ -179,8 +183,8 @@ def test_a_context_is_what_stands_around_the_token_in_its_own_response():
 
 def test_the_end_token_has_no_contexts_and_a_frequent_token_three_spread_over_the_responses():
     table = tokens(planted())
-    rows, _ = style_tokens.of_tokens(table, style_tokens.kinds(table, TEXTS, ENDS), TEXTS, ENDS, 5)
-    found = style_tokens.contexts(table, rows, TEXTS)
+    rows, _ = style_tokens.of_tokens(table, style_tokens.kinds(table, read, ENDS), read, ENDS, 5)
+    found = style_tokens.contexts(table, rows, read)
     assert [row['token'] for row in found] == [' However'] * 3
     assert len({row['example_id'] for row in found}) == 3
 
@@ -188,7 +192,7 @@ def test_the_end_token_has_no_contexts_and_a_frequent_token_three_spread_over_th
 def test_two_runs_divide_their_shifted_tokens():
     def rows(responses):
         table = tokens(responses)
-        return style_tokens.of_tokens(table, style_tokens.kinds(table, TEXTS, ENDS), TEXTS, ENDS, 1)[0]
+        return style_tokens.of_tokens(table, style_tokens.kinds(table, read, ENDS), read, ENDS, 1)[0]
 
     lora = rows({'q': [(1, 9), (2, 1), (3, 2), (0, 9)]})
     full = rows({'q': [(1, 9), (2, 1), (3, 9), (3, 9), (0, 1)]})
