@@ -64,14 +64,14 @@ def predictor(score: np.ndarray, amounts: Mapping[str, np.ndarray], draws: Draws
       auc of `HITS` (see `auc`), and caught of every amount at each of `FLAGGED` (see `caught`): values with their
       intervals; None where there is nothing to tell.
     """
-    order, starts = _ties(score)
+    order, starts = ties(score)
     carried = np.stack([np.ones(len(score)), *amounts.values()])[:, order]
     owner, names = draws.prompt[order], list(amounts)
 
     def measured(weight: np.ndarray) -> np.ndarray:
         total, *sums = np.add.reduceat(weight * carried, starts, axis=1)
-        areas = [_auc(total, sums[names.index(name)]) for name in HITS]
-        return np.concatenate([areas, *(_caught(total, each, FLAGGED) for each in sums)])
+        areas = [auc(total, sums[names.index(name)]) for name in HITS]
+        return np.concatenate([areas, *(caught(total, each) for each in sums)])
 
     values = measured(np.ones(len(score)))
     bounds = np.full((2, len(values)), np.nan)
@@ -86,52 +86,40 @@ def predictor(score: np.ndarray, amounts: Mapping[str, np.ndarray], draws: Draws
     }
 
 
-def auc(score: np.ndarray, hit: np.ndarray, weight: np.ndarray | None = None) -> float:
-    """The probability that a position that is hit has a higher score than one that is not; ties count half.
-
-    Args:
-      score: [N].
-      hit: [N] bool.
-      weight: [N], how often each position counts; None: once.
-
-    Returns:
-      NaN where all or none are hit.
-    """
-    return _auc(*_grouped(score, hit, weight))
-
-
-def caught(
-    score: np.ndarray, amount: np.ndarray, flagged: tuple[float, ...] = FLAGGED, weight: np.ndarray | None = None
-) -> np.ndarray:
-    """The share of an amount [N] that lies in the positions of the highest scores, for each share of positions.
-
-    Of positions with equal scores any may come first: the share is the mean over their orders. NaN without an amount.
-    """
-    return _caught(*_grouped(score, amount, weight), flagged)
-
-
-def _grouped(score: np.ndarray, amount: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
-    """How many positions have each score [2, groups], from the lowest on, and what they carry."""
-    order, starts = _ties(score)
-    counted = np.ones(len(score)) if weight is None else weight.astype(np.float64)
-    return np.add.reduceat(np.stack([counted, counted * amount])[:, order], starts, axis=1)
-
-
-def _ties(score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The order of rising scores, and where in it each group of equal ones begins."""
+def ties(score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The order of rising scores [N], and where in it each group of equal ones begins [G]."""
     order = np.argsort(score, kind='stable')
     ordered = score[order]
     return order, np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])[: len(score)])
 
 
-def _auc(total: np.ndarray, hits: np.ndarray) -> float:
+def auc(total: np.ndarray, hits: np.ndarray) -> float:
+    """The probability that a position that is hit has a higher score than one that is not; ties count half.
+
+    Args:
+      total, hits: [G], how many positions have each score, from the lowest on, and how many of these are hit.
+
+    Returns:
+      NaN where all or none are hit.
+    """
     others = total - hits
     below = np.cumsum(others) - others / 2
     pairs = hits.sum() * others.sum()
     return float(hits @ below / pairs) if pairs else np.nan
 
 
-def _caught(total: np.ndarray, amount: np.ndarray, flagged: tuple[float, ...]) -> np.ndarray:
+def caught(total: np.ndarray, amount: np.ndarray, flagged: tuple[float, ...] = FLAGGED) -> np.ndarray:
+    """The share of an amount that lies in the positions of the highest scores, for each share of positions.
+
+    Of positions with equal scores any may come first: the share is the mean over their orders.
+
+    Args:
+      total, amount: [G], how many positions have each score, from the lowest on, and what these carry together.
+      flagged: shares of positions.
+
+    Returns:
+      NaN where there is no amount.
+    """
     seen, reached = (np.append(0, np.cumsum(each[::-1])) for each in (total, amount))
     return np.interp(flagged, seen / seen[-1], reached / reached[-1]) if reached[-1] else np.full(len(flagged), np.nan)
 

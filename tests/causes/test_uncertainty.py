@@ -10,6 +10,12 @@ from jaxshift.causes.draws import Draws
 RNG = np.random.default_rng(0)
 
 
+def grouped(score, amount):
+    """How many positions have each score, from the lowest on, and what they carry."""
+    order, starts = uncertainty.ties(score)
+    return np.add.reduceat(np.stack([np.ones(len(score)), amount])[:, order], starts, axis=1)
+
+
 def by_pairs(score, hit, weight):
     """The AUC by its definition."""
     wins = total = 0.0
@@ -25,13 +31,15 @@ def by_pairs(score, hit, weight):
 def test_the_auc_is_that_of_all_pairs(values):
     score, hit = RNG.integers(0, values, 80).astype(float), RNG.random(80) < 0.3
     weight = RNG.integers(0, 4, 80).astype(float)
-    assert uncertainty.auc(score, hit) == pytest.approx(by_pairs(score, hit, np.ones(80)))
-    assert uncertainty.auc(score, hit, weight) == pytest.approx(by_pairs(score, hit, weight))
+    order, starts = uncertainty.ties(score)
+    weighted = np.add.reduceat(np.stack([weight, weight * hit])[:, order], starts, axis=1)
+    assert uncertainty.auc(*grouped(score, hit)) == pytest.approx(by_pairs(score, hit, np.ones(80)))
+    assert uncertainty.auc(*weighted) == pytest.approx(by_pairs(score, hit, weight))
 
 
 def test_without_two_kinds_of_positions_there_is_no_auc():
     score = np.arange(4.0)
-    assert np.isnan(uncertainty.auc(score, np.zeros(4, bool)))
+    assert np.isnan(uncertainty.auc(*grouped(score, np.zeros(4, bool))))
     hits = dict.fromkeys(('shifted', 'moved'), np.zeros(4, bool))
     found = uncertainty.predictor(score, hits, Draws(np.array([0, 0, 1, 1]), 2, 10, 0))
     nothing = {'value': None, 'interval': None}
@@ -41,7 +49,7 @@ def test_without_two_kinds_of_positions_there_is_no_auc():
 
 def test_the_first_positions_catch_what_they_hold():
     score, amount = np.array([5.0, 4, 3, 2, 1]), np.array([0.0, 3, 0, 1, 0])
-    found = uncertainty.caught(score, amount, (0.2, 0.4, 0.7, 0.8, 1.0))
+    found = uncertainty.caught(*grouped(score, amount), (0.2, 0.4, 0.7, 0.8, 1.0))
     np.testing.assert_allclose(found, [0, 0.75, 0.875, 1, 1])
 
 
@@ -51,7 +59,7 @@ def test_of_equal_scores_any_may_come_first():
     for flagged in (1, 2, 3, 4):  # all orders of the three, by hand
         orders = [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]
         means.append(np.mean([amount[list((*order, 3)[:flagged])].sum() for order in orders]) / 8)
-    np.testing.assert_allclose(uncertainty.caught(score, amount, (0.25, 0.5, 0.75, 1)), means)
+    np.testing.assert_allclose(uncertainty.caught(*grouped(score, amount), (0.25, 0.5, 0.75, 1)), means)
 
 
 def records(surest, shifted, prompts=20):
@@ -103,7 +111,7 @@ def test_each_resample_flags_its_own_positions():
     hit, prompt = RNG.random(200) < 0.4, np.repeat(np.arange(10), 20)
     amounts = {'shifted': hit, 'moved': hit, 'kl': amount}
     found = uncertainty.predictor(score, amounts, Draws(prompt, 10, 50, 3))['caught']['kl']
-    curves = [uncertainty.caught(score[at], amount[at]) for at in resampled(prompt, 50, 3)]
+    curves = [uncertainty.caught(*grouped(score[at], amount[at])) for at in resampled(prompt, 50, 3)]
     bounds = np.quantile(curves, [0.025, 0.975], axis=0).T
     np.testing.assert_allclose([each['interval'] for each in found], bounds)
 
