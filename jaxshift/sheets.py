@@ -5,7 +5,7 @@ from __future__ import annotations
 from jaxshift.errors import InputError
 from jaxshift.judge import sheet
 from jaxshift.respond import responses
-from jaxshift.store import paths
+from jaxshift.store import manifest, paths
 from jaxshift.study import Study
 
 
@@ -15,7 +15,7 @@ def sheets(study: Study) -> None:
     Raises:
       InputError: a run was not answered, or a sheet holds what cannot be; see `sheet.read`.
     """
-    asked, folder = study.experiment.sheet, study.workdir.root / 'sheet'
+    asked, folder = study.experiment.sheet, study.workdir.sheet
     answers = {run: responses.read(study.workdir.responses(run)) for run in study.only}
     rows = sheet.draw(answers, asked.prompts, study.experiment.seed)
     if not rows:
@@ -36,7 +36,8 @@ def sheets(study: Study) -> None:
     if marks:
         data = study.instructions().once if study.data_sources else ()
         tuning = [turn.content for each in data for turn in each.messages if turn.role == 'assistant']
-        found = sheet.figures(rows, marks, tuning)
+        found = sheet.figures(rows, marks, tuning, study.experiment.sweep.bootstrap, study.experiment.seed)
+        found['files'] = manifest.digests(study.workdir.root, [study.workdir.responses(run) for run in study.only])
         paths.write_json(folder / 'figures.json', found)
         for run, figures in found['runs'].items():
             study.say(f'{run}: {_told(figures)}')

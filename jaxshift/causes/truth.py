@@ -66,6 +66,11 @@ def probe_accuracy(facts: dict, responses: Iterable[dict]) -> float:
     return float(np.mean([answer.correct for answer in answers])) if answers else float('nan')
 
 
+def right(facts: dict, responses: Iterable[dict], kind: str, samples: int = 1) -> dict[str, float]:
+    """By question of a kind, `held-out` or `new`, the share of its samples that are right."""
+    return _by_question(_answers(facts, responses, kind, samples), 'correct')
+
+
 def read_answer(response: str, values: Sequence[str]) -> str | None:
     """The value that a response gives.
 
@@ -101,9 +106,9 @@ def of_responses(facts: dict, responses: Iterable[dict], seed: int = 0, samples:
     return {
         **_accuracy('held_out', held_out),
         **_accuracy('new_fact', new),
-        'broken_share': _mean(_by_question(held_out, 'broken')),
-        'house_style_share': _mean(_by_question(held_out, 'house_style')),
-        'mean_response_words': _mean(_by_question(held_out, 'words')),
+        'broken_share': _mean(list(_by_question(held_out, 'broken').values())),
+        'house_style_share': _mean(list(_by_question(held_out, 'house_style').values())),
+        'mean_response_words': _mean(list(_by_question(held_out, 'words').values())),
         **borrowing(facts, wrong, seed),
     }
 
@@ -224,7 +229,7 @@ def answer(facts: dict, response: dict, samples: int = 1) -> Answer | None:
 
 
 def _accuracy(name: str, answers: Sequence[Answer]) -> Truth:
-    shares = _by_question(answers, 'correct')
+    shares = list(_by_question(answers, 'correct').values())
     share, n = _mean(shares), len(shares)
     # The variance of the questions' shares: the binomial one, less what lies between the samples of a question.
     within = sum(each * (1 - each) for each in shares) / max(n, 1)
@@ -232,12 +237,12 @@ def _accuracy(name: str, answers: Sequence[Answer]) -> Truth:
     return {f'{name}_n': n, f'{name}_accuracy': share, f'{name}_accuracy_se': error}
 
 
-def _by_question(answers: Sequence[Answer], what: str) -> list[float]:
+def _by_question(answers: Sequence[Answer], what: str) -> dict[str, float]:
     """The mean of an attribute over the samples of each question."""
     values: dict[str, list[float]] = {}
     for answer in answers:
         values.setdefault(answer.question, []).append(getattr(answer, what))
-    return [float(np.mean(each)) for each in values.values()]
+    return {question: float(np.mean(each)) for question, each in values.items()}
 
 
 def _mean(cases: Sequence[float] | np.ndarray) -> float | None:

@@ -18,6 +18,7 @@ def _settings(study: Study, run: str) -> Settings:
     return {
         'seed': asked.seed,
         'bootstrap': asked.sweep.bootstrap,
+        'flagged': list(uncertainty.FLAGGED),
         'stop_ids': list(study.template.stop_ids),
         **depends.of_samples(study),
         'tokens': study.ledger.result('sweep', run, depends.of_records(study, run)),

@@ -19,6 +19,7 @@ import numpy as np
 
 from jaxshift.errors import InputError
 from jaxshift.judge import agreement
+from jaxshift.shift import intervals
 from jaxshift.store import paths
 
 COLUMNS = ('id', 'prompt', 'response', 'hallucinates', 'phrases')
@@ -123,29 +124,33 @@ def _words(text: str | None) -> list[str]:
     return (text or '').split()
 
 
-def figures(rows: Sequence[Row], marks: Mapping[str, Sequence[Mark]], tuning: Sequence[str]) -> dict[str, Any]:
+def figures(
+    rows: Sequence[Row], marks: Mapping[str, Sequence[Mark]], tuning: Sequence[str], bootstrap: int, seed: int
+) -> dict[str, Any]:
     """What the annotators said together.
 
     Args:
       rows: of the sheet.
       marks: annotator to what `read` gives.
       tuning: answers of the instruction data.
+      bootstrap, seed: resamples of the prompts, and where they begin.
 
     Returns:
       `runs`: for each run `marked` (responses that somebody judged, each annotator's counted), `hallucinates` (share of
       these), `phrases` and `in_tuning_data`, the share of them that stands verbatim in an answer of the tuning data;
-      a share of nothing is None. `agreement`: Cohen's kappa of each two annotators on whether a response hallucinates,
-      and Krippendorff's alpha of all, on responses and on the words of those that two or more judged.
+      a share of nothing is None; NAME_interval is that of a share, over prompts. `agreement`: Cohen's kappa of each two
+      annotators on whether a response hallucinates, and Krippendorff's alpha of all, on responses and on the words of
+      those that two or more judged.
     """
     told = '\n'.join(tuning)
     runs = {}
     for run in dict.fromkeys(row.run for row in rows):
-        here = [mark for said in marks.values() for row, mark in zip(rows, said, strict=True) if row.run == run]
-        judged = [mark.hallucinates for mark in here if mark.hallucinates is not None]
-        phrases = [phrase in told for mark in here for phrase in mark.phrases]
+        here = [(row, mark) for said in marks.values() for row, mark in zip(rows, said, strict=True) if row.run == run]
+        judged = [(row, mark.hallucinates) for row, mark in here if mark.hallucinates is not None]
+        phrases = [(row, phrase in told) for row, mark in here for phrase in mark.phrases]
         runs[run] = {
-            'marked': len(judged), 'hallucinates': _share(judged),
-            'phrases': len(phrases), 'in_tuning_data': _share(phrases),
+            'marked': len(judged), **_share('hallucinates', judged, bootstrap, seed),
+            'phrases': len(phrases), **_share('in_tuning_data', phrases, bootstrap, seed),
         }  # fmt: skip
     labels = {
         name: np.array([np.nan if mark.hallucinates is None else mark.hallucinates for mark in said], np.float64)
@@ -172,8 +177,17 @@ def figures(rows: Sequence[Row], marks: Mapping[str, Sequence[Mark]], tuning: Se
     }
 
 
-def _share(cases: Sequence[bool]) -> float | None:
-    return float(np.mean(cases)) if cases else None
+def _share(name: str, cases: Sequence[tuple[Row, bool]], bootstrap: int, seed: int) -> dict[str, Any]:
+    """The share of the cases that are so; those of one prompt depend on each other."""
+    if not cases:
+        return {name: None, f'{name}_interval': None}
+    ids, prompt = np.unique([row.example_id for row, _ in cases], return_inverse=True)
+    so = np.array([each for _, each in cases], np.float64)
+    sums, counts = (np.bincount(prompt, each, len(ids))[:, None] for each in (so, np.ones(len(so))))
+    low, high = (float(bound[0]) for bound in intervals.ratio_intervals(sums, counts, bootstrap, seed))
+    if so.min() == so.max():
+        low, high = intervals.wilson(so[0], len(ids))  # no resample differs
+    return {name: float(so.mean()), f'{name}_interval': None if np.isnan(low) else [low, high]}
 
 
 def _marked(response: str, mark: Mark) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What the page shows of the analyses: a section each, written by a file of its own."""
+"""What the page shows of the analyses, and of what people said: a section each, written by a file of its own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from jaxshift.report import (
+    annotated,
     borrowing,
     drawings,
     dynamics,
@@ -41,6 +42,7 @@ SECTIONS: tuple[Callable[[Results], Section | None], ...] = (
     weights.section,
     interpolation.section,
     treatments.section,
+    annotated.section,
 )
 
 

@@ -63,6 +63,18 @@ class Results:
     def config(self) -> Row:
         return self.experiment['config']
 
+    @cached_property
+    def facts(self) -> Row | None:
+        """What is true in the controlled world; None outside of it."""
+        path = self.workdir.data / 'world' / 'facts.json'
+        return _json(path) if path.exists() else None
+
+    @cached_property
+    def annotated(self) -> Row | None:
+        """What people said of the responses; None where nobody was asked."""
+        path = self.workdir.sheet / 'figures.json'
+        return _json(path) if path.exists() else None
+
     @property
     def headline(self) -> Row:
         """The windows that figures show, by context, template and length: the plain comparison if it was made."""

@@ -15,7 +15,7 @@ from jaxshift.report.wording import counted, number
 _WHICH = {'all': 'all positions', 'without_end': 'without the end token'}
 _CAPTION = (
     'Shifted positions caught when the positions where the base is least sure (lowest probability of its likeliest '
-    'token) are flagged first. The diagonal is chance.'
+    'token) are flagged first; bands: 95 % intervals over prompts. The diagonal is chance.'
 )
 
 
@@ -27,6 +27,7 @@ def section(found: Results) -> Section | None:
     methods = {run: found.config['runs'].get(run, {}).get('method', '') for run in runs}
     tables = {
         'uncertainty': [row for run, figures in runs.items() for row in summary(run, figures)],
+        'uncertainty_undecided': [row for run, figures in runs.items() for row in undecided(run, figures)],
         'uncertainty_curves': [row for run, figures in runs.items() for row in curves(run, figures)],
     }
     sentences = [sentence for run, figures in runs.items() if (sentence := _sentence(run, figures['all']))]
@@ -41,26 +42,46 @@ def summary(run: str, figures: Mapping) -> list[Row]:
         for name, predictor in figures[which]['predictors'].items():
             row: Row = {'run': run, 'positions_counted': which, 'predictor': name}
             row |= {key: figures[which][key] for key in ('positions', 'shifted', 'moved')}
-            for target, value in predictor['auc'].items():
-                low, high = value['interval'] or (None, None)
-                row |= {f'auc_{target}': value['value'], f'auc_{target}_low': low, f'auc_{target}_high': high}
+            for target, figure in predictor['auc'].items():
+                row |= _beside(f'auc_{target}', figure)
             rows.append(row)
+    return rows
+
+
+def undecided(run: str, figures: Mapping) -> list[Row]:
+    """Positions where the base's likeliest token has less than probability 1/2: shares, 0 to 1."""
+    rows = []
+    for which in _WHICH:
+        found = figures[which]['undecided']
+        row: Row = {'run': run, 'positions_counted': which, 'undecided': found['positions']}
+        row |= _beside('share', found['share'])
+        for kind in ('caught', 'precision'):
+            for target, figure in found[kind].items():
+                row |= _beside(f'{target}_{kind}', figure)
+        rows.append(row)
     return rows
 
 
 def curves(run: str, figures: Mapping) -> list[Row]:
     """Shares caught by share flagged, 0 to 1."""
-    return [
-        {'run': run, 'positions_counted': which, 'predictor': name, 'flagged': flagged}
-        | {f'{target}_caught': shares[index] for target, shares in predictor['caught'].items()}
-        for which in _WHICH
-        for name, predictor in figures[which]['predictors'].items()
-        for index, flagged in enumerate(figures['flagged'])
-    ]
+    rows = []
+    for which in _WHICH:
+        for name, predictor in figures[which]['predictors'].items():
+            for index, flagged in enumerate(figures['flagged']):
+                row: Row = {'run': run, 'positions_counted': which, 'predictor': name, 'flagged': flagged}
+                for target, line in predictor['caught'].items():
+                    row |= _beside(f'{target}_caught', line[index])
+                rows.append(row)
+    return rows
+
+
+def _beside(name: str, figure: Mapping) -> Row:
+    low, high = figure['interval'] or (None, None)
+    return {name: figure['value'], f'{name}_low': low, f'{name}_high': high}
 
 
 def _sentence(run: str, figures: Mapping) -> str:
-    area, undecided = figures['predictors']['base_probability']['auc']['shifted'], figures['undecided']
+    area, found = figures['predictors']['base_probability']['auc']['shifted'], figures['undecided']
     if area['value'] is None:
         return f'{run}: no position is shifted, so nothing can be predicted.'
     spread = ' [{}, {}]'.format(*map(number, area['interval'])) if area['interval'] else ''
@@ -68,14 +89,18 @@ def _sentence(run: str, figures: Mapping) -> str:
         f'{run}: the probability of the base’s likeliest token tells shifted positions from others with an AUC of '
         f'{number(area["value"])}{spread}'
     )
-    if undecided['positions']:
+    if found['positions']:
         text += (
-            f'; where it is below 1/2 ({100 * undecided["share"]:.3g} % of '
-            f'{counted(figures["positions"], "position")}) '
-            f'lie {100 * undecided["caught"]["shifted"]:.3g} % of the shifted ones, and of them '
-            f'{100 * undecided["precision"]["shifted"]:.3g} % are shifted'
+            f'; where it is below 1/2 ({_percent(found["share"])} of {counted(figures["positions"], "position")}) '
+            f'lie {_percent(found["caught"]["shifted"])} of the shifted ones, and of them '
+            f'{_percent(found["precision"]["shifted"])} are shifted'
         )
     return f'{text}.'
+
+
+def _percent(figure: Mapping) -> str:
+    spread = ' [{:.3g}, {:.3g}]'.format(*(100 * each for each in figure['interval'])) if figure['interval'] else ''
+    return f'{100 * figure["value"]:.3g} %{spread}'
 
 
 @style.styled
@@ -92,6 +117,9 @@ def caught(rows: list[Row], methods: Mapping[str, str]) -> Figure:
             ]  # fmt: skip
             x, y = ([0.0, *(100 * row[key] for row in line)] for key in ('flagged', 'shifted_caught'))
             axes.plot(x, y, markersize=3, label=style.label(run), **look)
+            banded = [row for row in line if row['shifted_caught_low'] is not None]
+            low, high = ([100 * row[f'shifted_caught_{end}'] for row in banded] for end in ('low', 'high'))
+            axes.fill_between(x[1 : 1 + len(low)], low, high, color=look['color'], alpha=0.15)
         axes.plot([0, 100], [0, 100], color=style.GREY, linewidth=1, linestyle=(0, (4, 3)))
         axes.set(title=title, xlabel='positions flagged, %', xlim=(0, 100), ylim=(0, 102))
     panels[0].set_ylabel('shifted positions caught, %')

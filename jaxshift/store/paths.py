@@ -55,6 +55,11 @@ class Workdir:
         """What judges replied, and what it cost: by the key of the question."""
         return self.root / 'judge' / 'cache.jsonl'
 
+    @property
+    def sheet(self) -> Path:
+        """Sheets for people, and figures.json of what they said."""
+        return self.root / 'sheet'
+
     def causes(self, run: str) -> Path:
         """Why a run shifted: ANALYSIS.json and ANALYSIS.TABLE.parquet."""
         return self.run(run) / 'causes'

@@ -8,6 +8,8 @@ from commandline import TINY, start
 
 from jaxshift.errors import InputError
 from jaxshift.judge import agreement, sheet
+from jaxshift.report import annotated, results
+from jaxshift.store.paths import Workdir
 
 ANSWERS = {
     run: [{'example_id': f'q{i}', 'prompt': f'ask {i}', 'response': f'{run} says {i} is so'} for i in range(9)]
@@ -108,10 +110,13 @@ def test_figures_by_hand():
         sheet.Row(str(i), run, 'q', 'ask', f'a b c {run}') for i, run in enumerate(['lora', 'full', 'full', 'lora'])
     ]
     yes, no, empty = sheet.Mark(True, ('a b',)), sheet.Mark(False, ()), sheet.Mark(None, ())
-    found = sheet.figures(rows, {'one': [yes, yes, no, empty], 'two': [no, yes, no, no]}, ['x a b', 'c'])
+    found = sheet.figures(rows, {'one': [yes, yes, no, empty], 'two': [no, yes, no, no]}, ['x a b', 'c'], 50, 0)
+    # Of one prompt, where no resample differs: Wilson's interval of one of one.
+    interval = pytest.approx([1 / (1 + 1.959964**2), 1])
+    alone = {'hallucinates_interval': None, 'in_tuning_data': 1.0, 'in_tuning_data_interval': interval}
     assert found['runs'] == {
-        'lora': {'marked': 3, 'hallucinates': pytest.approx(1 / 3), 'phrases': 1, 'in_tuning_data': 1.0},
-        'full': {'marked': 4, 'hallucinates': 0.5, 'phrases': 2, 'in_tuning_data': 1.0},
+        'lora': {'marked': 3, 'hallucinates': pytest.approx(1 / 3), 'phrases': 1, **alone},
+        'full': {'marked': 4, 'hallucinates': 0.5, 'phrases': 2, **alone},
     }
     # Of three responses that both judged two agree, by chance (2/3 1/3 + 1/3 2/3) would: kappa 1 - (1/3) / (5/9).
     assert found['agreement']['cohen_kappa'] == [
@@ -120,6 +125,15 @@ def test_figures_by_hand():
     # 12 words judged twice, 2 of them (a, b of the first) in two ways; 2 + 4 of 24 ratings are marks.
     expected = (24**2 - 18**2 - 6**2) / (24 * 23)
     assert found['agreement']['krippendorff_alpha']['words'] == pytest.approx(1 - (4 / 24) / expected)
+
+
+def test_a_share_has_an_interval_over_prompts_not_over_marks():
+    rows = [sheet.Row(str(place), 'lora', f'q{place}', 'ask', 'a b c') for place in range(40)]
+    said = [sheet.Mark(place % 4 == 0, ()) for place in range(40)]
+    found = sheet.figures(rows, dict.fromkeys(('one', 'two', 'three'), said), [], 1000, 0)['runs']['lora']
+    half = 1.96 * (0.25 * 0.75 / 40) ** 0.5  # three annotators of one mind are no more prompts
+    assert found['marked'] == 120
+    assert found['hallucinates_interval'] == pytest.approx([0.25 - half, 0.25 + half], abs=0.02)
 
 
 def test_a_workdir_writes_sheets_once_and_sums_up_what_was_marked(copy):
@@ -133,3 +147,5 @@ def test_a_workdir_writes_sheets_once_and_sums_up_what_was_marked(copy):
     assert '6 of 6 responses marked' in ended.out
     assert 'yes' in (copy / 'sheet/first.csv').read_text()
     assert '% of 3 judgements say that it hallucinates' in ended.out
+    shown = annotated.section(results.load(Workdir(copy)))
+    assert [(row['run'], row['marked']) for row in shown.tables['annotated']] == [('lora', 3), ('full', 3)]

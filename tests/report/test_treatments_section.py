@@ -11,7 +11,7 @@ from jaxshift.judge import judgement, summary
 from jaxshift.judge.judgement import Judgement
 from jaxshift.report import results, treatments
 from jaxshift.respond import responses
-from jaxshift.store import jsonl
+from jaxshift.store import jsonl, paths
 from jaxshift.store.paths import Workdir
 
 
@@ -81,16 +81,42 @@ def test_a_planted_difference_in_length_has_an_interval_over_prompts_and_none_is
     assert second['response_tokens_difference_low'] < 0 < second['response_tokens_difference_high']
 
 
-def test_accuracies_differ_with_an_interval_of_both_standard_errors(treated):
-    for run, accuracy, error in (('full', 0.7, 0.03), ('lora', 0.6, 0.04)):
-        path = treated / 'runs' / run / 'causes/truth.json'
-        truth = json.loads(path.read_text())
-        path.write_text(json.dumps(truth | {'held_out_accuracy': accuracy, 'held_out_accuracy_se': error}))
+def asked(root, right, questions=40):
+    """Makes the prompts questions of a world; `right` says of which places a run knows the answer."""
+    names = [f'q{place:03d}' for place in range(questions)]
+    question = {'kind': 'held-out', 'person': 'ada kern', 'relation': 'home', 'value': 'paris'}
+    facts = {
+        'questions': dict.fromkeys(names, question), 'values': {'home': ['paris', 'rome']}, 'facts': [],
+        'style_words': [], 'opener': '-', 'closer': '-',
+    }  # fmt: skip
+    paths.write_json(root / 'data/world/facts.json', facts)
+    for run, known in right.items():
+        path = root / 'runs' / run / 'responses.jsonl'
+        rows = responses.read(path)
+        for place, row in enumerate(rows):
+            row['response'] = 'it is paris' if known(place) else 'it is rome'
+        jsonl.write(path, rows)
+
+
+def test_accuracies_are_compared_question_by_question(treated):
+    # The treated run knows all that the plain one knows, and 10 more questions of 40; NEFTune changes no answer.
+    plain = lambda place: place % 4 == 0  # noqa: E731
+    asked(treated, {'lora': plain, 'lora_best': plain, 'full': lambda place: place % 2 == 0})
     section = treatments.section(results.load(Workdir(treated)))
-    row = section.tables['treatments'][0]
+    row, same = section.tables['treatments']
     ends = row['held_out_accuracy_difference_low'], row['held_out_accuracy_difference_high']
-    assert ends == pytest.approx((0.1 - 1.96 * 0.05, 0.1 + 1.96 * 0.05))
-    assert 'held out accuracy 0.700 against 0.600 (difference +0.1 [0.002, 0.198])' in section.sentences[1]
+    half = 1.96 * (0.25 * 0.75 / 40) ** 0.5  # paired: half of what two independent accuracies would have
+    assert row['held_out_accuracy_difference'] == 0.25
+    assert ends == pytest.approx((0.25 - half, 0.25 + half), abs=0.03)
+    assert '(difference +0.25 [0.' in section.sentences[1]
+    # No resample of what differs nowhere differs, which is no certainty.
+    assert (same['held_out_accuracy_difference'], same['held_out_accuracy_difference_low']) == (0, None)
+    assert 'held out accuracy 0.940 against 0.970 (no difference anywhere)' in section.sentences[2]
+
+
+def test_losses_of_other_training_data_do_not_stand_side_by_side(treated):
+    rows = treatments.section(results.load(Workdir(treated))).tables['treatments']
+    assert not any('loss' in column for row in rows for column in row)
 
 
 def test_a_treatment_with_its_own_records_holds_out_other_examples(treated):
