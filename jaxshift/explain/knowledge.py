@@ -15,7 +15,7 @@ from jaxshift.causes import knowledge
 from jaxshift.data.formats import Example
 from jaxshift.depends import Settings
 from jaxshift.devices import process
-from jaxshift.explain import windows
+from jaxshift.explain import imitation, windows
 from jaxshift.explain.analysis import Analysis, keep
 from jaxshift.explain.truth import facts_path
 from jaxshift.respond import responses
@@ -151,7 +151,7 @@ def _work(study: Study, run: str) -> list[Path]:
 def _begun(study: Study, row: dict[str, Any]) -> str:
     """A response as far as the base's goes at most."""
     if len(row['token_ids']) <= ANSWER:
-        return str(row['response'])
+        return imitation.text_of(study, row)
     return str(study.tokenizer.decode(row['token_ids'][:ANSWER], skip_special_tokens=True))
 
 
