@@ -39,7 +39,9 @@ def sheets(study: Study) -> None:
         paths.write_json(folder / 'figures.json', found)
         for run, figures in found['runs'].items():
             study.say(f'{run}: {_told(figures)}')
-        study.say(f"Krippendorff's alpha: {found['agreement']['krippendorff_alpha']}; see {folder / 'figures.json'}")
+        alphas = found['agreement']['krippendorff_alpha'].items()
+        told = ', '.join(f'{name} {"–" if value is None else f"{value:.2f}"}' for name, value in alphas)
+        study.say(f"Krippendorff's alpha: {told}; see {folder / 'figures.json'}")
 
 
 def _told(figures: dict) -> str:

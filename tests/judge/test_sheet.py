@@ -146,6 +146,7 @@ def test_a_workdir_writes_sheets_once_and_sums_up_what_was_marked(copy):
     assert '6 of 6 responses marked' in ended.out
     assert 'yes' in (copy / 'sheet/first.csv').read_text()
     assert '% of 3 judgements say that it hallucinates' in ended.out
+    assert "Krippendorff's alpha: responses –, words –; see" in ended.out  # of one annotator
 
 
 def test_responses_without_texts_are_named(copy):
