@@ -94,7 +94,7 @@ def _applies(study: Study) -> bool:
     if _answers(study):
         return True
     study.say(
-        f'knowledge: passed over, no prompt has an answer of {knowledge.SHORT} words at most; give questions with '
+        f'knowledge: passed over; no prompt has an answer of {knowledge.SHORT} words at most; give questions with '
         'short answers by --config.prompts.source'
     )
     return False

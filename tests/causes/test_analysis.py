@@ -31,6 +31,22 @@ def test_a_stop_between_the_last_point_and_the_figures_loses_nothing(tmp_path):
     assert [path.name for path in folder.iterdir()] == ['dynamics.json']
 
 
+@pytest.mark.parametrize(
+    ('name', 'reason'),
+    [
+        ('truth', 'facts are known in the controlled world alone'),
+        ('dynamics', 'config.sweep.steps names no checkpoints'),
+        ('borrowing', 'there is no tuning data here'),
+    ],
+)
+def test_what_a_study_cannot_ask_is_passed_over_aloud(name, reason):
+    said = []
+    experiment = SimpleNamespace(world=None, sweep=SimpleNamespace(steps=()))
+    study = SimpleNamespace(experiment=experiment, data_sources={}, say=said.append)
+    assert not stage.ANALYSES[name].applies(study)
+    assert [line.startswith(f'{name}: passed over; {reason}') for line in said] == [True]
+
+
 def test_a_stop_ends_the_stage_behind_the_analysis_that_it_is_at(tmp_path, monkeypatch):
     asked, done = [], []
 
