@@ -111,7 +111,7 @@ def _prepare(study: Study) -> None:
         prompts = [prompt for prompt in study.prompts if prompt.example_id in answers]
         paths = ask(study, prompts, folder)
         shares = ', '.join(f'{name} {n}' for name, n in knowledge.counts(read(study, answers, folder)).items())
-        study.say(f'the base, asked {len(prompts)} facts: {shares}')
+        study.say(f'facts that the base was asked: {len(prompts)}; {shares}')
         return paths
 
     settings = depends.of_prompts(study) | asked_of(study) | ({'facts': file_hash(facts)} if facts else {})
