@@ -11,12 +11,11 @@ from jaxshift import depends, judges
 from jaxshift.depends import Settings
 from jaxshift.devices import process
 from jaxshift.errors import InputError
-from jaxshift.judge import judgement, pairs, preferences, summary
+from jaxshift.judge import answered, judgement, pairs, preferences, summary
 from jaxshift.judge.asking import Row
 from jaxshift.judge.judgement import OUTCOMES, Judgement
 from jaxshift.judge.pairs import Pair
 from jaxshift.judges import Judge
-from jaxshift.respond import responses
 from jaxshift.store import paths
 from jaxshift.study import Study
 
@@ -135,13 +134,7 @@ def _sum_up(study: Study, name: str, files: list[Path]) -> None:
 
 def _rows(study: Study, source: str) -> list[Row]:
     """The responses of a run or the base, each with the texts that a judge reads."""
-    path = study.workdir.responses(source)
-    rows = responses.read(path)
-    for number, row in enumerate(rows, 1):
-        for field in ('prompt', 'response'):
-            if not isinstance(row.get(field), str):
-                raise InputError(f'{path}:{number}: field {field} must be the text that a judge reads; add it')
-    return rows
+    return answered.read(study.workdir.responses(source))
 
 
 def _counted(outcomes: Iterable[str]) -> str:

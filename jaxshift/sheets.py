@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from jaxshift.errors import InputError
-from jaxshift.judge import sheet
-from jaxshift.respond import responses
+from jaxshift.judge import answered, sheet
 from jaxshift.store import manifest, paths
 from jaxshift.study import Study
 
@@ -13,10 +12,10 @@ def sheets(study: Study) -> None:
     """Writes sheet/ANNOTATOR.csv for each annotator who has none, and sheet/figures.json of those who said something.
 
     Raises:
-      InputError: a run was not answered, or a sheet holds what cannot be; see `sheet.read`.
+      InputError: a run was not answered, or not in texts, or a sheet holds what cannot be; see `sheet.read`.
     """
     asked, folder = study.experiment.sheet, study.workdir.sheet
-    answers = {run: responses.read(study.workdir.responses(run)) for run in study.only}
+    answers = {run: answered.read(study.workdir.responses(run)) for run in study.only}
     rows = sheet.draw(answers, asked.prompts, study.experiment.seed)
     if not rows:
         raise InputError(f'{study.workdir.root}: the runs {", ".join(study.only)} share no prompt that they answered')
@@ -41,7 +40,9 @@ def sheets(study: Study) -> None:
         paths.write_json(folder / 'figures.json', found)
         for run, figures in found['runs'].items():
             study.say(f'{run}: {_told(figures)}')
-        study.say(f"Krippendorff's alpha: {found['agreement']['krippendorff_alpha']}; see {folder / 'figures.json'}")
+        alphas = found['agreement']['krippendorff_alpha'].items()
+        told = ', '.join(f'{name} {"–" if value is None else f"{value:.2f}"}' for name, value in alphas)
+        study.say(f"Krippendorff's alpha: {told}; see {folder / 'figures.json'}")
 
 
 def _told(figures: dict) -> str:

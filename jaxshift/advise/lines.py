@@ -48,7 +48,8 @@ def _sure(verdict: Mapping[str, Any]) -> str:
 def _read(advice: Mapping[str, Any]) -> str:
     data, general = advice['data'], advice['general_text']
     formats = ', '.join(dict.fromkeys(source['format'] for source in data['sources'].values()))
-    left = ''.join(f', {count} {reason.replace("_", " ")}' for reason, count in data['left_out'].items() if count)
+    left_out = data['left_out'] | {'records refused': sum(source['refused'] for source in data['sources'].values())}
+    left = ''.join(f', {count} {reason.replace("_", " ")}' for reason, count in left_out.items() if count)
     return (
         f'{data["read"]} of {data["examples"]} examples ({formats}){left}; {general["passages"]} passages of general '
         f'text ({general["source"]})'

@@ -24,7 +24,7 @@ Row = dict[str, Any]
 
 def _applies(study: Study) -> bool:
     if not study.experiment.sweep.steps:
-        study.say('causes dynamics: passed over, because config.sweep.steps names no checkpoints')
+        study.say('dynamics: passed over; config.sweep.steps names no checkpoints, which runs keep by their keep_steps')
     return bool(study.experiment.sweep.steps)
 
 

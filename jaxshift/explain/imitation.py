@@ -80,14 +80,14 @@ def _responses(study: Study, name: str) -> Said:
     stops = set(study.template.stop_ids)
     tokens = [sum(token not in stops for token in row['token_ids']) for row in rows]
     return (
-        [_text(study, row) for row in rows],
+        [text_of(study, row) for row in rows],
         tokens,
         [responses.prompt_of(row['example_id'], samples) for row in rows],
     )
 
 
-def _text(study: Study, row: dict[str, Any]) -> str:
-    # Another tool may have written the tokens alone.
+def text_of(study: Study, row: dict[str, Any]) -> str:
+    """What a response says; another tool may have written its tokens alone."""
     given = row.get('response')
     return given if isinstance(given, str) else str(study.tokenizer.decode(row['token_ids'], skip_special_tokens=True))
 

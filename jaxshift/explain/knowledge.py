@@ -15,7 +15,7 @@ from jaxshift.causes import knowledge
 from jaxshift.data.formats import Example
 from jaxshift.depends import Settings
 from jaxshift.devices import process
-from jaxshift.explain import windows
+from jaxshift.explain import imitation, windows
 from jaxshift.explain.analysis import Analysis, keep
 from jaxshift.explain.truth import facts_path
 from jaxshift.respond import responses
@@ -94,7 +94,7 @@ def _applies(study: Study) -> bool:
     if _answers(study):
         return True
     study.say(
-        f'knowledge: passed over, no prompt has an answer of {knowledge.SHORT} words at most; give questions with '
+        f'knowledge: passed over; no prompt has an answer of {knowledge.SHORT} words at most; give questions with '
         'short answers by --config.prompts.source'
     )
     return False
@@ -111,7 +111,7 @@ def _prepare(study: Study) -> None:
         prompts = [prompt for prompt in study.prompts if prompt.example_id in answers]
         paths = ask(study, prompts, folder)
         shares = ', '.join(f'{name} {n}' for name, n in knowledge.counts(read(study, answers, folder)).items())
-        study.say(f'the base, asked {len(prompts)} facts: {shares}')
+        study.say(f'facts that the base was asked: {len(prompts)}; {shares}')
         return paths
 
     settings = depends.of_prompts(study) | asked_of(study) | ({'facts': file_hash(facts)} if facts else {})
@@ -151,7 +151,7 @@ def _work(study: Study, run: str) -> list[Path]:
 def _begun(study: Study, row: dict[str, Any]) -> str:
     """A response as far as the base's goes at most."""
     if len(row['token_ids']) <= ANSWER:
-        return str(row['response'])
+        return imitation.text_of(study, row)
     return str(study.tokenizer.decode(row['token_ids'][:ANSWER], skip_special_tokens=True))
 
 

@@ -57,6 +57,7 @@ def explain_all(study: Study) -> None:
                 work, clear = partial(found.work, study, run), partial(analysis.clear, study, run, asked)
                 name = f'{run}.{asked}'
                 study.ledger.do('causes', name, found.settings(study, run), work, clear, shared=found.computes)
+                study.stop.check()  # the next one may take hours
 
 
 def _asked(study: Study) -> tuple[str, ...]:

@@ -27,9 +27,15 @@ def _work(study: Study, run: str) -> list[Path]:
     return keep(study, run, 'truth', found | {f'base_{key}': value for key, value in base.items()})
 
 
+def _applies(study: Study) -> bool:
+    if study.experiment.world is None:
+        study.say('truth: passed over; facts are known in the controlled world alone, which config.world sets')
+    return study.experiment.world is not None
+
+
 def facts_path(study: Study) -> Path:
     """The facts of the controlled world."""
     return study.workdir.data / 'world' / 'facts.json'
 
 
-ANALYSIS = Analysis(lambda study: study.experiment.world is not None, _settings, _work)
+ANALYSIS = Analysis(_applies, _settings, _work)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxshift.errors import InputError
+from jaxshift.respond import responses
 from jaxshift.respond.responses import prompt_of
 
 Record = dict[str, Any]
@@ -32,6 +34,20 @@ class Answered(NamedTuple):
     def prompt(self) -> str:
         """The id of the prompt."""
         return self.id.removesuffix(f'#{self.sample}') if self.sample else self.id
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The objects of a responses.jsonl, each with the texts of its prompt and of its response.
+
+    Raises:
+      InputError: as `responses.read`, or a line lacks one of them.
+    """
+    rows = responses.read(path)
+    for number, row in enumerate(rows, start=1):
+        for field in ('prompt', 'response'):
+            if not isinstance(row.get(field), str):
+                raise InputError(f'{path}:{number}: field {field} must be the text that is judged; add it')
+    return rows
 
 
 def pair(rows: Sequence[Record], records: Sequence[Record] | None, samples: int = 1) -> list[Answered]:

@@ -25,6 +25,7 @@ from jaxshift.store import paths
 COLUMNS = ('id', 'prompt', 'response', 'hallucinates', 'phrases')
 KEY = ('id', 'run', 'example_id')
 SEPARATOR = '|'  # between phrases
+_DIGITS = 4  # of an id, at least
 _SAID = {'yes': True, 'no': False, '': None}
 
 
@@ -62,7 +63,7 @@ def draw(responses: Mapping[str, Sequence[Mapping[str, Any]]], count: int, seed:
     rows = [(run, by_id[run][name]) for name in chosen for run in by_id]
     mixed = [rows[place] for place in rng.permutation(len(rows))]
     return [
-        Row(f'{number:04}', run, row['example_id'], row['prompt'], row['response'])
+        Row(f'{number:0{_DIGITS}}', run, row['example_id'], row['prompt'], row['response'])
         for number, (run, row) in enumerate(mixed, start=1)
     ]
 
@@ -87,36 +88,50 @@ def read(path: Path, rows: Sequence[Row]) -> list[Mark]:
     """What an annotator said, in the order of `rows`.
 
     Raises:
-      InputError: a response is missing, unknown, another than it was or there twice, or what
-        was said cannot be; names the line.
+      InputError: the file is no CSV in UTF-8, a response is missing, unknown, another than it was or there twice, or
+        what was said cannot be; names the response.
     """
     known = {row.id: row for row in rows}
     found: dict[str, Mark] = {}
-    with path.open(encoding='utf-8-sig', newline='') as file:  # spreadsheets put a mark before the first column
-        reader = csv.DictReader(file)
-        if missing := [name for name in COLUMNS if name not in (reader.fieldnames or ())]:
-            raise InputError(f'{path}: no column {missing[0]}; keep {", ".join(COLUMNS)}, in UTF-8 with commas')
-        for line in reader:
-            where, row = f'{path}: response {line["id"]}', known.get(line['id'])
-            if row is None or line['id'] in found:
-                raise InputError(f'{where} is {"unknown" if row is None else "there twice"}; keep each id once')
-            if any(_words(line[name]) != _words(getattr(row, name)) for name in ('prompt', 'response')):
-                raise InputError(
-                    f'{where} is not what is drawn now: responses, seed, runs or sheet.prompts have changed; '
-                    'move the sheets away for new ones, or ask as they were drawn'
-                )
-            said = (line['hallucinates'] or '').strip().lower()
-            if said not in _SAID:
-                raise InputError(f'{where}: hallucinates is {said!r}; write yes or no, or leave it empty')
-            phrases = tuple(each.strip() for each in (line['phrases'] or '').split(SEPARATOR) if each.strip())
-            if phrases and said != 'yes':
-                raise InputError(f'{where} has phrases, but hallucinates is {said or "empty"!r}; write yes, or none')
-            if lost := [each for each in phrases if each not in row.response]:
-                raise InputError(f'{where}: {lost[0]!r} does not stand in the response; copy phrases as they are')
-            found[row.id] = Mark(_SAID[said], phrases)
+    for line in _lines(path):
+        # Spreadsheets take the zeros away.
+        where, row = f'{path}: response {line["id"]}', known.get((line['id'] or '').zfill(_DIGITS))
+        if row is None or row.id in found:
+            raise InputError(f'{where} is {"unknown" if row is None else "there twice"}; keep each id once')
+        if None in line:
+            raise InputError(f'{where} has more cells than the header; quote a cell that holds a comma')
+        if any(_words(line[name]) != _words(getattr(row, name)) for name in ('prompt', 'response')):
+            raise InputError(
+                f'{where} is not what is drawn now: responses, seed, runs or sheet.prompts have changed; '
+                'move the sheets away for new ones, or ask as they were drawn'
+            )
+        said = (line['hallucinates'] or '').strip().lower()
+        if said not in _SAID:
+            raise InputError(f'{where}: hallucinates is {said!r}; write yes or no, or leave it empty')
+        phrases = tuple(each.strip() for each in (line['phrases'] or '').split(SEPARATOR) if each.strip())
+        if phrases and said != 'yes':
+            raise InputError(f'{where} has phrases, but hallucinates is {said or "empty"!r}; write yes, or none')
+        if lost := [each for each in phrases if each not in row.response]:
+            raise InputError(f'{where}: {lost[0]!r} does not stand in the response; copy phrases as they are')
+        found[row.id] = Mark(_SAID[said], phrases)
     if lacking := [row.id for row in rows if row.id not in found]:
         raise InputError(f'{path}: response {lacking[0]} is missing; leave its columns empty, but keep the line')
     return [found[row.id] for row in rows]
+
+
+def _lines(path: Path) -> list[dict[Any, Any]]:
+    """The lines of a sheet by column; cells beyond the header's stand under None, and None in cells that lack."""
+    try:
+        text = path.read_bytes().decode('utf-8-sig')  # spreadsheets put a mark before the first column
+    except UnicodeDecodeError as error:
+        raise InputError(f'{path}: byte {error.start} is not UTF-8; save the sheet as CSV in UTF-8') from None
+    reader = csv.DictReader(io.StringIO(text, newline=''))
+    try:
+        if missing := [name for name in COLUMNS if name not in (reader.fieldnames or ())]:
+            raise InputError(f'{path}: no column {missing[0]}; keep {", ".join(COLUMNS)}, in UTF-8 with commas')
+        return list(reader)
+    except csv.Error as error:
+        raise InputError(f'{path}: line {reader.line_num}: not CSV ({error}); correct the line') from None
 
 
 def _words(text: str | None) -> list[str]:

@@ -13,7 +13,7 @@ from jaxshift.report import style
 from jaxshift.report.results import Results
 from jaxshift.report.section import Section
 from jaxshift.report.tables import Row
-from jaxshift.report.wording import number
+from jaxshift.report.wording import counted, number
 
 _PANELS = {
     'after': 'answers that are right after tuning',
@@ -116,7 +116,7 @@ def _methods(found: Results) -> dict[str, str]:
 
 def _sentence(rows: Sequence[Row]) -> str:
     return '; '.join(
-        f'of {number(row["facts"])} {row["bin"]} facts {number(100 * row["after"])} % '
+        f'of {counted(row["facts"], row["bin"] + " fact")} {number(100 * row["after"])} % '
         f'{_interval(row)}are right after tuning'
         for row in rows
     )

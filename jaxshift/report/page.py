@@ -137,6 +137,8 @@ def _truth(row: Row | None) -> Markup:
 
 def _cell(value: Any) -> str:
     """A value of a table, whatever it is."""
+    if isinstance(value, bool):
+        return 'yes' if value else 'no'
     return value if isinstance(value, str) else number(value)
 
 

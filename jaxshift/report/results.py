@@ -88,7 +88,10 @@ class Results:
     def kept(self, run: str, name: str) -> list[Row]:
         """The rows of causes/NAME.parquet of a run, which is ANALYSIS.TABLE; none where there is no such file."""
         path = self.workdir.causes(run) / f'{name}.parquet'
-        return pq.read_table(path).to_pylist() if path.exists() else []
+        try:
+            return pq.read_table(path).to_pylist() if path.exists() else []
+        except (pa.ArrowException, OSError) as error:
+            raise _damaged(path, error, _asked_again(name)) from error
 
     def of_headline(self, rows: Sequence[Row]) -> list[Row]:
         """Of rows of `tables.overview`, each run's first with the headline's windows: of several steps the last."""
@@ -117,7 +120,7 @@ def load(workdir: Workdir) -> Results:
     Raises:
       InputError: a file is missing or broken, or no run has been compared yet.
     """
-    experiment = _json(workdir.experiment)
+    experiment = _json(workdir.experiment, 'run a stage (--mode=sweep) first')
     configured = list(experiment['config']['runs'])
     found = sorted(path.name for path in workdir.run('').glob('*') if path.is_dir())
     runs = [*configured, *(name for name in found if name not in configured)]
@@ -144,7 +147,11 @@ def load(workdir: Workdir) -> Results:
         {run: verdicts for run, folder in folders.items() if (verdicts := judges.read(folder / 'judge'))},
         {run: judges.read_pairs(folder / 'judge') for run, folder in folders.items()},
         outdated,
-        {run: _json(path)['rows'] for run in folders if (path := workdir.forgetting(run)).exists()},
+        {
+            run: _json(path, 'remove it, or evaluate again (--mode=evaluate)')['rows']
+            for run in folders
+            if (path := workdir.forgetting(run)).exists()
+        },
         {run: record['settings'] for run, record in records_of.items() if record},
         [run for run in runs if run not in folders],
         workdir,
@@ -153,7 +160,7 @@ def load(workdir: Workdir) -> Results:
 
 def _explained(folder: Path, outdated: Sequence[str]) -> dict[str, Row]:
     return {
-        path.stem: _json(path)
+        path.stem: _json(path, _asked_again(path.stem))
         for path in sorted((folder / 'causes').glob('*.json'))
         if path.relative_to(folder).as_posix() not in outdated
     }
@@ -194,8 +201,16 @@ def _tokens(folder: Path, windows: Row, summaries: Sequence[Row]) -> pa.Table:
     raise InputError(f'{folder}: no rows of context {windows["context"]!r}; sweep again')
 
 
-def _json(path: Path) -> Any:
+def _json(path: Path, mend: str) -> Any:
     try:
         return json.loads(path.read_text(encoding='utf-8'))
     except (OSError, ValueError) as error:
-        raise InputError(f'{path}: cannot be read ({error})') from error
+        raise _damaged(path, error, mend) from error
+
+
+def _damaged(path: Path, error: Exception, mend: str) -> InputError:
+    return InputError(f'{path}: cannot be read ({str(error).splitlines()[0]}); {mend}')
+
+
+def _asked_again(analysis: str) -> str:
+    return f'remove it, or ask again with --mode=causes --config.causes.analyses={analysis.partition(".")[0]}'

@@ -52,22 +52,28 @@ def table(run: str, figures: Mapping) -> list[Row]:
 
 
 def _sentence(run: str, host: str, rows: Sequence[Row]) -> str:
-    """What a small budget does to accuracy in the world, by divergence and by lot."""
-    own = [row for row in rows if (row['run'], row['host']) == (run, host) and 'held_out_accuracy' in row]
-    alone = [row for row in own if row['by'] == 'nothing']
+    """What a small budget does, by divergence and by lot: in the world to accuracy, elsewhere to whole answers."""
+    own = [row for row in rows if (row['run'], row['host']) == (run, host)]
+    (alone,) = (row for row in own if row['by'] == 'nothing')
     budgets = {row['budget'] for row in own if row['by'] != 'nothing'}
-    if not alone or not budgets:
+    if not budgets:
         return ''
     budget = min(budgets, key=lambda each: abs(each - _LITTLE))
     by = {row['by']: row for row in own if row['budget'] == budget}
-    donor = 'the base' if host == 'tuned' else run
+    donor, named = ('the base', 'the tuned model') if host == 'tuned' else (run, 'the base')
+    measure = 'held_out_accuracy' if 'held_out_accuracy' in alone else 'same_as_donor'
+
+    def told(row: Row, key: str = measure) -> str:
+        return f'{100 * row[key]:.3g} %'
+
+    if measure == 'held_out_accuracy':
+        begun = f'{named} alone answers {told(alone)} of the held-out questions right'
+    else:
+        begun = f'{told(alone)} of the answers of {named} are word for word those of {donor}'
     return (
-        f'{run}: {"the base" if host == "base" else "the tuned model"} alone answers '
-        f'{100 * alone[0]["held_out_accuracy"]:.3g} % of the held-out questions right; with tokens of {donor} at the '
-        f'{100 * by["js"]["swapped"]:.3g} % of positions where the two differ most '
-        f'({100 * by["js"]["changed"]:.3g} % of tokens changed) {100 * by["js"]["held_out_accuracy"]:.3g} %; at '
-        f'{100 * by["lot"]["swapped"]:.3g} % of positions by lot ({100 * by["lot"]["changed"]:.3g} % changed) '
-        f'{100 * by["lot"]["held_out_accuracy"]:.3g} %.'
+        f'{run}: {begun}; with tokens of {donor} at the {told(by["js"], "swapped")} of positions where the two differ '
+        f'most ({told(by["js"], "changed")} of tokens changed) {told(by["js"])}; at {told(by["lot"], "swapped")} of '
+        f'positions by lot ({told(by["lot"], "changed")} changed) {told(by["lot"])}.'
     )
 
 

@@ -43,14 +43,17 @@ def test_short_answers_are_asked_and_decide(informed, advise, tmp_path):
     asked = json.loads((informed / 'data/world/probe.json').read_text())[:30]
     rows = [{'question': each['instruction'], 'answer': facts[each['id']]['value']} for each in asked]
     rows.append({'question': 100 * f'{rows[0]["question"]} ', 'answer': rows[0]['answer']})  # beyond the context
+    rows.append({'question': 'where ?', 'answer': 7})
     (tmp_path / 'facts.json').write_text(json.dumps(rows))
-    ended = advise(f'--config.data.source=file:{tmp_path / "facts.json"}', '--config.causes.knowledge_draws=2')
+    ended = advise(f'--config.data.source=file:{tmp_path / "facts.json"}', '--config.causes.knowledge_draws=2',
+                   '--config.data.on_bad_record=skip')  # fmt: skip
     assert ended.code == 0, ended.err
     found = content(informed)
     assert found['verdict']['by'] == 'short answers'
     assert found['short_answers']['share'] == 1
     assert found['short_answers']['too_long'] == 1
     assert '(to 1 of them the question is too long to ask)' in ended.out
+    assert '30 of 31 examples (question_answer), 1 prompts over context, 1 records refused; ' in ended.out
     assert sum(found['short_answers']['bins'].values()) == found['short_answers']['asked'] == 30
     assert found['short_answers']['right'] == pytest.approx(found['verdict']['value'])
     said = [json.loads(line) for line in (informed / 'advice/greedy.jsonl').read_text().splitlines()]

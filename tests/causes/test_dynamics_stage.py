@@ -60,9 +60,3 @@ def test_the_page_compares_them_where_they_are_alike(followed):
     assert float(loss['kl_ratio']) == pytest.approx(
         float(loss['full_kl_tuned_base']) / float(loss['lora_kl_tuned_base']), rel=1e-4
     )
-
-
-def test_a_study_without_checkpoints_is_passed_over_aloud(copy):
-    ended = start(*TINY, f'--workdir={copy}', '--mode=causes', '--config.causes.analyses=dynamics')
-    assert ended.code == 0, ended.err
-    assert 'causes dynamics: passed over, because config.sweep.steps names no checkpoints' in ended.out

@@ -84,6 +84,19 @@ def test_marks_are_not_given_to_other_responses(drawn):
         sheet.read(path, sheet.draw(anew, 3, 0))
 
 
+def test_what_spreadsheets_do_to_a_sheet(drawn):
+    rows, path = drawn
+    text = path.read_text()
+    path.write_text(text.replace('\n000', '\n'))  # ids are numbers to them
+    assert len(sheet.read(path, rows)) == len(rows)
+    path.write_bytes(text.replace('ask', '\xe4sk').encode('latin-1'))
+    with pytest.raises(InputError, match=r'first\.csv: byte \d+ is not UTF-8; save the sheet as CSV in UTF-8'):
+        sheet.read(path, rows)
+    path.write_text(text.replace('is so,,', 'is so,yes,lora says, is so', 1))
+    with pytest.raises(InputError, match='response 0001 has more cells than the header; quote'):
+        sheet.read(path, rows)
+
+
 def test_a_line_that_is_gone_is_named(drawn):
     rows, path = drawn
     path.write_text('\n'.join(line for line in path.read_text().splitlines() if not line.startswith('0004')))
@@ -149,3 +162,13 @@ def test_a_workdir_writes_sheets_once_and_sums_up_what_was_marked(copy):
     assert '% of 3 judgements say that it hallucinates' in ended.out
     shown = annotated.section(results.load(Workdir(copy)))
     assert [(row['run'], row['marked']) for row in shown.tables['annotated']] == [('lora', 3), ('full', 3)]
+    assert "Krippendorff's alpha: responses –, words –; see" in ended.out  # of one annotator
+
+
+def test_responses_without_texts_are_named(copy):
+    path = copy / 'runs/full/responses.jsonl'
+    row, *rest = path.read_text().splitlines()
+    path.write_text('\n'.join([row.replace('"prompt":', '"asked":'), *rest]))
+    ended = start(*TINY, f'--workdir={copy}', '--mode=sheet')
+    assert ended.code == 2
+    assert f'{path}:1: field prompt must be the text that is judged; add it' in ended.error()

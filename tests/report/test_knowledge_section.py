@@ -27,7 +27,7 @@ def test_bins_of_every_run_are_told_with_their_intervals():
         found(lora={'knowledge': {'draws': 8, 'answer_tokens': 32, 'bins': bins, 'windows': 'context own'}}, other={})
     )
     assert 'of 192 highly known facts 75.0 % [70.0, 80.0] are right' in section.sentences[1]
-    assert 'of 1 unknown facts 100 % are right' in section.sentences[1]
+    assert 'of 1 unknown fact 100 % are right' in section.sentences[1]
     assert 'Of every answer the first 32 tokens count.' in section.sentences[0]
     assert [row['run'] for row in section.tables['knowledge']] == ['lora', 'lora']
     figure, _ = section.figures['knowledge']

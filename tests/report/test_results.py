@@ -58,6 +58,19 @@ def test_causes_of_what_was_replaced_are_left_out_and_named(workdir, tmp_path):
     assert line.startswith('runs/full/causes/swaps.json is of responses, records or weights that run full has since')
 
 
+def test_damaged_causes_are_named_with_what_makes_them_again(workdir, tmp_path):
+    shutil.copytree(workdir, tmp_path, dirs_exist_ok=True)
+    folder = tmp_path / 'runs/full/causes'
+    folder.mkdir(exist_ok=True)
+    (folder / 'style_tokens.tokens.parquet').write_bytes(b'PAR1')
+    again = r'cannot be read \(.+\); remove it, or ask again with --mode=causes --config\.causes\.analyses=style_tok'
+    with pytest.raises(InputError, match=rf'style_tokens\.tokens\.parquet: {again}'):
+        results.load(Workdir(tmp_path)).kept('full', 'style_tokens.tokens')
+    (folder / 'style_tokens.json').write_text('{"windows": {"context')
+    with pytest.raises(InputError, match=rf'style_tokens\.json: {again}'):
+        results.load(Workdir(tmp_path))
+
+
 def test_damage_is_named(workdir, tmp_path):
     with pytest.raises(InputError, match=r'experiment\.json'):
         results.load(Workdir(tmp_path))

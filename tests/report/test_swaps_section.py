@@ -43,6 +43,14 @@ def test_the_sentences_hold_chosen_positions_against_drawn_ones():
 
 def test_outside_the_world_answers_are_held_against_those_of_the_other_model():
     section = swaps.section(found([{**each, 'answers': {}} for each in POINTS]))
-    assert section.sentences == []
+    rest = (
+        'at the 10 % of positions where the two differ most (5 % of tokens changed) 50 %; at 10 % of positions by lot '
+        '(5 % changed) 50 %.'
+    )
+    assert section.sentences == [
+        f'full: 50 % of the answers of the base are word for word those of full; with tokens of full {rest}',
+        f'full: 25 % of the answers of the tuned model are word for word those of the base; with tokens of the base '
+        f'{rest.replace("50 %", "25 %")}',
+    ]
     titles = [axes.get_ylabel() for axes in section.figures['swaps'][0].axes]
     assert titles[0] == 'answers that are the donor’s own'
