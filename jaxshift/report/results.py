@@ -67,13 +67,13 @@ class Results:
     def facts(self) -> Row | None:
         """What is true in the controlled world; None outside of it."""
         path = self.workdir.data / 'world' / 'facts.json'
-        return _json(path) if path.exists() else None
+        return _json(path, 'run --mode=data again') if path.exists() else None
 
     @cached_property
     def annotated(self) -> Row | None:
         """What people said of the responses; None where nobody was asked."""
         path = self.workdir.sheet / 'figures.json'
-        return _json(path) if path.exists() else None
+        return _json(path, 'run --mode=sheet again') if path.exists() else None
 
     @property
     def headline(self) -> Row:
