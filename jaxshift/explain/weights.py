@@ -92,6 +92,7 @@ def _modules(study: Study, row: names.Row, before: Any, leaf: Any) -> Iterator[R
             'effective_rank': None if spectra is None else weights.effective_rank(spectra[layer]),
             'stable_rank': None if spectra is None else weights.stable_rank(spectra[layer]),
             'shares': None if spectra is None else weights.shares(spectra[layer]),
+            'directions': None if first is None else len(first),
             'intruders': None if first is None else int((first < asked.weights_epsilon).sum()),
             'spectrum': None if spectra is None else spectra[layer].tolist(),
             'cosines': None if first is None else first.tolist(),

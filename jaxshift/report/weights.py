@@ -79,7 +79,7 @@ def _sentence(run: str, figures: Mapping) -> str:
             f'{number(_median(ranked, "stable_rank"))} in the median'
         )
     if intruders:
-        looked_at = figures['directions'] * len(intruders)
+        looked_at = int(sum(_of(modules, 'directions')))  # a small module has fewer than are asked for
         text += f'; {counted(int(sum(intruders)), "intruder dimension")} among {looked_at:,} directions'
     return f'{text}.'
 
