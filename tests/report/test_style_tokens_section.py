@@ -14,7 +14,9 @@ from jaxshift.report import page, results, style_tokens
 from jaxshift.shift import records, summary
 from jaxshift.store.paths import Workdir
 
-TEXTS = dict(enumerate(PIECES))
+
+def read(ids):
+    return [PIECES[token] for token in ids]
 
 
 @pytest.fixture(scope='module')
@@ -24,13 +26,13 @@ def explained(workdir, tmp_path_factory):
     shutil.copytree(workdir, root)
     for run in RUNS:
         ((_, table),) = summary.groups(records.read(root / 'runs' / run / 'tokens'))
-        kind = causes.kinds(table, TEXTS, {END})
-        rows, prior = causes.of_tokens(table, kind, TEXTS, {END}, 5)
+        kind = causes.kinds(table, read, {END})
+        rows, prior = causes.of_tokens(table, kind, read, {END}, 5)
         figures = {'prior': prior, 'categories': causes.of_categories(table, kind, 1, 100, 0)}
         folder = root / 'runs' / run / 'causes'
         (folder / 'style_tokens.json').write_text(json.dumps(figures))
         pq.write_table(pa.Table.from_pylist(rows), folder / 'style_tokens.tokens.parquet')
-        around = causes.contexts(table, rows, TEXTS)
+        around = causes.contexts(table, rows, read)
         pq.write_table(pa.Table.from_pylist(around), folder / 'style_tokens.contexts.parquet')
     return root
 
