@@ -17,6 +17,7 @@ from jaxshift.explain.analysis import Analysis, keep
 from jaxshift.llama import model
 from jaxshift.llama.linear import LoRA
 from jaxshift.study import Study
+from jaxshift.terminal import Bar
 from jaxshift.weights import names
 
 Row = dict[str, Any]
@@ -38,14 +39,15 @@ def _settings(study: Study, run: str) -> Settings:
 def _work(study: Study, run: str) -> list[Path]:
     base, tuned = tuning.both(study, run)
     rows, unchanged = [], 0
-    for row in names.TABLE:
-        leaf, before = _leaf(tuned, row.path), _leaf(base, row.path)
-        if leaf is None:
-            continue
-        found = [] if leaf is before else list(_modules(study, row, before, leaf))
-        changed = [each for each in found if each['norm']]
-        unchanged += (leaf.shape[0] if row.stacked else 1) - len(changed)
-        rows += changed
+    with Bar(f'weights {run}') as bar:
+        for number, row in enumerate(names.TABLE, start=1):
+            leaf, before = _leaf(tuned, row.path), _leaf(base, row.path)
+            if leaf is not None:
+                found = [] if leaf is before else list(_modules(study, row, before, leaf))
+                changed = [each for each in found if each['norm']]
+                unchanged += (leaf.shape[0] if row.stacked else 1) - len(changed)
+                rows += changed
+            bar(number, len(names.TABLE))
     asked = study.experiment.causes
     figures = {
         'share': weights.SHARE,

@@ -54,6 +54,7 @@ def test_a_pair_is_told_at_as_many_positions_of_each(explained):
     (told,) = [sentence for sentence in section.sentences if 'lora (LoRA) and full (full' in sentence]
     assert f'({shifted["lora"]:,} and {shifted["full"]:,})' in told
     assert f'of {min(shifted.values()):,} positions drawn from each' in told
+    assert all(row['token'] and ' ' not in row['token'] for row in section.tables['style_pairs'])  # blanks are seen
     most = sum(row['shifted_in'] == 'full' for row in rows)
     assert 0 <= float(re.search(r'([\d.]+) in full alone\. The paper', told)[1]) <= most
 
@@ -72,7 +73,8 @@ def test_places_by_count_are_by_shifted_then_marginal_and_the_end_token_is_marke
     rows = style_tokens.section(found).tables['style_by_count']
     for run in RUNS:
         kept = {row['token']: row for row in found.kept(run, 'style_tokens.tokens')}
-        counts = [list(map(int, re.findall(r'(\d+) (?:shifted|marginal)', row[run]))) for row in rows[: len(kept)]]
+        told = r'(?<=[:,] )(\d+) (?:shifted|marginal)'
+        counts = [list(map(int, re.findall(told, row[run]))) for row in rows[: len(kept)]]
         assert counts == sorted(([row['shifted'], row['marginal']] for row in kept.values()), reverse=True)
         marked = [row[run] for row in rows if '(end)' in row[run]]
         assert len(marked) == (PIECES[END] in kept)

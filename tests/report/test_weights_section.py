@@ -55,3 +55,8 @@ def test_a_run_that_changed_nothing_is_said_to():
 
 def test_without_the_analysis_there_is_no_section():
     assert weights.section(SimpleNamespace(explained={'lora': {}})) is None
+
+
+def test_no_intruders_stand_on_a_scale_of_whole_ones():
+    figure, _ = weights.section(found([each | {'intruders': 0} for each in MODULES[:2]])).figures['weights']
+    assert figure.axes[1].get_ylim() == (0, 1)
