@@ -48,6 +48,7 @@ def _work(study: Study, run: str) -> list[Path]:
                 unchanged += (leaf.shape[0] if row.stacked else 1) - len(changed)
                 rows += changed
             bar(number, len(names.TABLE))
+            study.stop.check()
     asked = study.experiment.causes
     figures = {
         'share': weights.SHARE,
