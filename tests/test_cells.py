@@ -22,6 +22,7 @@ def test_the_world_grid_has_a_cell_a_seed_and_size():
     experiments = cells.experiments(options.load(WORLD), found)
     assert {each.world.instructions for each in experiments.values()} == {60, 240, 480}
     assert experiments['seed3_n60'].world.seed == 3
+    assert {run.seed for run in experiments['seed3_n60'].runs.values()} == {3}
 
 
 def test_a_cell_has_its_own_values_and_leaves_those_of_others_alone():

@@ -41,12 +41,13 @@ def test_the_papers_grids_have_every_set_up_of_its_tables_by_both_methods(base):
     path = str(ROOT / f'configs/paper_llama2_{base}.py')
     found = cells.experiments(options.load(path), cells.load(path))
     sets = sum(map(len, paper.DATA.values())) + len(paper.TREATED)
-    assert len(found) == (2 * sets + len(paper.NOISY) + 4 * len(paper.SWEPT)) * len(paper.SEEDS) == 150
+    assert len(found) == (2 * sets + len(paper.NOISY) + 4 * len(paper.SWEPT)) * len(paper.SEEDS) == 147
     one = found['tulu_326k_seed2_full']
     assert list(one.runs) == ['full']
     assert (one.data.source, one.data.subset, one.data.subset_seed) == ('file:data/tulu.json', 326_000, 2)
     assert (one.runs['full'].seed, one.runs['full'].learning_rate, one.sweep.compat) == (2, 5e-5, 'aligntds')
     assert found['alpaca_1k_seed0_lora_3e-4'].runs['lora_3e-4'].learning_rate == 3e-4
-    assert found['medinstruct_52k_seed0_neftune'].runs['neftune'].neftune_alpha > 0
+    assert found['alpaca_52k_seed0_neftune'].runs['neftune'].neftune_alpha > 0
+    assert {run.log_every for each in found.values() for run in each.runs.values()} == {1}
     assert found['alpagasus_9k_seed0_lora'].data.subset == 0
     assert cells.load(path)['filtered_dolly_3k_seed1_full'].treated == 'dolly'
