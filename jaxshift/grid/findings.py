@@ -99,6 +99,8 @@ FINDINGS = (
         (
             Question('share of wrong answers that are borrowed less what chance gives, full',
                      ask.each_size(ask.within('full', 'borrowed_share', 'borrowed_null'))),
+            Question('words begun by a shifted token that the tuning data have, less those that the null has, full',
+                     ask.each_size(ask.within('full', 'words_shifted', 'words_shifted_null'))),
             Question('held-out answers that are wrong, full less LoRA', ask.each_size(ask.difference('wrong_share'))),
         ),
         not_asked='Where LoRA has fewer than ten wrong answers, its own share is not given.',
