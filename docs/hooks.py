@@ -33,8 +33,8 @@ def reference() -> str:
         '# Keys of a config',
         '',
         'Written from `jaxshift/config.py`. A config file sets a key by its dataclass (`Sweep(top_k=20)`), the command',
-        'line by `--config.sweep.top_k=20`, Python by `sweep={"top_k": 20}`. Lists are written `a,b` on the command line.',
-        'RUN and NAME stand for names of your own; a key without default must be given.',
+        'line by `--config.sweep.top_k=20`, Python by `sweep={"top_k": 20}`. On the command line a list is `a,b`.',
+        'RUN and NAME stand for names of your own; a default that is empty is shown so.',
     ]
     for section in options.sections(every):
         lines += ['', f'## {section.prefix.rstrip(".") or "At the top"}', '', _plain(section.title), '']
