@@ -34,10 +34,16 @@ def changed(experiment: Experiment, settings: Mapping[str, Any]) -> Experiment:
 
 
 def flat(nested: Mapping[str, Any], prefix: str = '') -> Settings:
-    """Settings by their dotted names, from sections as dicts: {'sweep': {'top_k': 3}} gives {'sweep.top_k': 3}."""
+    """Settings by their dotted names, from sections as dicts: {'sweep': {'top_k': 3}} gives {'sweep.top_k': 3}.
+
+    Lists become tuples, which the config has.
+    """
     found: Settings = {}
     for key, inner in nested.items():
-        found |= flat(inner, f'{prefix}{key}.') if isinstance(inner, Mapping) else {f'{prefix}{key}': inner}
+        if isinstance(inner, Mapping):
+            found |= flat(inner, f'{prefix}{key}.')
+        else:
+            found[f'{prefix}{key}'] = tuple(inner) if isinstance(inner, list) else inner
     return found
 
 

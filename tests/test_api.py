@@ -122,7 +122,7 @@ def test_it_asks_for_what_the_config_file_asks_for():
     by_file = options.load(str(ROOT / 'configs/compare.py'))
     by_file.base.source, by_file.prompts.source = 'hf:OWNER/NAME', 'file:PROMPTS.json'
     by_file.runs['tuned'].source, by_file.sweep.contexts = 'dir:TUNED', ('own', 'base')
-    asked = api.experiment('hf:OWNER/NAME', Path('TUNED'), 'PROMPTS.json', {'sweep': {'contexts': ('own', 'base')}})
+    asked = api.experiment('hf:OWNER/NAME', Path('TUNED'), 'PROMPTS.json', {'sweep': {'contexts': ['own', 'base']}})
     assert asked == by_file
     assert api.experiment('BASE', 'TUNED', 'P.json', {'base.dtype': 'bfloat16', 'seed': 3}).base.dtype == 'bfloat16'
 
