@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from jinja2 import Environment, StrictUndefined
 
 from jaxshift.errors import InputError
-from jaxshift.report.page import template
 from jaxshift.report.style import token_text
 from jaxshift.report.tables import Row
 from jaxshift.report.wording import number
@@ -61,7 +61,10 @@ def view(rows: pa.Table, texts: Sequence[str], pieces: Pieces, title: str, promp
       prompt: what was asked; empty: unknown.
     """
     found = rows.to_pylist()
-    html = template(Path(__file__).with_name('notebook.html')).render(
+    # A part of somebody else's page: it brings its own style, and has no script.
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters['number'] = number
+    html = environment.from_string(Path(__file__).with_name('notebook.html').read_text(encoding='utf-8')).render(
         title=title,
         prompt=prompt,
         counts={name: sum(row['shift_class'] == name for row in found) for name in CLASSES},
