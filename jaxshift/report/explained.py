@@ -60,7 +60,7 @@ def draw(made: Sequence[Section], folder: Path) -> dict[str, Markup]:
 def shown(rows: Sequence[Row]) -> tuple[list[str], Sequence[Row], int, set[str]]:
     """Columns, the rows that the page shows, the number of those left to the files, and the columns that hold words."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    words = {column for column in columns if any(_is_word(row.get(column)) for row in rows)}
+    words = {column for column in columns if all(_is_word(row.get(column)) for row in rows)}
     return columns, rows[:_MOST_ROWS], len(rows[_MOST_ROWS:]), words
 
 
