@@ -21,7 +21,7 @@ from jaxshift.weights.tokenizer import check_vocabulary, from_folder, from_gguf
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-KINDS = 'dir:PATH, hf:OWNER/NAME, gguf:FILE or package:NAME'
+KINDS = ('dir', 'hf', 'gguf', 'package')
 _HUB_FILES = ['*.safetensors', '*.json', '*.jinja', 'tokenizer*', '*.model']
 
 
@@ -90,8 +90,8 @@ def open_source(text: str, tokenizer: str = '', key: str = 'base.source') -> Sou
       InputError: it is not there, or not what can be read.
     """
     kind, _, rest = text.partition(':')
-    if kind not in ('dir', 'hf', 'gguf', 'package') or not rest:
-        raise InputError(f'config.{key} {text!r}: give {KINDS}')
+    if kind not in KINDS or not rest:
+        raise InputError(f'config.{key} {text!r}: give dir:PATH, hf:OWNER/NAME, gguf:FILE or package:NAME')
     weights: Folder | gguf.File
     if kind in ('dir', 'hf'):
         weights = Folder(_folder(text))
