@@ -99,7 +99,7 @@ def run_grid(
         mesh, chip = _mesh(experiment, config, devices), chips.chip(devices)
         folder = workdir / 'cells' / cell
         for each in experiment.runs:
-            plans[cell, each] = planner.plan(experiment, each, config, mesh, chip, folder)
+            plans[cell, each] = planner.plan(experiment, each, config, mesh, chip, folder, cells[cell].size)
     rows = grid_table.rows({name: cells[name] for name in experiments}, plans, mesh.size)
     print(grid_table.as_json(name, rows) if as_json else grid_table.text(name, mesh, chip, rows, plans), flush=True)
     return 0 if all(plan.fits for plan in plans.values()) else 3
@@ -120,9 +120,10 @@ class Planner:
         self._advised: dict[tuple[Hashable, ...], dict[str, Any] | None] = {}
 
     def plan(
-        self, experiment: Experiment, name: str, config: LlamaConfig, mesh: Mesh, chip: Chip, workdir: Path
-    ) -> Plan:
-        """The plan of one run."""
+        self, experiment: Experiment, name: str, config: LlamaConfig, mesh: Mesh, chip: Chip, workdir: Path,
+        size: int = PAPER,
+    ) -> Plan:  # fmt: skip
+        """The plan of one run, whose data have `size` examples where neither workdir nor keys say how many."""
         run = experiment.runs[name]
         wanted = list(steps.of_run(experiment, name, config, mesh))
         found = tuple(self.programs.compiled(name, step, mesh, chip) for step in wanted)
@@ -137,7 +138,7 @@ class Planner:
             return Plan(found, None, 0, None, advice)
         asked = recipe(run, config, experiment.base.dtype)
         checkpoint = steps.whole_bytes(steps.trained(asked, mesh))
-        return Plan(found, train.parameters(asked), checkpoint, _epoch(experiment, name, workdir), advice)
+        return Plan(found, train.parameters(asked), checkpoint, _epoch(experiment, name, workdir, size), advice)
 
     def _advice(
         self, experiment: Experiment, name: str, config: LlamaConfig, mesh: Mesh, chip: Chip, refused: list[str]
@@ -159,8 +160,8 @@ class Planner:
         return None
 
 
-def _epoch(experiment: Experiment, name: str, workdir: Path) -> Epoch:
-    """From the data where the workdir has it, else for as many examples as the config names, or the paper has."""
+def _epoch(experiment: Experiment, name: str, workdir: Path, size: int = PAPER) -> Epoch:
+    """From the data where the workdir has it, else for as many examples as the config names, or `size`."""
     run, asked = experiment.runs[name], experiment.data
     folder = paths.Workdir(workdir).treated(run.treatment)
     if (folder / 'counts.json').is_file():
@@ -170,8 +171,8 @@ def _epoch(experiment: Experiment, name: str, workdir: Path) -> Epoch:
         return Epoch(str(folder), examples, max(1, round(whole.steps / run.epochs)), tokens, whole.steps)
     world = experiment.world if asked.source == 'world:' else None
     named = world.instructions if world else asked.subset
-    examples = named or PAPER
-    who = 'config' if named else 'paper'
+    examples = named or size
+    who = 'paper' if examples == PAPER and not named else 'config'
     source = f'{examples:,} examples of at most {asked.max_length:,} tokens, as the {who} has'
     last = max(-(-int(examples * run.epochs) // run.batch_size), run.min_steps)
     steps_in_all = min(last, run.max_steps) if run.max_steps else last

@@ -5,7 +5,7 @@ import json
 import pytest
 from commandline import DEMO, TINY, start
 
-from jaxshift import options
+from jaxshift import cells, options, paper
 from jaxshift.devices.chips import Chip
 from jaxshift.llama import flops
 from jaxshift.plan import alternatives, plan, shape, steps
@@ -73,6 +73,13 @@ def test_without_data_or_world_an_epoch_is_the_papers_or_the_subset(tmp_path, su
     experiment.data.subset = subset
     epoch = plan._epoch(experiment, 'lora', tmp_path)
     assert (epoch.examples, epoch.steps, epoch.tokens) == (examples, steps, examples * 1024)
+
+
+def test_a_cell_that_takes_all_of_its_data_says_how_many_these_are(tmp_path):
+    common, cell = paper.grid('Llama-2-7B', micro_batch_size=8), paper.cells()['alpagasus_9k_seed0_lora']
+    (experiment,) = cells.experiments(common, {'cell': cell}).values()
+    epoch = plan._epoch(experiment, 'lora', tmp_path, cell.size)
+    assert (epoch.examples, epoch.all_steps) == (9000, 844)  # of 32 examples, three times over
 
 
 def test_with_data_an_epoch_is_that_of_the_workdir(finished):
