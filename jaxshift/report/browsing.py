@@ -142,6 +142,7 @@ def _views(found: Results, run: str, examples: Sequence[_Key]) -> list[View]:
         rows = rows.take(np.lexsort((rows['position'].to_numpy(), number)))
         about = {'run': run, 'context': context, 'method': _method(found, run), 'whose': _whose(found, context)}
         spans = _borrowed(found, run, order) if context == 'own' else {}
+        about['borrowing'] = bool(spans)
         views.append(View(about, rows, np.bincount(number, minlength=len(examples)), spans))
     return views
 

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from jaxshift.report import caveats, drawings, examples, explained, findings, judged, results, tables, truth
+from jaxshift.report import browsing, caveats, drawings, explained, findings, judged, results, tables, truth
 from jaxshift.report.results import Results
 from jaxshift.report.style import token_text
 from jaxshift.report.tables import Row
@@ -23,13 +23,16 @@ _MOST_TOKENS_SHOWN = 10
 Curves = dict[tuple[str, str], dict[str, curves.Curve]]
 
 
-def write(workdir: str | Path, pieces: curves.Pieces, end_ids: Collection[int]) -> Path:
+def write(
+    workdir: str | Path, pieces: curves.Pieces, end_ids: Collection[int], reader: browsing.Reader | None = None
+) -> Path:
     """Writes report/index.html, report/figures and report/tables; returns the page's path.
 
     Args:
       workdir: with at least one run that has been compared.
       pieces: token id -> decoded text.
       end_ids: the end tokens, which figures and tables show with and without.
+      reader: gives the text that each token of a text begins; by default its piece.
 
     Raises:
       InputError: a file is missing or broken, or no run has been compared yet.
@@ -77,7 +80,8 @@ def write(workdir: str | Path, pieces: curves.Pieces, end_ids: Collection[int]) 
         head=head,
         truth=truth.table(truths),
         tokens={run: items[:_MOST_TOKENS_SHOWN] for run, items in tokens.items()},
-        examples=examples.examples(found, pieces),
+        browser=browsing.browser(found, reader or (lambda ids: [pieces[token] for token in ids]), end_ids),
+        script=browsing.script(),
         classes=CLASSES,
         forgetting=saved.get('forgetting', []),
         saved=[name for name, items in saved.items() if items],

@@ -1,0 +1,64 @@
+// The choices above the list, and what they do.
+
+function fillControls(browser) {
+  const {state} = browser;
+  for (const id of ['by', 'filter']) {
+    byId(`browser-${id}`).append(...MEASURES.map(({key, label}) => element('option', {value: key}, label)));
+  }
+  byId('browser-sort').append(...ORDERS.map(([key, label]) => element('option', {value: key}, label)));
+  byId('browser-runs').append(...browser.abouts.map((about, i) => runChoice(browser, about, browser.names[i])));
+  const borrowed = browser.abouts.some(({borrowing}) => borrowing);
+  byId('browser-borrowed').closest('label').hidden = !borrowed;
+  if (state.limit !== null || state.share > 0 || state.borrowed) byId('browser-filters').open = true;
+  setControls(browser);
+}
+
+function runChoice(browser, about, name) {
+  const box = element('input', {type: 'checkbox', value: name});
+  const given = about.context === 'own' ? '' : ` on ${about.whose}`;
+  return element('label', {}, box, ` ${about.run}${given}`);
+}
+
+// Puts the state into the controls.
+function setControls(browser) {
+  const {state} = browser;
+  for (const id of ['by', 'sort', 'search', 'filter', 'side', 'kind']) byId(`browser-${id}`).value = state[id];
+  byId('browser-limit').value = state.limit ?? '';
+  byId('browser-share').value = state.share || '';
+  byId('browser-borrowed').checked = state.borrowed;
+  byId('browser-marks').checked = state.marks;
+  setRuns(browser);
+}
+
+// At least one run is shown, and at most four.
+function setRuns(browser) {
+  const {views} = browser.state;
+  for (const box of byId('browser-runs').querySelectorAll('input')) {
+    box.checked = views.includes(box.value);
+    box.disabled = box.checked ? views.length === 1 : views.length === 4;
+  }
+}
+
+function listenToControls(browser) {
+  const on = (id, event, read) => byId(`browser-${id}`).addEventListener(event, (fired) => {
+    browser.touched = true;
+    browser.change(read(fired.target));
+  });
+  for (const id of ['by', 'sort', 'filter', 'side', 'kind']) on(id, 'change', ({value}) => ({[id]: value}));
+  on('search', 'input', ({value}) => ({search: value}));
+  on('limit', 'input', ({value}) => ({limit: numberOf(value)}));
+  on('share', 'input', ({value}) => ({share: numberOf(value) ?? 0}));
+  on('borrowed', 'change', ({checked}) => ({borrowed: checked}));
+  on('marks', 'change', ({checked}) => ({marks: checked}));
+  on('runs', 'change', () => {
+    const chosen = [...byId('browser-runs').querySelectorAll('input:checked')].map((box) => box.value);
+    queueMicrotask(() => setRuns(browser));
+    return {views: chosen};
+  });
+  byId('browser-tools').addEventListener('submit', (event) => event.preventDefault());
+  byId('browser-clear').addEventListener('click', () => {
+    const {filter, side, limit, kind, share, borrowed, search} = DEFAULTS;
+    browser.change({filter, side, limit, kind, share, borrowed, search});
+    setControls(browser);
+  });
+}

@@ -1,0 +1,24 @@
+// Begins when the page is read.
+
+async function start() {
+  if (!byId('browser')) return;
+  const browser = new Browser(await island('examples'));
+  fillControls(browser);
+  listenToControls(browser);
+  listenToHands(browser);
+  window.addEventListener('hashchange', () => reopen(browser));
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => browser.refresh());
+  await browser.refresh();
+  byId('browser').classList.add('ready');
+  if (location.hash.startsWith(MARK)) byId('browser').scrollIntoView();
+}
+
+async function reopen(browser) {
+  if (!location.hash.startsWith(MARK)) return;
+  browser.state = stateOf(location.hash, browser.shared, browser.names);
+  setControls(browser);
+  await browser.refresh();
+  byId('browser').scrollIntoView();
+}
+
+document.addEventListener('DOMContentLoaded', start);
