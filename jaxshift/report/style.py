@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,11 @@ METHOD_COLOURS = {'lora': '#0072B2', 'full': '#D55E00', 'pretrain': '#009E73', '
 CLASS_COLOURS = dict(zip(CLASSES, ('#DDDDDD', '#E69F00', '#882255'), strict=True))  # also apart in grey
 GREY = '#555555'
 WIDTH = 7.2  # inches
-_CJK_FONTS = ('Noto Sans CJK SC', 'Noto Sans SC', 'Source Han Sans SC', 'WenQuanYi Micro Hei', 'Arial Unicode MS')
+_CJK_FONTS = (
+    'Noto Sans CJK SC', 'Noto Sans CJK JP', 'Noto Sans SC', 'Source Han Sans SC', 'Source Han Sans CN', 'PingFang SC',
+    'Hiragino Sans GB', 'Microsoft YaHei', 'SimHei', 'WenQuanYi Micro Hei', 'WenQuanYi Zen Hei', 'Droid Sans Fallback',
+    'Arial Unicode MS',
+)  # fmt: skip
 _LONGEST = 18  # characters of a token
 _SHOWN_BLANKS = {' ': '␣', '\n': '⏎', '\t': '→', '\r': '↵'}
 
@@ -71,6 +75,12 @@ def save(figure: Figure, folder: str | Path, name: str) -> str:
         figure.savefig(folder / f'{name}.svg', metadata={'Date': None})
         figure.savefig(folder / f'{name}.png', dpi=160)
     return (folder / f'{name}.svg').read_text(encoding='utf-8')
+
+
+def without_glyph(texts: Iterable[str]) -> list[str]:
+    """The printable characters that `label` has to spell out, since no font that it knows has them."""
+    lacking = {char for text in texts for char in token_text(text) if char.isprintable() and ord(char) not in _glyphs()}
+    return sorted(lacking)
 
 
 def label(text: str) -> str:
