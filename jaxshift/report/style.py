@@ -32,8 +32,9 @@ _SHOWN_BLANKS = {' ': '␣', '\n': '⏎', '\t': '→', '\r': '↵'}
 
 @functools.cache
 def _fonts() -> tuple[str, ...]:
+    """DejaVu Sans, which comes with matplotlib, and one with Chinese glyphs where it is installed."""
     installed = {font.name for font in font_manager.fontManager.ttflist}
-    return ('DejaVu Sans', *(name for name in _CJK_FONTS if name in installed))
+    return ('DejaVu Sans', *[name for name in _CJK_FONTS if name in installed][:1])
 
 
 @functools.cache
@@ -42,9 +43,12 @@ def _glyphs() -> frozenset[int]:
 
 
 def _settings() -> dict[Any, Any]:
-    """The style as rcParams; text of an SVG stays text, and what lies behind its axes shows through."""
+    """The style as rcParams; text of an SVG stays text, and what lies behind its axes shows through.
+
+    A text goes through the fonts glyph by glyph; 'sans-serif' is for viewers of an SVG that have none of them.
+    """
     return {
-        'font.family': list(_fonts()), 'font.size': 9, 'axes.titlesize': 9.5, 'axes.titlelocation': 'left',
+        'font.family': [*_fonts(), 'sans-serif'], 'font.sans-serif': ['DejaVu Sans'], 'font.size': 9, 'axes.titlesize': 9.5, 'axes.titlelocation': 'left',
         'axes.spines.top': False, 'axes.spines.right': False, 'axes.grid': True, 'axes.axisbelow': True,
         'axes.facecolor': 'none', 'grid.color': '#E4E4E4', 'grid.linewidth': 0.7, 'lines.linewidth': 1.6,
         'legend.frameon': False, 'figure.constrained_layout.use': True, 'svg.fonttype': 'none',
