@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -201,10 +200,3 @@ def _divided(view: View, places: np.ndarray, texts: Sequence[str], reader: Reade
                 other.append(text)
         start += length
     return at, other
-
-
-def script() -> Markup:
-    """The page's own script, of which no `</script>` is part."""
-    files = sorted((Path(__file__).parent / 'app').glob('*.js'))
-    body = '\n'.join(file.read_text(encoding='utf-8') for file in files)
-    return Markup(f"'use strict';\n(() => {{\n{body}\n}})();")

@@ -24,6 +24,11 @@ _OTHER_PANELS = (
     ('shifted', 'shifted positions, %'),
     ('sentence_rest', 'mean KL after the start of each sentence, nats'),
 )
+# What matplotlib writes, by what page.css calls it.
+_NAMED = {'#ffffff': 'paper', '#000000': 'ink', '#222222': 'ink', '#e4e4e4': 'line', '#e6e6e6': 'line'}
+_NAMED |= {style.GREY.lower(): 'quiet'} | {
+    colour.lower(): name for name, colour in (style.METHOD_COLOURS | style.CLASS_COLOURS).items()
+}
 _NOT_A_SETTING = {
     'learning_rate', 'log_every', 'eval_every', 'checkpoint_every', 'keep_steps', 'micro_batch_size', 'remat',
 }  # fmt: skip
@@ -34,7 +39,7 @@ def draw(
     rows_of_all: list[Row],
     head: Mapping[str, list[Row]],
     tokens: Mapping[str, list[Row]],
-    curves: Mapping[tuple[str, str], Mapping[str, Curve]],
+    curves: Mapping[tuple[str, str, str], Mapping[str, Curve]],
     folder: Path,
 ) -> dict[str, Markup]:
     """Draws and saves the figures; the SVGs by name, ready to stand in the page.
@@ -44,7 +49,7 @@ def draw(
       rows_of_all: rows of `tables.overview` for all windows and positions.
       head: rows of `tables.overview` for the headline windows, by the positions counted.
       tokens: rows of `tables.top_tokens` by run.
-      curves: by run, for (absolute | relative, positions counted).
+      curves: by run, for (measure, absolute | relative, positions counted).
       folder: takes NAME.svg and NAME.png.
     """
     rows, without = head['all'], head['without_end']
@@ -65,9 +70,7 @@ def draw(
     drawn['means'] = figures.means(rows, without)
     drawn['class_shares'] = figures.class_shares(rows, without)
     drawn['sentence'] = figures.sentence(rows)
-    drawn['position_curves'] = figures.position_curves(
-        curves['absolute', 'all'], curves['relative', 'all'], curves['relative', 'without_end'], methods
-    )
+    drawn['position_curves'] = figures.position_curves(curves, methods)
     if any(found.metrics[run] for run in methods):
         drawn['loss'] = training_figures.loss_curves(found.metrics, methods)
     drawn['top_tokens'] = figures.top_tokens(tokens, methods)
@@ -107,7 +110,11 @@ def _of_base(truths: Mapping[str, Row]) -> dict[str, float]:
 
 
 def inline(svg: str, name: str) -> Markup:
-    """The SVG as an element of the page: no prolog, no metadata, no namespaces (HTML knows them), ids of its own."""
+    """The SVG as an element of the page: no prolog, no metadata, no namespaces (HTML knows them), ids of its own.
+
+    Colours become those of the page by their names, light and dark. The caption beside it says what it shows.
+    """
     svg = re.sub(r'<metadata>.*?</metadata>|\s+xmlns(:xlink)?="[^"]*"', '', svg[svg.index('<svg') :], flags=re.DOTALL)
     svg = re.sub(r'(\sid="|url\(#|href="#)', rf'\g<1>{name}-', svg)
+    svg = re.sub('|'.join(_NAMED), lambda found: f'var(--{_NAMED[found[0]]})', svg)
     return Markup(svg)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,20 @@ METHOD_COLOURS = {'lora': '#0072B2', 'full': '#D55E00', 'pretrain': '#009E73', '
 CLASS_COLOURS = dict(zip(CLASSES, ('#DDDDDD', '#E69F00', '#882255'), strict=True))  # also apart in grey
 GREY = '#555555'
 WIDTH = 7.2  # inches
-_CJK_FONTS = ('Noto Sans CJK SC', 'Noto Sans SC', 'Source Han Sans SC', 'WenQuanYi Micro Hei', 'Arial Unicode MS')
+_CJK_FONTS = (
+    'Noto Sans CJK SC', 'Noto Sans CJK JP', 'Noto Sans SC', 'Source Han Sans SC', 'Source Han Sans CN', 'PingFang SC',
+    'Hiragino Sans GB', 'Microsoft YaHei', 'SimHei', 'WenQuanYi Micro Hei', 'WenQuanYi Zen Hei', 'Droid Sans Fallback',
+    'Arial Unicode MS',
+)  # fmt: skip
 _LONGEST = 18  # characters of a token
 _SHOWN_BLANKS = {' ': '␣', '\n': '⏎', '\t': '→', '\r': '↵'}
 
 
 @functools.cache
 def _fonts() -> tuple[str, ...]:
+    """DejaVu Sans, which comes with matplotlib, and one with Chinese glyphs where it is installed."""
     installed = {font.name for font in font_manager.fontManager.ttflist}
-    return ('DejaVu Sans', *(name for name in _CJK_FONTS if name in installed))
+    return ('DejaVu Sans', *[name for name in _CJK_FONTS if name in installed][:1])
 
 
 @functools.cache
@@ -38,9 +43,12 @@ def _glyphs() -> frozenset[int]:
 
 
 def _settings() -> dict[Any, Any]:
-    """The style as rcParams; text of an SVG stays text, and what lies behind its axes shows through."""
+    """The style as rcParams; text of an SVG stays text, and what lies behind its axes shows through.
+
+    A text goes through the fonts glyph by glyph; 'sans-serif' is for viewers of an SVG that have none of them.
+    """
     return {
-        'font.family': list(_fonts()), 'font.size': 9, 'axes.titlesize': 9.5, 'axes.titlelocation': 'left',
+        'font.family': [*_fonts(), 'sans-serif'], 'font.sans-serif': ['DejaVu Sans'], 'font.size': 9, 'axes.titlesize': 9.5, 'axes.titlelocation': 'left',
         'axes.spines.top': False, 'axes.spines.right': False, 'axes.grid': True, 'axes.axisbelow': True,
         'axes.facecolor': 'none', 'grid.color': '#E4E4E4', 'grid.linewidth': 0.7, 'lines.linewidth': 1.6,
         'legend.frameon': False, 'figure.constrained_layout.use': True, 'svg.fonttype': 'none',
@@ -71,6 +79,12 @@ def save(figure: Figure, folder: str | Path, name: str) -> str:
         figure.savefig(folder / f'{name}.svg', metadata={'Date': None})
         figure.savefig(folder / f'{name}.png', dpi=160)
     return (folder / f'{name}.svg').read_text(encoding='utf-8')
+
+
+def without_glyph(texts: Iterable[str]) -> list[str]:
+    """The printable characters that `label` has to spell out, since no font that it knows has them."""
+    lacking = {char for text in texts for char in token_text(text) if char.isprintable() and ord(char) not in _glyphs()}
+    return sorted(lacking)
 
 
 def label(text: str) -> str:

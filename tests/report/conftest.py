@@ -1,4 +1,5 @@
 import pytest
+from chromium import chromium, opened  # noqa: F401 (fixtures)
 from made_up import make_workdir
 
 

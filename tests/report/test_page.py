@@ -69,7 +69,7 @@ def test_the_page_needs_nothing_from_elsewhere(html, parsed, report):
     assert 'http://' not in html
     assert 'https://' not in html
     assert '@import' not in html
-    assert parsed.tags.isdisjoint({'script', 'link', 'img', 'iframe'})
+    assert parsed.tags.isdisjoint({'link', 'img', 'iframe'})
     for link in parsed.links:
         assert link.startswith('#') or (report / link).exists()
 
@@ -91,7 +91,7 @@ def test_every_figure_and_table_is_there_in_both_formats(report):
 
 
 def test_tokens_prompts_and_names_are_escaped(html):
-    assert '<script' not in html
+    assert re.findall('<script.*', html) == ["<script>(() => {'use strict';"]  # its own
     assert '&lt;script&gt;alert(1)&lt;/script&gt;' in html
     assert 'where was &lt;b&gt;ada&lt;/b&gt; born ?' in html
     assert 'a made-up &lt;world&gt;' in html
@@ -121,7 +121,7 @@ def test_what_was_cut_is_said_first(parsed):
     text = ' '.join(parsed.text)
     assert 'Run lora: cut examples: 2.' in text
     assert 'refused records' not in text
-    assert text.index('cut examples') < text.index('What the runs show')
+    assert text.index('cut examples') < text.index('Did tuning do anything?')
 
 
 def test_a_compared_checkpoint_alone_makes_a_page(workdir, tmp_path):

@@ -26,9 +26,10 @@ class Browser {
     }
   }
 
-  // Shows another choice of examples, runs or colours.
+  // Shows another choice of examples, runs or colours; in another order from its beginning.
   async change(changes) {
     Object.assign(this.state, changes, {token: null});
+    if ('sort' in changes) this.state.example = null;
     await this.refresh();
   }
 

@@ -46,8 +46,8 @@ function listenToControls(browser) {
   });
   for (const id of ['by', 'sort', 'filter', 'side', 'kind']) on(id, 'change', ({value}) => ({[id]: value}));
   on('search', 'input', ({value}) => ({search: value}));
-  on('limit', 'input', ({value}) => ({limit: numberOf(value)}));
-  on('share', 'input', ({value}) => ({share: numberOf(value) ?? 0}));
+  on('limit', 'input', ({value}) => ({limit: asNumber(value)}));
+  on('share', 'input', ({value}) => ({share: asNumber(value) ?? 0}));
   on('borrowed', 'change', ({checked}) => ({borrowed: checked}));
   on('marks', 'change', ({checked}) => ({marks: checked}));
   on('runs', 'change', () => {

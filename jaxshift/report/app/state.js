@@ -16,8 +16,8 @@ function stateOf(hash, shared, names) {
   among('side', ['least', 'most']);
   among('kind', ['shifted', 'marginal', 'shifted_or_marginal']);
   state.search = asked.get('search') || '';
-  state.limit = numberOf(asked.get('limit'));
-  state.share = numberOf(asked.get('share')) ?? 0;
+  state.limit = asNumber(asked.get('limit'));
+  state.share = asNumber(asked.get('share')) ?? 0;
   state.borrowed = asked.has('borrowed');
   state.marks = asked.has('marks');
   const runs = (asked.get('runs') || '').split(',').filter((name) => names.includes(name)).slice(0, 4);
@@ -34,7 +34,7 @@ function exampleOf(asked, shared) {
   return ids[number] === asked.get('example') ? number : ids.indexOf(asked.get('example'));
 }
 
-function numberOf(text) {
+function asNumber(text) {
   return text === null || text.trim() === '' || !Number.isFinite(Number(text)) ? null : Number(text);
 }
 
