@@ -1,10 +1,10 @@
 """Columns of numbers and texts inside a page, for its own script: gzipped, in base64, behind a line of JSON.
 
-An element is `<script type="application/octet-stream" id="island-NAME">`, which no browser runs or loads. Its first line is
-`{"about": {...}, "columns": [{"name", "dtype", "length"}, ...]}`, the rest base64 of the gzipped bytes of the columns, one
-after the other, little-endian. Numbers lie in planes: the first bytes of all of them, then the second bytes, ..., because
-bytes of the same weight resemble each other (Parquet's BYTE_STREAM_SPLIT). Of texts (dtype `utf8`) the uint32 lengths in
-bytes come first, in planes too, then the bytes of all.
+An element is `<script type="application/octet-stream" id="island-NAME">`, which no browser runs or loads. Its first
+line is `{"about": {...}, "columns": [{"name", "dtype", "length"}, ...]}`, the rest base64 of the gzipped bytes of the
+columns, one after the other, little-endian. Numbers lie in planes: the first bytes of all of them, then the second
+bytes, ..., because bytes of the same weight resemble each other (Parquet's BYTE_STREAM_SPLIT). Of texts (dtype `utf8`)
+the uint32 lengths in bytes come first, in planes too, then the bytes of all.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Token records as columns of an island: small, and as exact as a reader needs.
 
-Measures are coded on a logarithmic scale, within 1 % or 0.001 of the record (see `Code`). Of the likeliest tokens those below
-`LEAST` are left out, because they are half of what would have to be kept and nobody looks at them; the first one always
-stays. Tokens are numbered anew, the most frequent first.
+Measures are coded on a logarithmic scale, within 1 % or 0.001 of the record (see `Code`). Of the likeliest tokens those
+below `LEAST` are left out, a fifth of all in a chat model, whose ids cost as much as those of the others; the first one
+always stays. Tokens are numbered anew, the most frequent first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pyarrow as pa
 from jaxshift.report.islands import Column
 from jaxshift.shift.classes import CLASSES
 
-LEAST = 1e-3  # probability of a token that a list keeps
+LEAST = 2e-3  # probability of a token that a list keeps
 NOWHERE = 255  # place of a token that the other list has not
 
 
@@ -37,7 +37,6 @@ CODES = {
     'kl': Code('uint16', 64, 1000),
     'entropy': Code('uint16', 64, 100),
     'logprob': Code('uint16', 64, 16),
-    'listed': Code('uint8', 32, 4),  # log-probabilities in lists: two digits
 }
 COLUMNS = (
     'token_id', 'shift_class', 'base_rank', 'emitted_base_rank', 'base_logprob', 'emitted_base_logprob',
@@ -47,7 +46,7 @@ COLUMNS = (
 
 
 class Lists(NamedTuple):
-    """The likeliest tokens of a model, [P, k] each: ids, codes of their log-probabilities, and which are kept."""
+    """The likeliest tokens of a model, [P, k] each: ids, half codes of their log-probabilities, and which are kept."""
 
     ids: np.ndarray
     codes: np.ndarray
@@ -60,7 +59,7 @@ def lists(rows: pa.Table, model: str) -> Lists:
     kept = logprobs >= np.log(LEAST)
     kept[:, :1] = True
     kept[:, NOWHERE:] = False
-    return Lists(ids, CODES['listed'].of(logprobs), kept)
+    return Lists(ids, _half(CODES['logprob'].of(logprobs)), kept)
 
 
 def used(rows: pa.Table) -> np.ndarray:
@@ -81,19 +80,22 @@ def numbered(ids: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 def columns(rows: pa.Table, places: np.ndarray) -> Mapping[str, Column]:
     """The columns of `COLUMNS` for the positions of `rows` [P], which app/records.js reads.
 
-    `token`, `emitted_rank` and `emitted_base` are differences (modulo their dtype) to the first tuned token, the rank and
-    the code of the base's log-probability of the tuned model's first choice: zero wherever that was emitted. Of lists
-    there are the lengths [P], and their items one after the other: the base's tokens and the steps of their codes; of the
-    tuned model's tokens the places in the base's list, else `NOWHERE` and a number in `tuned_new`; their codes as steps
-    from that in the base's list, or else from the one before.
+    `token`, `emitted_rank` and `emitted_base` are differences (modulo their dtype) to the first tuned token, the rank
+    and the code of the base's log-probability of the tuned model's first choice: zero wherever that was emitted. Of
+    lists there are the lengths [P], and their items one after the other: the base's tokens and the steps of their
+    codes, the first from `base`; of the tuned model's tokens the places in what is left of the base's list, else
+    `NOWHERE` and a number in `tuned_new`; their codes as steps from that in the base's list, or else from the one
+    before, the first from `emitted_tuned`. Codes in lists are halves of those of `CODES`.
     """
     base, tuned = lists(rows, 'base'), lists(rows, 'tuned')
     where = _where(base, tuned)
     found = where < NOWHERE
     beside = np.take_along_axis(base.codes, np.where(found, where, 0), axis=1)
-    # What is kept of a list comes first in it, because it is sorted.
-    steps = np.where(found, tuned.codes - beside, _steps(tuned.codes))
     logprob = CODES['logprob'].of(_column(rows, 'base_logprob'))
+    emitted_tuned = CODES['logprob'].of(_column(rows, 'emitted_tuned_logprob'))
+    # What is kept of a list comes first in it, because it is sorted.
+    steps = np.where(found, tuned.codes - beside, _steps(tuned.codes, emitted_tuned))
+    steps[:, 0] = tuned.codes[:, 0] - _half(emitted_tuned)
     rank = _column(rows, 'base_rank').astype(np.uint32)
     return {
         'token': _smallest(places[_column(rows, 'token_id')] - places[tuned.ids[:, 0]]),
@@ -105,12 +107,12 @@ def columns(rows: pa.Table, places: np.ndarray) -> Mapping[str, Column]:
         'tuned_entropy': CODES['entropy'].of(_column(rows, 'tuned_entropy')),
         'base': logprob,
         'emitted_base': CODES['logprob'].of(_column(rows, 'emitted_base_logprob')) - logprob,
-        'emitted_tuned': CODES['logprob'].of(_column(rows, 'emitted_tuned_logprob')),
+        'emitted_tuned': emitted_tuned,
         'base_count': base.kept.sum(axis=1).astype(np.uint8),
         'base_tokens': _smallest(places[base.ids[base.kept]]),
-        'base_steps': _steps(base.codes)[base.kept],
+        'base_steps': _steps(base.codes, logprob)[base.kept],
         'tuned_count': tuned.kept.sum(axis=1).astype(np.uint8),
-        'tuned_where': where[tuned.kept],
+        'tuned_where': _among_left(where)[tuned.kept],
         'tuned_new': _smallest(places[tuned.ids[tuned.kept & ~found]]),
         'tuned_steps': steps[tuned.kept],
     }
@@ -125,9 +127,20 @@ def _where(base: Lists, tuned: Lists) -> np.ndarray:
     return where
 
 
-def _steps(codes: np.ndarray) -> np.ndarray:
-    """From one code to the next, modulo 256; the first from zero."""
-    return np.diff(codes, axis=1, prepend=np.uint8(0))
+def _among_left(where: np.ndarray) -> np.ndarray:
+    """Places among those that no token before has taken: nothing but zeros where the order is the same."""
+    before = [(where[:, :column] < where[:, column : column + 1]).sum(axis=1) for column in range(where.shape[1])]
+    return np.where(where < NOWHERE, where - np.stack(before, axis=1), NOWHERE).astype(np.uint8)
+
+
+def _half(codes: np.ndarray) -> np.ndarray:
+    """Codes of a coarser scale, whose numbers are two digits of a probability."""
+    return np.minimum(codes >> 1, 255).astype(np.uint8)
+
+
+def _steps(codes: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """From one code to the next, modulo 256; the first from that of a token which mostly is the first."""
+    return np.diff(codes, axis=1, prepend=_half(first)[:, None])
 
 
 def _matrix(column: pa.ChunkedArray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A made-up workdir whose records are those of two small made-up models, with texts that would break a careless page."""
+"""A made-up workdir whose records are those of small made-up models, with texts that would break a careless page."""
 
 import json
 

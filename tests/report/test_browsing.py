@@ -35,10 +35,10 @@ def shared(html):
     return unpacked(html, 'examples')
 
 
-def value(code, about):
-    """The number behind a code, and the half step that it may be off."""
+def value(code, about, steps=1):
+    """The number behind a code, and the half of so many steps that it may be off."""
     exact = math.expm1(code / about['scale']) / about['per']
-    return exact, (exact + 1 / about['per']) * math.expm1(0.5 / about['scale']) + 1e-9
+    return exact, (exact + 1 / about['per']) * math.expm1(steps / 2 / about['scale']) + 1e-9
 
 
 def rows_of(workdir, view):
@@ -49,20 +49,20 @@ def rows_of(workdir, view):
 
 def lists_of(row, columns, about, cursor):
     """Both lists at a position as (token, code) pairs; `cursor` remembers how far the columns have been read."""
-    base, tuned, code = [], [], 0
+    base, tuned, code = [], [], min(columns['base'][row] // 2, 255)
     for _ in range(columns['base_count'][row]):
         index = next(cursor['base'])
         code = (code + columns['base_steps'][index]) % 256
         base.append((columns['base_tokens'][index], code))
-    code = 0
-    for _ in range(columns['tuned_count'][row]):
+    left, code = list(base), min(columns['emitted_tuned'][row] // 2, 255)
+    for place in range(columns['tuned_count'][row]):
         index = next(cursor['tuned'])
         where = columns['tuned_where'][index]
         if where == about['nowhere']:
             token, before = columns['tuned_new'][next(cursor['new'])], code
         else:
-            token, before = base[where]
-        code = (before + columns['tuned_steps'][index]) % 256
+            token, before = left.pop(where)
+        code = ((before if place else code) + columns['tuned_steps'][index]) % 256
         tuned.append((token, code))
     return base, tuned
 
@@ -104,7 +104,7 @@ def test_a_view_says_what_the_records_say(workdir, html, shared, number):
             kept = [n for n in range(len(ids)) if n == 0 or logprobs[n] >= math.log(about['least'])]
             assert [examples['token_ids'][token] for token, _ in pairs] == [ids[n] for n in kept]
             for (_, stored), n in zip(pairs, kept, strict=True):
-                near, off = value(stored, about['codes']['listed'])
+                near, off = value(2 * stored + 0.5, about['codes']['logprob'], 2)
                 assert near == pytest.approx(-logprobs[n], abs=off, rel=0)
 
 

@@ -76,7 +76,8 @@ function facts(pairs) {
   return element('dl', {}, ...pairs.flatMap(([name, value]) => [element('dt', {}, name), element('dd', {}, value)]));
 }
 
-// The likeliest tokens of a model with their bars; the token that was said has a mark, and a line where it is not one of them.
+// The likeliest tokens of a model with their bars; the token that was said has a mark, and a line of its own where it is
+// none of them.
 function list(title, items, emitted, said, view) {
   const rows = items.map((item, i) => listRow(
     view, i + 1, item.token, item.token === emitted ? said.probability : item.probability, item.token === emitted,
@@ -84,7 +85,7 @@ function list(title, items, emitted, said, view) {
   if (!items.some((item) => item.token === emitted)) {
     rows.push(listRow(view, said.rank ?? `> ${items.length}`, emitted, said.probability, true, 'beyond'));
   }
-  return element('div', {}, element('h4', {}, title), element('ol', {}, ...rows));
+  return element('div', {}, element('strong', {}, title), element('ol', {}, ...rows));
 }
 
 function listRow(view, rank, token, probability, emitted, kind = '') {

@@ -59,23 +59,29 @@ class View {
 
   // The likeliest tokens of both models at a position, each {token, probability}.
   lists(row) {
-    const {base_tokens: tokens, base_steps: baseSteps, tuned_where: where, tuned_new: fresh} = this.columns;
-    const probability = (code) => Math.exp(-decoded(this.shared, 'listed', code));
-    const base = [];
-    const codes = [];
-    for (let item = this.baseAt[row], code = 0; item < this.baseAt[row + 1]; item++) {
-      code = (code + baseSteps[item]) & 255;
-      codes.push(code);
-      base.push({token: tokens[item], probability: probability(code)});
-    }
+    const base = this.baseList(row);
+    const {tuned_where: where, tuned_new: fresh, tuned_steps: steps, emitted_tuned: emitted} = this.columns;
+    const left = [...base];
     const tuned = [];
-    for (let item = this.tunedAt[row], code = 0; item < this.tunedAt[row + 1]; item++) {
-      const place = where[item];
-      const known = place !== this.shared.about.nowhere;
-      code = ((known ? codes[place] : code) + this.columns.tuned_steps[item]) & 255;
-      tuned.push({token: known ? base[place].token : fresh[this.newBefore[item]], probability: probability(code)});
+    let code = half(emitted[row]);
+    for (let item = this.tunedAt[row]; item < this.tunedAt[row + 1]; item++) {
+      const known = where[item] === this.shared.about.nowhere ? null : left.splice(where[item], 1)[0];
+      code = ((known && tuned.length ? known.code : code) + steps[item]) & 255;
+      tuned.push({token: known ? known.token : fresh[this.newBefore[item]], code});
     }
-    return {base, tuned};
+    const read = ({token, code}) => ({token, probability: Math.exp(-decoded(this.shared, 'logprob', 2 * code + 0.5))});
+    return {base: base.map(read), tuned: tuned.map(read)};
+  }
+
+  baseList(row) {
+    const {base_tokens: tokens, base_steps: steps, base: first} = this.columns;
+    const list = [];
+    let code = half(first[row]);
+    for (let item = this.baseAt[row]; item < this.baseAt[row + 1]; item++) {
+      code = (code + steps[item]) & 255;
+      list.push({token: tokens[item], code});
+    }
+    return list;
   }
 
   // Spans of the tuning data in a response: places of its tokens, and the row they came from where it is known.
@@ -104,6 +110,11 @@ function grouped(values) {
   const places = new Map();
   values.forEach((value, i) => (places.get(value) || places.set(value, []).get(value)).push(i));
   return places;
+}
+
+// Lists have codes of a coarser scale.
+function half(code) {
+  return Math.min(code >> 1, 255);
 }
 
 // The number behind a code of report/positions.py.

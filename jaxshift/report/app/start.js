@@ -10,6 +10,7 @@ async function start() {
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => browser.refresh());
   await browser.refresh();
   byId('browser').classList.add('ready');
+  performance.mark('browser-ready');
   if (location.hash.startsWith(MARK)) byId('browser').scrollIntoView();
 }
 
