@@ -76,8 +76,8 @@ function facts(pairs) {
   return element('dl', {}, ...pairs.flatMap(([name, value]) => [element('dt', {}, name), element('dd', {}, value)]));
 }
 
-// The likeliest tokens of a model with their bars; the token that was said has a mark, and a line of its own where it is
-// none of them.
+// The likeliest tokens of a model with their bars; the token that was said has a mark, and a line of its own where it
+// is none of them.
 function list(title, items, emitted, said, view) {
   const rows = items.map((item, i) => listRow(
     view, i + 1, item.token, item.token === emitted ? said.probability : item.probability, item.token === emitted,

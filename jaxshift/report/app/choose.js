@@ -2,8 +2,8 @@
 
 const ORDERS = [
   ['asked', 'as asked'],
-  ['shifted', 'share of shifted tokens'],
-  ['shifted_or_marginal', 'share of shifted and marginal tokens'],
+  ['shifted', 'share shifted'],
+  ['shifted_or_marginal', 'share shifted or marginal'],
   ['mean', 'mean of the measure'],
   ['most', 'most remarkable token'],
   ['length', 'length'],

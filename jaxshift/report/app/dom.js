@@ -14,7 +14,10 @@ function byId(id) {
 }
 
 // Characters that would act, or hide: controls, line and paragraph separators, marks of direction, tags, no width.
-const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\u{e0000}-\u{e007f}]/gu;
+const UNSEEN = new RegExp(
+  '[\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f\\u061c\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u2069\\ufeff' +
+  '\\u{e0000}-\\u{e007f}]', 'gu',
+);
 
 // A text as it can be looked at: ends of lines and unseen characters have a mark; blanks where `marks` asks for them.
 function visible(text, marks) {

@@ -89,13 +89,15 @@ function remarkable(tokens, place, by) {
 
 function lineBelow(tokens, place) {
   const from = tokens[Math.max(0, place)];
-  const at = tokens.findIndex((token) => token.offsetTop > from.offsetTop + 4 && token.offsetLeft + token.offsetWidth > from.offsetLeft);
+  const right = (token) => token.offsetLeft + token.offsetWidth;
+  const at = tokens.findIndex((token) => token.offsetTop > from.offsetTop + 4 && right(token) > from.offsetLeft);
   return at < 0 ? tokens.length - 1 : at;
 }
 
 function lineAbove(tokens, place) {
   const from = tokens[Math.max(0, place)];
-  const at = tokens.findLastIndex((token) => token.offsetTop < from.offsetTop - 4 && token.offsetLeft <= from.offsetLeft);
+  const left = (token) => token.offsetLeft;
+  const at = tokens.findLastIndex((token) => token.offsetTop < from.offsetTop - 4 && left(token) <= left(from));
   return at < 0 ? 0 : at;
 }
 

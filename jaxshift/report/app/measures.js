@@ -4,7 +4,8 @@
 const MEASURES = [
   {
     key: 'class', label: 'Shift class', of: (view) => view.columns.class, bounds: [1, 2],
-    steps: ['unshifted', 'marginal', 'shifted'], unit: '', hint: 'how far down the base ranks what the tuned model would say',
+    steps: ['unshifted', 'marginal', 'shifted'], unit: '',
+    hint: 'how far down the base ranks what the tuned model would say',
   },
   {
     key: 'kl', label: 'KL(tuned ‖ base)', of: (view) => coded(view, 'kl', view.columns.kl),
@@ -43,11 +44,11 @@ function values(view, measure) {
 }
 
 function coded(view, name, codes) {
-  const table = new Map();
-  return Float32Array.from(codes, (code) => {
-    if (!table.has(code)) table.set(code, decoded(view.shared, name, code));
-    return table.get(code);
-  });
+  const table = new Float32Array(1 + codes.reduce((most, code) => Math.max(most, code), 0));
+  for (let code = 0; code < table.length; code++) table[code] = decoded(view.shared, name, code);
+  const found = new Float32Array(codes.length);
+  for (let row = 0; row < codes.length; row++) found[row] = table[codes[row]];
+  return found;
 }
 
 function probabilities(view, codes) {
@@ -82,7 +83,8 @@ function stepLabel(measure, steps) {
     return above === undefined ? `< ${below}` : `${above}–${below}`;
   }
   if (below === undefined) return `< ${signed(measure, above)}`;
-  return above === undefined ? `≥ ${signed(measure, below)}` : `${signed(measure, below)} to ${signed(measure, above)}`;
+  const from = signed(measure, below);
+  return above === undefined ? `≥ ${from}` : `${from} to ${signed(measure, above)}`;
 }
 
 function wholeLabel(from, end) {

@@ -1,4 +1,4 @@
-// The positions of a run's responses: columns of report/positions.py, read one position at a time or measure by measure.
+// The positions of a run's responses: columns of report/positions.py, read position by position or as a whole.
 
 class View {
   constructor(about, columns, shared) {
