@@ -123,8 +123,9 @@ def test_lines_are_read_out_under_the_pointer(opened, plain):
     rows = csv.read_csv(plain.parent / 'tables/curves.csv').to_pylist()
     told = set()
     for share in (0.15, 0.25, 0.4):
-        found.page.mouse.move(drawn['x'] + share * drawn['width'], drawn['y'] + 0.15 * drawn['height'])
-        at, values = re.fullmatch(r'At (\d+)\.?0?: (.*)\.', figure.locator('.reading').text_content()).groups()
+        at = {'x': share * drawn['width'], 'y': 0.15 * drawn['height']}
+        figure.locator('svg').hover(position=at, force=True)
+        at, values = re.fullmatch(r'At (\d+): (.*)\.', figure.locator('.reading').text_content()).groups()
         for value in values.split('; '):
             run, number = value.rsplit(' ', 1)
             (mean,) = [

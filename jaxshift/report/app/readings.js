@@ -43,12 +43,14 @@ function makeReadable(figure) {
   figure.querySelector('figcaption').before(output);
   for (const svg of figure.querySelectorAll('svg[data-plot]')) {
     const panels = JSON.parse(svg.dataset.plot);
-    svg.addEventListener('pointermove', (event) => {
+    const show = (event) => {
       const frame = svg.getBoundingClientRect();
       const x = (event.clientX - frame.left) / frame.width;
       const found = panelAt(panels, x, 1 - (event.clientY - frame.top) / frame.height);
       if (found) output.textContent = reading(found.panel, found.share);
-    });
+    };
+    svg.addEventListener('pointermove', show);
+    svg.addEventListener('pointerdown', show);
   }
 }
 
