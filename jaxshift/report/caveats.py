@@ -70,6 +70,11 @@ def _of_settings(found: Results) -> Iterator[str]:
 
 
 def _of_windows(found: Results) -> Iterator[str]:
+    if found.headline['template'] != 'matched':
+        yield (
+            f'The windows shown here have template {found.headline["template"]}: the base reads the prompt in another '
+            'form than the tuned model, so what is measured is the difference of the forms too.'
+        )
     for run in found.summaries:
         if run not in found.tokens:
             yield (

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
-from jaxshift.report import figures, style, training_figures, truth
+from jaxshift.report import figures, readings, style, training_figures, truth
 from jaxshift.report.results import Results
 from jaxshift.report.tables import Row
 from jaxshift.shift.curves import Curve
@@ -54,27 +55,27 @@ def draw(
     """
     rows, without = head['all'], head['without_end']
     methods = {row['run']: row['method'] for row in rows}
-    drawn = {}
+    made = {}
     tuned = [row for row in rows if row['learning_rate'] is not None]
     if len({row['learning_rate'] for row in tuned}) > 1:
         truth_panels = [panel for panel in _TRUTH_PANELS if any(panel[0] in row for row in tuned)]
         panels = [('kl_tuned_base', 'mean KL(tuned ‖ base), nats'), *(truth_panels or _OTHER_PANELS)]
         lines_of, base = series(found.config['runs'], methods), _of_base(found.truths)
-        drawn['learning_rate'] = training_figures.learning_rate(tuned, panels, lines_of, base)
+        made['learning_rate'] = training_figures.learning_rate(tuned, panels, lines_of, base)
         # Panel by panel as well: the page sets them side by side where there is room, one below the other elsewhere.
         for panel in panels:
-            drawn[f'learning_rate-{panel[0]}'] = training_figures.learning_rate(tuned, [panel], lines_of, base)
+            made[f'learning_rate-{panel[0]}'] = training_figures.learning_rate(tuned, [panel], lines_of, base)
     by_length = _by_length(rows_of_all, found.headline)
     if len({row['context_length'] for row in by_length}) > 1:
-        drawn['context_length'] = figures.context_length(by_length)
-    drawn['means'] = figures.means(rows, without)
-    drawn['class_shares'] = figures.class_shares(rows, without)
-    drawn['sentence'] = figures.sentence(rows)
-    drawn['position_curves'] = figures.position_curves(curves, methods)
+        made['context_length'] = figures.context_length(by_length)
+    made['means'] = figures.means(rows, without)
+    made['class_shares'] = figures.class_shares(rows, without)
+    made['sentence'] = figures.sentence(rows)
+    made['position_curves'] = figures.position_curves(curves, methods)
     if any(found.metrics[run] for run in methods):
-        drawn['loss'] = training_figures.loss_curves(found.metrics, methods)
-    drawn['top_tokens'] = figures.top_tokens(tokens, methods)
-    return {name: inline(style.save(figure, folder, name), name) for name, figure in drawn.items()}
+        made['loss'] = training_figures.loss_curves(found.metrics, methods)
+    made['top_tokens'] = figures.top_tokens(tokens, methods)
+    return {name: drawn(figure, folder, name) for name, figure in made.items()}
 
 
 def series(configs: Mapping[str, Row], methods: Mapping[str, str]) -> dict[str, str]:
@@ -107,6 +108,13 @@ def _joined(value: Any) -> str:
 def _of_base(truths: Mapping[str, Row]) -> dict[str, float]:
     first = next(iter(truths.values()), {})
     return {name: first[truth.BASE + name] for name, _ in _TRUTH_PANELS if truth.BASE + name in first}
+
+
+def drawn(figure: Figure, folder: Path, name: str) -> Markup:
+    """Saves a figure as NAME.svg and NAME.png; its SVG as an element of the page, with what its lines are."""
+    svg = inline(style.save(figure, folder, name), name)
+    plot = readings.plot(figure)
+    return svg.replace('<svg', Markup('<svg data-plot="{}"').format(plot), 1) if plot else svg
 
 
 def inline(svg: str, name: str) -> Markup:

@@ -139,10 +139,11 @@ def position_curves(curves: Mapping[tuple[str, str, str], Mapping[str, Curve]], 
             ):
                 axes.plot(x[kept], curve.mean[kept], label=style.label(run), **line)
                 axes.fill_between(x[kept], curve.low[kept], curve.high[kept], color=look['color'], alpha=0.15)
-            panels[1].plot(100 * no_end.at, no_end.mean, linewidth=0.8, **line)
-        grid[-1][0].plot(of_kl[run].at + 1, of_kl[run].n, **line)
+            thin = style.label(f'{run}, without end')
+            panels[1].plot(100 * no_end.at, no_end.mean, label=thin, linewidth=0.8, **line)
+        grid[-1][0].plot(of_kl[run].at + 1, of_kl[run].n, label=style.label(run), **line)
         in_parts = curves['kl_tuned_base', 'relative', 'all'][run]
-        grid[-1][1].plot(100 * in_parts.at, in_parts.n, **line)
+        grid[-1][1].plot(100 * in_parts.at, in_parts.n, label=style.label(run), **line)
     for (left, right), (title, bottom) in zip(grid, [*BY_POSITION.values(), ('n, positions', 0)], strict=True):
         left.set_ylabel(title)
         for axes in (left, right):

@@ -12,7 +12,7 @@ from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator, ScalarFormatter
 
 from jaxshift.shift.classes import CLASSES
 
@@ -48,11 +48,11 @@ def _settings() -> dict[Any, Any]:
     A text goes through the fonts glyph by glyph; 'sans-serif' is for viewers of an SVG that have none of them.
     """
     return {
-        'font.family': [*_fonts(), 'sans-serif'], 'font.sans-serif': ['DejaVu Sans'], 'font.size': 9, 'axes.titlesize': 9.5, 'axes.titlelocation': 'left',
-        'axes.spines.top': False, 'axes.spines.right': False, 'axes.grid': True, 'axes.axisbelow': True,
-        'axes.facecolor': 'none', 'grid.color': '#E4E4E4', 'grid.linewidth': 0.7, 'lines.linewidth': 1.6,
-        'legend.frameon': False, 'figure.constrained_layout.use': True, 'svg.fonttype': 'none',
-        'svg.hashsalt': 'jaxshift',
+        'font.family': [*_fonts(), 'sans-serif'], 'font.sans-serif': ['DejaVu Sans'], 'font.size': 9,
+        'axes.titlesize': 9.5, 'axes.titlelocation': 'left', 'axes.spines.top': False, 'axes.spines.right': False,
+        'axes.grid': True, 'axes.axisbelow': True, 'axes.facecolor': 'none', 'grid.color': '#E4E4E4',
+        'grid.linewidth': 0.7, 'lines.linewidth': 1.6, 'legend.frameon': False,
+        'figure.constrained_layout.use': True, 'svg.fonttype': 'none', 'svg.hashsalt': 'jaxshift',
     }  # fmt: skip
 
 
@@ -72,6 +72,7 @@ def save(figure: Figure, folder: str | Path, name: str) -> str:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(_settings()):
+        _mark_cut_axes(figure)
         engine = figure.get_layout_engine()
         if engine is not None:
             engine.execute(figure)
@@ -79,6 +80,15 @@ def save(figure: Figure, folder: str | Path, name: str) -> str:
         figure.savefig(folder / f'{name}.svg', metadata={'Date': None})
         figure.savefig(folder / f'{name}.png', dpi=160)
     return (folder / f'{name}.svg').read_text(encoding='utf-8')
+
+
+def _mark_cut_axes(figure: Figure) -> None:
+    """Two strokes at the begin of each linear axis of numbers that leaves out zero; round figures say it themselves."""
+    for axes in (axes for axes in figure.axes if axes.name == 'rectilinear'):
+        for axis, (x, y) in ((axes.xaxis, (0.012, 0)), (axes.yaxis, (0, 0.02))):
+            low, high = sorted(axis.get_view_interval())
+            if isinstance(axis.get_major_formatter(), ScalarFormatter) and axis.get_visible() and not low <= 0 <= high:
+                axes.text(x, y, '//', transform=axes.transAxes, ha='center', va='center')
 
 
 def without_glyph(texts: Iterable[str]) -> list[str]:

@@ -53,7 +53,7 @@ def square(path):
 
 @style.styled
 def written(text):
-    figure = Figure(figsize=(1, 1))
+    figure = Figure(figsize=(3, 3))
     axes = figure.subplots()
     axes.set_axis_off()
     axes.text(0.3, 0.3, style.label(text), fontsize=20)
