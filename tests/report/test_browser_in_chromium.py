@@ -1,5 +1,6 @@
 """The example browser as Chromium shows it; the numbers it shows are those of the Parquet records."""
 
+import dataclasses
 import re
 from urllib.parse import quote
 
@@ -7,7 +8,7 @@ import made_up_responses
 import pytest
 from made_up_responses import END, PIECES, reader
 
-from jaxshift.report import page, positions
+from jaxshift.report import browsing, page, positions, results
 from jaxshift.shift import records
 from jaxshift.store.paths import Workdir
 
@@ -20,6 +21,16 @@ def workdir(tmp_path_factory):
 @pytest.fixture(scope='module')
 def report(workdir):
     return page.write(workdir.root, PIECES, [END], reader)
+
+
+@pytest.fixture
+def explained_report(workdir, monkeypatch):
+    """With borrowed spans: of borrowing.json the page reads far more than this test has to say."""
+    loaded = results.load(workdir)
+    asked = {run: {'borrowing': {}} for run in loaded.responses}
+    islands = browsing.browser(dataclasses.replace(loaded, explained=asked), reader, [END])
+    monkeypatch.setattr(browsing, 'browser', lambda *_: islands)
+    return page.write(workdir.root, PIECES, [END])
 
 
 @pytest.fixture
@@ -145,6 +156,20 @@ def test_filters_keep_the_prompts_that_the_records_name(shown, workdir):
     assert found.page.locator('#browser-found').text_content() == '40 prompts'
 
 
+def test_spans_of_the_tuning_data_are_marked_and_the_borrowed_ones_have_their_row(opened, explained_report):
+    found = opened(explained_report, at='browse?runs=lora&borrowed=&token=2,lora')
+    found.page.wait_for_selector('#browser.ready')
+    assert found.page.locator('#browser-found').text_content() == '1 prompt of 40'
+    assert [place for place, kind in enumerate(classes(found)) if 'borrowed' in kind] == [1, 2]
+    origin = found.page.locator('#browser-card .origin').text_content()
+    assert origin == 'Borrowed: a span of 2 tokens, in 3 rows; tune-7: best </script><b>row</b>'
+    found.page.uncheck('#browser-borrowed')
+    found.page.locator('#browser .example').nth(3).click()
+    assert not any('span' in kind for kind in classes(found))
+    found.page.check('#browser-spans')
+    assert [place for place, kind in enumerate(classes(found)) if 'span' in kind] == [0, 1, 2, 3]
+
+
 def test_the_most_shifted_come_first(shown, workdir):
     found = shown('browse?runs=lora')
     found.page.select_option('#browser-sort', 'shifted')
@@ -219,7 +244,8 @@ def test_runs_side_by_side_say_whose_context_they_have_and_scroll_together(shown
     names = 'lora,lora@shared,full,full@shared'
     found = shown(f'browse?example=q39&runs={names}')
     assert found.page.locator('#browser .whose').all_text_contents() == [
-        'its own response', 'the response of lora', 'its own response', 'the response of lora',
+        'own context: its own response', 'shared context: the response of lora',
+        'own context: its own response', 'shared context: the response of lora',
     ]  # fmt: skip
     boxes = found.page.locator('#browser .tokens')
     boxes.evaluate_all('all => all.forEach(box => { box.style.maxHeight = "80px"; })')

@@ -8,7 +8,7 @@ function fillControls(browser) {
   byId('browser-sort').append(...ORDERS.map(([key, label]) => element('option', {value: key}, label)));
   byId('browser-runs').append(...browser.abouts.map((about, i) => runChoice(browser, about, browser.names[i])));
   const borrowed = browser.abouts.some(({borrowing}) => borrowing);
-  byId('browser-borrowed').closest('label').hidden = !borrowed;
+  for (const id of ['borrowed', 'spans']) byId(`browser-${id}`).closest('label').hidden = !borrowed;
   if (state.limit !== null || state.share > 0 || state.borrowed) byId('browser-filters').open = true;
   setControls(browser);
 }
@@ -25,8 +25,7 @@ function setControls(browser) {
   for (const id of ['by', 'sort', 'search', 'filter', 'side', 'kind']) byId(`browser-${id}`).value = state[id];
   byId('browser-limit').value = state.limit ?? '';
   byId('browser-share').value = state.share || '';
-  byId('browser-borrowed').checked = state.borrowed;
-  byId('browser-marks').checked = state.marks;
+  for (const id of ['borrowed', 'marks', 'spans']) byId(`browser-${id}`).checked = state[id];
   setRuns(browser);
 }
 
@@ -48,8 +47,7 @@ function listenToControls(browser) {
   on('search', 'input', ({value}) => ({search: value}));
   on('limit', 'input', ({value}) => ({limit: asNumber(value)}));
   on('share', 'input', ({value}) => ({share: asNumber(value) ?? 0}));
-  on('borrowed', 'change', ({checked}) => ({borrowed: checked}));
-  on('marks', 'change', ({checked}) => ({marks: checked}));
+  for (const id of ['borrowed', 'marks', 'spans']) on(id, 'change', ({checked}) => ({[id]: checked}));
   on('runs', 'change', () => {
     const chosen = [...byId('browser-runs').querySelectorAll('input:checked')].map((box) => box.value);
     queueMicrotask(() => setRuns(browser));

@@ -9,7 +9,8 @@ function listenToHands(browser) {
   panes.addEventListener('pointerleave', () => { if (!browser.state.token) hideCard(); });
   panes.addEventListener('click', (event) => {
     const token = event.target.closest('.t');
-    if (token) browser.pin(token.parentElement.dataset.view, placeOf(token));
+    if (token?.id) browser.unpin();
+    else if (token) browser.pin(token.parentElement.dataset.view, placeOf(token));
   });
   panes.addEventListener('scroll', (event) => scrollTogether(browser, event.target), {capture: true});
   panes.addEventListener('keydown', (event) => keyInTokens(browser, event));

@@ -2,6 +2,10 @@
 
 async function start() {
   if (!byId('browser')) return;
+  if (!window.DecompressionStream) {
+    byId('browser-found').textContent = 'This browser cannot unpack the responses: it lacks DecompressionStream.';
+    return;
+  }
   const browser = new Browser(await island('examples'));
   fillControls(browser);
   listenToControls(browser);

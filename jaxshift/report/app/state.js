@@ -3,7 +3,7 @@
 const MARK = '#browse?';
 const DEFAULTS = {
   by: 'class', sort: 'asked', search: '', filter: 'kl', side: 'least', limit: null, kind: 'shifted', share: 0,
-  borrowed: false, marks: false,
+  borrowed: false, marks: false, spans: false,
 };
 
 // The state that an address asks for; what it does not name, or names wrongly, is as at first.
@@ -18,8 +18,7 @@ function stateOf(hash, shared, names) {
   state.search = asked.get('search') || '';
   state.limit = asNumber(asked.get('limit'));
   state.share = asNumber(asked.get('share')) ?? 0;
-  state.borrowed = asked.has('borrowed');
-  state.marks = asked.has('marks');
+  for (const key of ['borrowed', 'marks', 'spans']) state[key] = asked.has(key);
   const runs = (asked.get('runs') || '').split(',').filter((name) => names.includes(name)).slice(0, 4);
   state.views = runs.length ? runs : firstOfMethods(shared.about.views, names);
   const [place, view] = (asked.get('token') || '').split(/,(.*)/s);

@@ -6,7 +6,7 @@ function responsePane(browser, view, example) {
   const head = element(
     'div', {class: 'pane-head'},
     element('strong', {}, run), method === run ? ' ' : ` (${method}) `,
-    element('span', {class: view.about.context === 'own' ? 'whose' : 'whose given'}, whose),
+    element('span', {class: view.about.context === 'own' ? 'whose' : 'whose given'}, `${view.about.context} context: ${whose}`),
     element('small', {}, last > first ? summaryOf(view, first, last) : 'no records of this prompt'),
   );
   const box = element('div', {
@@ -41,7 +41,8 @@ function drawTokens(browser, view, example, box) {
     if (hits[row - first]) kind += ' hit';
     if (matches && matches(row)) kind += ' match';
     for (const span of spans) {
-      if (row - first >= span.first && row - first < span.last) kind += span.borrowed ? ' borrowed' : ' span';
+      if (row - first < span.first || row - first >= span.last) continue;
+      if (span.borrowed || state.spans) kind += span.borrowed ? ' borrowed' : ' span';
     }
     token.className = kind;
     token.setAttribute('role', 'option');
