@@ -94,7 +94,7 @@ def test_tokens_prompts_and_names_are_escaped(html):
     scripts = [begun for begun in re.findall('<script.*', html) if 'type="application/octet-stream" id="' not in begun]
     assert scripts == ["<script>(() => {'use strict';"]  # its own, behind the islands of data
     assert '&lt;script&gt;alert(1)&lt;/script&gt;' in html
-    assert 'where was &lt;b&gt;ada&lt;/b&gt; born ?' in html
+    assert '<b>ada</b>' not in html  # prompts stand in the islands
     assert 'a made-up &lt;world&gt;' in html
 
 
