@@ -86,6 +86,12 @@ class Results:
         settings = (ledger.read(self.workdir.done('data')) or {}).get('settings', {})
         return {name: settings[name] for name in ('records', 'template', 'tokenizer') if name in settings}
 
+    @cached_property
+    def data_counts(self) -> Row | None:
+        """counts.json of the instruction data; None for a workdir without that stage."""
+        path = self.workdir.data / 'counts.json'
+        return _json(path, 'run --mode=data again') if path.exists() else None
+
     @property
     def headline(self) -> Row:
         """The windows that figures show, by context, template and length: the plain comparison if it was made."""
