@@ -71,7 +71,16 @@ class Results:
 
     @cached_property
     def annotated(self) -> Row | None:
-        """What people said of the responses; None where nobody was asked."""
+        """What people said of the responses; None where nobody was asked, or of others: see `outdated_sheet`."""
+        return None if self.outdated_sheet else self._sheet
+
+    @cached_property
+    def outdated_sheet(self) -> bool:
+        """Whether sheet/figures.json is of responses that were since replaced."""
+        return bool(self._sheet and manifest.difference(self.workdir.root, self._sheet['files']))
+
+    @cached_property
+    def _sheet(self) -> Row | None:
         path = self.workdir.sheet / 'figures.json'
         return _json(path, 'run --mode=sheet again') if path.exists() else None
 
