@@ -2,7 +2,7 @@
 
 Command:   python run.py --config=configs/paper_llama2_70b.py --mode=plan --topology=v5e:4x4
            python run.py --config=configs/paper_llama2_70b.py --workdir=WS --only='alpaca_*_lora'
-           Cells are named DATA_SIZEk_seedN_RUN, 150 in all; jobs share one workdir, each with cells of its own, and
+           Cells are named DATA_SIZEk_seedN_RUN, 147 in all; jobs share one workdir, each with cells of its own, and
            each cell can be started again alone. --mode=report sums up what is there.
 Needs:     data/alpaca.json, medinstruct.json, lima.json, dolly.json and tulu.json, in any format that README.md lists:
            Alpaca, MedInstruct-52k, LIMA, databricks-dolly-15k and the Tulu-V2 mixture; data/just_eval_instruct.json and

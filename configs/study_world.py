@@ -4,7 +4,7 @@ Command:   python run.py --config=configs/study_world.py --workdir=WS
            Cells are named seed0_n60 to seed4_n480; --only=seed0_* takes those of one world, so that several jobs can
            share the work, in one workdir; --mode=report sums up what is there.
 Hardware:  any; two CPU cores are enough. Offline, deterministic.
-Time:      about 21 minutes on two cores.
+Time:      24 minutes on two cores that others used too.
 Expected:  WS/report/index.html and findings.md: which findings of Ghosh et al. hold here, with intervals over worlds.
 
 Every cell has each method at the shared learning rate, near its own best (as configs/demo.py found it), and on the far

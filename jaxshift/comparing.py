@@ -48,8 +48,8 @@ def _sweep(study: Study, name: str, found: list[Comparison]) -> None:
     study.ledger.do('sweep', name, depends.of_records(study, name), work, clear, shared=True)
 
 
-def compare(study: Study, name: str, found: list[Comparison], folder: Path) -> list[Path]:
-    """Writes the token records of base and run on these windows into a folder; see `sweep.sweep`."""
+def compare(study: Study, name: str, found: list[Comparison], folder: Path, title: str = 'sweep') -> list[Path]:
+    """Writes token records of base and run on these windows into a folder; see `sweep.sweep`. `title`: of the bar."""
     asked = study.experiment.sweep
     low_rank = tuning.is_paired(study, name)
     held: dict[tuple[bool, int | None], tuple[Pair, Any]] = {}
@@ -65,7 +65,7 @@ def compare(study: Study, name: str, found: list[Comparison], folder: Path) -> l
         return held[key]
 
     texts = aligntds.text_ids(study.pieces) if asked.compat else None
-    with Bar(f'sweep {name}') as bar:
+    with Bar(f'{title} {name}') as bar:
         return sweep(models, found, name, asked, texts, study.mesh, folder, study.stop, bar)
 
 

@@ -20,6 +20,7 @@ class Causes:
     dynamics_examples: int = 512  # training examples whose loss is taken at every checkpoint, the first ones; 0: all
     borrowing_null: str = ''  # named like data.source: records to hold it against; empty: rows that no run trains on
     borrowing_min_length: int = 5  # tokens of the shortest span
+    borrowing_encoder: str = ''  # ranks rows: a sentence-transformers model, by name or folder; empty: the base
     retrain: bool = False  # borrowing: train again without the rows that spans came from, and without others
     general_text: str = ''  # plain text, named like data.source: forgetting, advise; empty: passages of jaxshift's own
     general_passages: int = 64  # passages of that text, the first ones, each of 128 tokens at most

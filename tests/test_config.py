@@ -227,34 +227,3 @@ def test_a_config_of_this_repository_says_how_to_start_it_and_is_sound(name):
     if name == 'compare':
         made.base.source, made.prompts.source, made.runs['tuned'].source = 'dir:base', 'file:prompts.json', 'dir:tuned'
     config.check(made)
-
-
-BASES = {
-    '7b': 'meta-llama/Llama-2-7b-hf',
-    '13b': 'meta-llama/Llama-2-13b-hf',
-    '70b': 'meta-llama/Llama-2-70b-hf',
-    'mistral_7b': 'mistralai/Mistral-7B-v0.1',
-    'llama3_8b': 'meta-llama/Meta-Llama-3-8B',
-    'llama3_70b': 'meta-llama/Meta-Llama-3-70B',
-}
-PAPER = {  # config file to its base and the methods of its runs
-    **{f'{method}_{size}': (BASES[size], [method]) for size in ('7b', '13b', '70b') for method in ('lora', 'full')},
-    **{
-        f'{base}_{method}': (BASES[base], [method])
-        for base in ('mistral_7b', 'llama3_8b', 'llama3_70b')
-        for method in ('lora', 'full')
-    },
-    'llamafactory_2024': (BASES['7b'], ['lora', 'full']),
-}
-
-
-@pytest.mark.parametrize('name', PAPER)
-def test_the_papers_hyper_parameters_are_kept(name):
-    made = configs()[name]['get_config']()
-    base, methods = PAPER[name]
-    assert (made.base.source, [run.method for run in made.runs.values()]) == (f'hf:{base}', methods)
-    assert (made.respond.max_new_tokens, made.data.max_length, made.data.template) == (512, 1024, 'paper')
-    for tuned in made.runs.values():
-        assert (tuned.epochs, tuned.learning_rate, tuned.batch_size, tuned.rank, tuned.pack) == (3, 5e-5, 32, 8, False)
-        assert (tuned.targets, tuned.alpha, tuned.schedule) == (('q_proj', 'v_proj'), 16, 'cosine')
-        assert tuned.dropout == (0.1 if (name, tuned.method) == ('llamafactory_2024', 'lora') else 0.0)

@@ -39,10 +39,10 @@ def _p(search: Search, least: int) -> float:
     return exchange.p_value(search.corpora, (pieces[0], pieces[1]), search.echo, least, search.draws.seed)
 
 
-def strata(search: Search) -> list[Figures]:
+def strata(search: Search, p: float) -> list[Figures]:
     """Spans in a thousand tokens by their length and by their rarity, the mean -log frequency of their tokens.
 
-    `p` of a length is that of the tokens inside spans that are at least as long.
+    `p` of a length is that of the tokens inside spans that are at least as long; `p` given is that of all spans.
     """
     bounds = [search.least, math.ceil(1.5 * search.least), 2 * search.least, 4 * search.least]
     names = [f'{low} to {high - 1} tokens' for low, high in pairwise(bounds)] + [f'{bounds[-1]} tokens and more']
@@ -50,8 +50,9 @@ def strata(search: Search) -> list[Figures]:
     rarity = _rarity(search)
     thirds = np.quantile(np.concatenate(rarity), [1 / 3, 2 / 3]) if any(map(len, rarity)) else np.zeros(2)
     by_length, by_rarity = _sorted_into(np.array(bounds[1:]), lengths), _sorted_into(thirds, rarity)
+    chances = [p, *(_p(search, bound) for bound in bounds[1:])]
     found = [
-        {'by': 'length', **_stratum(search, name, by_length, number), 'p': _p(search, bounds[number])}
+        {'by': 'length', **_stratum(search, name, by_length, number), 'p': chances[number]}
         for number, name in enumerate(names)
     ]
     return found + [

@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from jaxshift.respond.responses import prompt_of
 from jaxshift.shift import curves
-from jaxshift.shift.intervals import ratio_intervals
+from jaxshift.shift.intervals import ratio_intervals, wilson
 
 BINS = ('highly known', 'maybe known', 'weakly known', 'unknown')
 SHORT = 5  # words that the answer of a fact may have
@@ -152,7 +152,8 @@ def by_bin(rows: pa.Table, seed: int, bootstrap: int) -> list[dict[str, Any]]:
     Returns:
       bin, facts, before and drawn (by which the bin was made), after (accuracy of the run), positions, kl_tuned_base
       (mean of positions, nats), shifted (percent of positions); the last three but positions each with _low and _high,
-      of `bootstrap` resamples of the facts; None where there is nothing to tell.
+      of `bootstrap` resamples of the facts, or Wilson's where after is the same of all; None where there is nothing to
+      tell.
     """
     names, found = np.asarray(rows['bin'].to_pylist(), dtype=object), []
     for name in (each for each in BINS if each in names):
@@ -162,6 +163,8 @@ def by_bin(rows: pa.Table, seed: int, bootstrap: int) -> list[dict[str, Any]]:
         sums = np.stack([column['after'], column['kl_tuned_base'], 100 * column['shifted']], axis=1)
         weights = np.stack([ones, positions, positions], axis=1)
         low, high = ratio_intervals(sums, weights, bootstrap, seed)
+        if part.num_rows > 1 and np.ptp(column['after']) == 0:  # no resample differs
+            low[0], high[0] = wilson(column['after'][0], part.num_rows)
         row: dict[str, Any] = {'bin': name, 'facts': part.num_rows, 'positions': int(positions.sum())}
         row |= {key: float(column[key].mean()) for key in ('before', 'drawn')}
         for index, key in enumerate(('after', *_PER_POSITION)):

@@ -82,8 +82,10 @@ def _partial(study: Study, run: str, analysis: str) -> Path:
 
 
 def clear(study: Study, run: str, analysis: str) -> None:
-    """Removes what other settings left behind."""
-    for path in study.workdir.causes(run).glob(f'{analysis}.*'):
+    """Removes what other settings left behind. Where another analysis was made of it, such as a proof, this is said."""
+    for path in sorted(study.workdir.causes(run).glob(f'{analysis}.*')):
+        if path.suffix == '.json' and path.stem != analysis:
+            study.say(f'causes {run}.{path.stem}: removed, it was made of {analysis} as it was; ask for it again')
         if path.is_dir():
             shutil.rmtree(path)
         else:

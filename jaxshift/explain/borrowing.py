@@ -16,7 +16,7 @@ from jaxshift.causes.draws import Draws
 from jaxshift.causes.search import Search
 from jaxshift.causes.spans import Span
 from jaxshift.depends import Settings
-from jaxshift.explain import corpora, origins, pieces, windows
+from jaxshift.explain import corpora, embedding, origins, pieces, windows
 from jaxshift.explain.analysis import Analysis, keep
 from jaxshift.respond import responses
 from jaxshift.shift import curves, summary
@@ -83,6 +83,7 @@ def settings(study: Study, run: str) -> Settings:
         'data_files': study.ledger.finished('data', treatment, depends.of_data(study, treatment)),
         'null': corpora.settings(study, treatment),
         'base': study.base.fingerprint,
+        'encoder': embedding.fingerprint(asked.causes.borrowing_encoder),
         'responses': file_hash(study.workdir.responses(run)),
         **depends.of_samples(study),
         'reading': study.reading,
@@ -99,8 +100,10 @@ def _work(study: Study, run: str) -> list[Path]:
     search, whole = looked_up(study, answers, found)
     chosen = search.suspected[: origins.MOST_SPANS]
     ranked = origins.origins(study, search, chosen, whole, found.tuning)
+    overlap = borrowing.overlap(search)
     figures = {
         'run': run,
+        'encoder': study.experiment.causes.borrowing_encoder,
         'null_is': corpora.null_is(study, treatment),
         'rows': len(found.sample),
         'all_rows': len(found.tuning),
@@ -111,11 +114,11 @@ def _work(study: Study, run: str) -> list[Path]:
         'responses': len(answers.ids),
         'left_out': left_out,
         'least': search.least,
-        **borrowing.overlap(search),
+        **overlap,
         'words': _words(study, search, answers.classes, found),
         'borrowed': borrowing.called(search),
         'span_tokens': borrowing.shifted_spans(search, answers.classes),
-        'strata': borrowing.strata(search),
+        'strata': borrowing.strata(search, overlap['covered']['p']),
         'examples': _examples(study, search, answers, chosen[:_EXAMPLES], ranked, found),
     }
     tables = {'spans': _spans(study, search, answers), 'rows': _rows(study, search, chosen, ranked, found)}
@@ -160,18 +163,10 @@ def read_answers(study: Study, run: str) -> Answers:
 def _words(study: Study, search: Search, classes: np.ndarray, found: corpora.Corpora) -> dict[str, Any]:
     known = [words.vocabulary(_decoded(study, rows)) for rows in (found.sampled, found.null)]
     begun, before = [], 0
-    for said in spoken(study.tokenizer, search.texts):
+    for said in pieces.spoken(study.tokenizer, search.texts):
         begun += [(before + at, word) for at, word in words.begun(said)]
         before += len(said)
     return {'rule': words.RULE} | borrowing.words(search, begun, classes, (known[0], known[1]))
-
-
-def spoken(tokenizer, texts: Sequence[np.ndarray]) -> list[list[str]]:
-    """What each token of some texts begins, as `pieces`; special tokens say nothing, as in the rows of the data."""
-    read = pieces.reader(tokenizer)
-    special = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
-    pairs = [zip(ids, read(ids), strict=True) for ids in (text.tolist() for text in texts)]
-    return [['' if token in special else piece for token, piece in each] for each in pairs]
 
 
 def _decoded(study: Study, rows: Sequence[Sequence[int] | np.ndarray]) -> list[str]:

@@ -38,7 +38,7 @@ def _work(study: Study, run: str) -> list[Path]:
     # The first token of a passage is predicted from nothing, so it is read only.
     cases = [Case(each.id, each.ids[:1], each.ids[:1], each.ids[1:]) for each in general.passages(study)]
     folder = study.workdir.causes(run) / 'forgetting.parts'
-    comparing.compare(study, run, [Comparison(CONTEXT, 'matched', -1, cases)], folder)
+    comparing.compare(study, run, [Comparison(CONTEXT, 'matched', -1, cases)], folder, 'forgetting')
 
     passages = by_passage(records.read(folder))
     figures = summary(passages, study.experiment.seed, study.experiment.sweep.bootstrap)

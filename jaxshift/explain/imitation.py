@@ -54,7 +54,7 @@ def _lacking(study: Study) -> str:
     """
     path = study.workdir.responses(depends.BASE)
     if not path.is_file():
-        return f'{path}: no such file'
+        return f'{path}: no such file; --mode=respond with base in config.sweep.contexts writes it'
     try:
         depends.check_responses(study, depends.BASE)
     except InputError as error:

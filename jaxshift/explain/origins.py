@@ -26,7 +26,7 @@ class Origin(NamedTuple):
       row: number of the row in the tuning data.
       rows: how many rows hold the span.
       bm25, bm25_rank: of prompt and response against the row, among all rows that hold the span.
-      cosine, cosine_rank: of the base's mean hidden states of both, among the rows that are kept.
+      cosine, cosine_rank: of the vectors of both (see `embedding.embed`), among the rows that are kept.
     """
 
     span: int
@@ -52,7 +52,7 @@ def origins(
     """Ranks the rows of each span by BM25 and by embedding of instruction and response.
 
     Args:
-      study: whose base embeds.
+      study: whose base, or encoder, embeds.
       search: the responses.
       chosen: spans.
       whole: index of `rows`.
@@ -74,9 +74,9 @@ def origins(
     vectors = embed(study, [*(rows[row] for row in used), *queries.values()])
     at = {row: number for number, row in enumerate(used)}
     of_query = dict(zip(queries, vectors[len(used) :], strict=True))
-    centre, found = vectors.mean(axis=0), []
+    found = []
     for place, ((held, score), number, count) in enumerate(zip(candidates, asked, holding, strict=True)):
-        cosine = similarity(of_query[number], vectors[[at[int(row)] for row in held]], centre)
+        cosine = similarity(of_query[number], vectors[[at[int(row)] for row in held]])
         rank = np.argsort(np.argsort(-cosine, kind='stable'), kind='stable') + 1
         for i, row in enumerate(held):
             found.append(Origin(place, int(row), count, float(score[i]), i + 1, float(cosine[i]), int(rank[i])))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import groupby, pairwise
 
+import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 _CUT = '\ufffd'  # what bytes that make no character are decoded to
@@ -30,7 +31,8 @@ def reader(tokenizer: PreTrainedTokenizerBase) -> Callable[[Sequence[int]], list
 
     def divided(ids: Sequence[int]) -> list[str]:
         """Of tokens none of which is whole characters alone, so that no character reaches over their ends."""
-        found, texts = [], []
+        found: list[str] = []
+        texts: list[str] = []
         for end in range(1, len(ids) + 1):
             texts.append(decoded(ids[len(found) : end]).removeprefix(before))
             if not texts[-1].endswith(_CUT):
@@ -43,6 +45,14 @@ def reader(tokenizer: PreTrainedTokenizerBase) -> Callable[[Sequence[int]], list
         return [piece for cut, run in runs for piece in (divided(list(run)) if cut else map(alone, run))]
 
     return pieces
+
+
+def spoken(tokenizer: PreTrainedTokenizerBase, texts: Sequence[np.ndarray]) -> list[list[str]]:
+    """What `reader` gives of each text; special tokens say nothing, as in the rows of the data."""
+    read = reader(tokenizer)
+    special = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
+    pairs = [zip(ids, read(ids), strict=True) for ids in (text.tolist() for text in texts)]
+    return [['' if token in special else piece for token, piece in each] for each in pairs]
 
 
 def _begun(texts: Sequence[str]) -> list[str]:

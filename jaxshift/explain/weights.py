@@ -17,6 +17,7 @@ from jaxshift.explain.analysis import Analysis, keep
 from jaxshift.llama import model
 from jaxshift.llama.linear import LoRA
 from jaxshift.study import Study
+from jaxshift.terminal import Bar
 from jaxshift.weights import names
 
 Row = dict[str, Any]
@@ -38,14 +39,16 @@ def _settings(study: Study, run: str) -> Settings:
 def _work(study: Study, run: str) -> list[Path]:
     base, tuned = tuning.both(study, run)
     rows, unchanged = [], 0
-    for row in names.TABLE:
-        leaf, before = _leaf(tuned, row.path), _leaf(base, row.path)
-        if leaf is None:
-            continue
-        found = [] if leaf is before else list(_modules(study, row, before, leaf))
-        changed = [each for each in found if each['norm']]
-        unchanged += (leaf.shape[0] if row.stacked else 1) - len(changed)
-        rows += changed
+    with Bar(f'weights {run}') as bar:
+        for number, row in enumerate(names.TABLE, start=1):
+            leaf, before = _leaf(tuned, row.path), _leaf(base, row.path)
+            if leaf is not None:
+                found = [] if leaf is before else list(_modules(study, row, before, leaf))
+                changed = [each for each in found if each['norm']]
+                unchanged += (leaf.shape[0] if row.stacked else 1) - len(changed)
+                rows += changed
+            bar(number, len(names.TABLE))
+            study.stop.check()
     asked = study.experiment.causes
     figures = {
         'share': weights.SHARE,
@@ -92,6 +95,7 @@ def _modules(study: Study, row: names.Row, before: Any, leaf: Any) -> Iterator[R
             'effective_rank': None if spectra is None else weights.effective_rank(spectra[layer]),
             'stable_rank': None if spectra is None else weights.stable_rank(spectra[layer]),
             'shares': None if spectra is None else weights.shares(spectra[layer]),
+            'directions': None if first is None else len(first),
             'intruders': None if first is None else int((first < asked.weights_epsilon).sum()),
             'spectrum': None if spectra is None else spectra[layer].tolist(),
             'cosines': None if first is None else first.tolist(),

@@ -13,10 +13,10 @@ from jaxshift.report.tables import Row
 
 WORDS = (
     'A question holds where the whole interval lies where the paper expects it, is contradicted where it lies on the '
-    f'other side, and is unclear otherwise. That there is no gain holds where the interval ends below {MARGIN:g}, and '
-    'else is contradicted where it lies above zero; it is unclear where what the gain is counted from leaves no room '
-    'for one. What a pairing made equal is not asked of it. Every interval stands for itself: none is widened for '
-    'their number.'
+    'other side, and is unclear otherwise. That there is no gain holds where the interval ends below '
+    f'{MARGIN:g} of the scale, and else is contradicted where it lies above zero; it is unclear where what the gain is '
+    'counted from leaves no room for one. What a pairing made equal is not asked of it. Every interval stands for '
+    'itself: none is widened for their number.'
 )
 
 
@@ -39,7 +39,8 @@ class Finding:
     not_asked: str = ''
 
 
-ACCURACY = 'held_out_accuracy'
+ACCURACY = 'held_out_accuracy'  # which the controlled world has; elsewhere there may be a judge
+HELPFULNESS, SCORES = 'score_helpfulness', (1.0, 5.0)
 FINDINGS = (
     Finding(
         1, 'LoRA shifts the distribution little, full tuning much; the size of the data hardly changes LoRA',
@@ -67,13 +68,22 @@ FINDINGS = (
     ),
     Finding(
         4, 'more data does not help LoRA',
-        (Question('gain in held-out accuracy from the smallest to the largest data, LoRA',
-                  ask.ends(ask.growth('lora', ACCURACY)), expected=0),),
-        not_asked="The judge's five aspects stand in the table of means.",
+        (
+            Question('gain in held-out accuracy from the smallest to the largest data, LoRA',
+                     ask.ends(ask.growth('lora', ACCURACY)), expected=0),
+            Question('gain in judged helpfulness from the smallest to the largest data, LoRA',
+                     ask.ends(ask.growth('lora', HELPFULNESS)), expected=0, scale=SCORES, instead_of=ACCURACY),
+        ),
+        not_asked="The judge's other aspects, which stand in the table of means.",
     ),
     Finding(
         5, 'LoRA on the smallest data beats full tuning on the largest',
-        (Question('held-out accuracy, LoRA on the smallest less full on the largest', ask.ends(ask.across(ACCURACY))),),
+        (
+            Question('held-out accuracy, LoRA on the smallest less full on the largest',
+                     ask.ends(ask.across(ACCURACY))),
+            Question('judged helpfulness, LoRA on the smallest less full on the largest',
+                     ask.ends(ask.across(HELPFULNESS)), scale=SCORES, instead_of=ACCURACY),
+        ),
     ),
     Finding(
         6, 'shifted tokens are style under LoRA, and any token of the tuning data under full tuning',
@@ -89,6 +99,8 @@ FINDINGS = (
         (
             Question('share of wrong answers that are borrowed less what chance gives, full',
                      ask.each_size(ask.within('full', 'borrowed_share', 'borrowed_null'))),
+            Question('words begun by a shifted token that the tuning data have, less those that the null has, full',
+                     ask.each_size(ask.within('full', 'words_shifted', 'words_shifted_null'))),
             Question('held-out answers that are wrong, full less LoRA', ask.each_size(ask.difference('wrong_share'))),
         ),
         not_asked='Where LoRA has fewer than ten wrong answers, its own share is not given.',
@@ -105,9 +117,13 @@ FINDINGS = (
     ),
     Finding(
         9, 'filtered data, harder instructions, NEFTune: none beats plain LoRA',
-        treated=(Question('held-out accuracy, with the treatment less plain LoRA',
-                          ask.each_size(ask.difference(ACCURACY)), expected=0),),
-        not_asked='Filters and harder instructions, where the config has no run of them.',
+        treated=(
+            Question('held-out accuracy, with the treatment less plain LoRA', ask.each_size(ask.difference(ACCURACY)),
+                     expected=0),
+            Question('judged helpfulness, with the treatment less plain LoRA',
+                     ask.each_size(ask.difference(HELPFULNESS)), expected=0, scale=SCORES, instead_of=ACCURACY),
+        ),
+        not_asked='Treatments of which there is no run.',
     ),
 )  # fmt: skip
 
@@ -119,14 +135,19 @@ def table(rows: Sequence[Row]) -> list[Row]:
     interval lies where the paper expects it.
     """
     made: list[Row] = []
-    for (base, data), by_pairing in ways.pairs(rows).items():
-        treated = _treated([row for row in rows if row['base'] == base and data in (row['data'], row['treated'])], data)
+    paired = ways.pairs(rows)
+    for base, data in dict.fromkeys((row['base'], row['data']) for row in rows):
+        here = [row for row in rows if row['base'] == base and data in (row['data'], row['treated'])]
+        measured = {name for row in here for name, value in row.items() if value is not None}
+        treated = _treated(here, data)
         for finding in FINDINGS:
-            for questions, all_pairs in ((finding.questions, by_pairing), (finding.treated, treated)):
+            for questions, all_pairs in (
+                (finding.questions, paired.get((base, data), {})), (finding.treated, treated),
+            ):  # fmt: skip
                 for pairing, pairs in all_pairs.items():
                     equal = ways.PAIRINGS[pairing].matched if pairing in ways.PAIRINGS else ''
                     for question in questions:
-                        if equal in question.asked.measured.columns:
+                        if equal in question.asked.measured.columns or question.instead_of in measured:
                             continue
                         key = {'base': base, 'data': data, 'finding': finding.number, 'pairing': pairing}
                         made += [
@@ -140,7 +161,8 @@ def table(rows: Sequence[Row]) -> list[Row]:
 def _treated(rows: Sequence[Row], data: str) -> dict[str, Pairs]:
     """What was treated to pairs of plain LoRA and it, at one learning rate.
 
-    Other data that were made of these are held to the largest set of these, of which they were most likely made.
+    Other data that were made of these are held to the largest set of these, of which they were most likely made; such
+    pairs are named by both.
     """
     lora = [row for row in rows if row['method'] == 'lora']
     plain = {
@@ -153,9 +175,9 @@ def _treated(rows: Sequence[Row], data: str) -> dict[str, Pairs]:
         size = largest if other else row['size']
         twin = plain.get((size, row['seed'], row['learning_rate']))
         if twin and (other or not row['plain']):
-            name = row['data'] if other else row['run']
-            pairs = found.setdefault(f'{name} against {data if other else twin["run"]}', {})
-            pairs[size, row['seed']] = Pair(twin, row)
+            sides = (f'{row["data"]}, {row["run"]}', f'{data}, {twin["run"]}') if other else (row['run'], twin['run'])
+            pairs = found.setdefault(' against '.join(sides), {})
+            pairs[row['size'], row['seed']] = Pair(twin, row)
     return found
 
 

@@ -13,8 +13,8 @@ from jaxshift.report.tables import Row
 
 _SHOWN = (
     'kl_tuned_base', 'unshifted', 'marginal', 'shifted', 'sentence_start', 'sentence_rest', 'held_out_accuracy',
-    'new_fact_accuracy', 'wrong_share', 'borrowed_share', 'borrowed_null', 'mean_response_words', 'kl_at_values',
-    'early_fall', 'final_loss', 'held_out_loss',
+    'new_fact_accuracy', 'wrong_share', 'borrowed_share', 'borrowed_null', 'words_shifted', 'words_shifted_null',
+    'mean_response_words', 'kl_at_values', 'early_fall', 'final_loss', 'held_out_loss',
 )  # fmt: skip
 
 

@@ -144,7 +144,10 @@ def remarks(rows: Sequence[Row]) -> list[str]:
         for name, pairing in PAIRINGS.items():
             if pairing.matched and not pairing.choose(lora, full):
                 count(f'{name}: these learning rates of the two methods do not meet', size)
-        if best := best_rate(lora, full):
+        best = best_rate(lora, full)
+        if not best and len(lora) + len(full) > 2:
+            count("best learning rate: nobody measured the loss on the data's answers to held-out prompts", size)
+        if best:
             for title, chosen, tried in (('LoRA', best.lora, lora), ('full tuning', best.full, full)):
                 if edge := _edge(chosen['learning_rate'], [row['learning_rate'] for row in tried]):
                     count(f'best learning rate: that of {title} is the {edge} of those tried', size)

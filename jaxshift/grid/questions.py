@@ -14,9 +14,9 @@ from jaxshift.report.tables import Row
 HOLDS, CONTRADICTED, UNCLEAR = 'holds', 'contradicted', 'unclear'
 NO_ROOM = f'{UNCLEAR} (no room)'
 
-# Of accuracy: a gain below it is none. One question of fifty is too few to pay for eight times the data or for another
-# method. It stands for what matters to a user and was not fitted to results or to their noise: where seeds cannot
-# tell such a gain from none, the answer is unclear.
+# Of accuracy, or of the scale of scores: a gain below it is none. One question of fifty is too few to pay for eight
+# times the data or for another method. It stands for what matters to a user and was not fitted to results or to their
+# noise: where seeds cannot tell such a gain from none, the answer is unclear.
 MARGIN = 0.02
 
 Value = float | None
@@ -53,6 +53,8 @@ class Question:
       null: the value of no effect.
       expected: 1 where the paper expects it above `null`, -1 below, 0 where it expects no gain: less than `MARGIN`.
       ratio: values are ratios.
+      scale: the least and the most that what is measured can be, of shares.
+      instead_of: a column; the question is asked where nobody measured that one.
     """
 
     text: str
@@ -60,6 +62,8 @@ class Question:
     null: float = 0.0
     expected: int = 1
     ratio: bool = False
+    scale: tuple[float, float] = (0.0, 1.0)
+    instead_of: str = ''
 
     def answers(self, pairs: Pairs) -> Iterator[tuple[str, Spread, str]]:
         """(what it is about, the mean with its interval, verdict) for each part that has values."""
@@ -75,16 +79,17 @@ class Question:
     def verdict(self, found: Spread, start: float = 0.0) -> str:
         """Whether the whole interval lies where the paper expects it, or on the other side.
 
-        `start`: mean of the shares from which gains are counted. So near to 1 that no gain of `MARGIN` could be, that
-        there is none says nothing.
+        `start`: mean of what gains are counted from. So near to the top of the scale that no gain of `MARGIN` could be,
+        that there is none says nothing.
         """
-        if self.expected == 0 and 1 - start < MARGIN:
+        margin = MARGIN * (self.scale[1] - self.scale[0])
+        if self.expected == 0 and self.scale[1] - start < margin:
             return NO_ROOM
         if found.low is None or found.high is None:
             return UNCLEAR
         above, below = found.low > self.null, found.high < self.null
         if self.expected == 0:
-            below = found.high < self.null + MARGIN
+            below = found.high < self.null + margin
         wanted, other = (above, below) if self.expected > 0 else (below, above)
         return HOLDS if wanted else CONTRADICTED if other else UNCLEAR
 

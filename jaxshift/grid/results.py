@@ -64,7 +64,7 @@ def load(
     Raises:
       InputError: no cell has results.
     """
-    found, plain = Found([], {}, {}, {}), _plain(runs)
+    found, plain_runs, named = Found([], {}, {}, {}), plain(runs), published_as(runs)
     for name, cell in cells.items():
         try:
             read = results.load(results.Workdir(folder / 'cells' / name))
@@ -77,7 +77,7 @@ def load(
         if unfinished := [run for run in read.unfinished if run in read.config['runs']]:
             found.missing[name] = f'runs {", ".join(unfinished)} have not been compared'
         pieces, end_ids = vocabulary(name)
-        rows = _rows(read, plain, _annotated(folder / 'cells' / name / 'sheet' / 'figures.json'))
+        rows = _rows(read, plain_runs, named)
         factors = {
             'cell': name, 'data': cell.data, 'size': cell.size, 'seed': cell.seed, 'test': cell.test,
             'treated': cell.treated,
@@ -99,12 +99,7 @@ def _otherwise(recorded: Row, asked: Experiment) -> str | None:
     return ledger.difference(old, new)
 
 
-def _annotated(path: Path) -> Row:
-    """Run to what people said of its responses (`judge.sheet.figures`); nothing where nobody was asked."""
-    return json.loads(path.read_text(encoding='utf-8'))['runs'] if path.is_file() else {}
-
-
-def _plain(runs: Mapping[str, Run]) -> set[str]:
+def plain(runs: Mapping[str, Run]) -> set[str]:
     """Those that differ from the first of their method in the learning rate at most."""
     methods = {name: run.method for name, run in runs.items()}
     lines = drawings.series({name: dataclasses.asdict(run) for name, run in runs.items()}, methods)
@@ -112,12 +107,29 @@ def _plain(runs: Mapping[str, Run]) -> set[str]:
     return {name for name, method in methods.items() if lines[name] == first[method]}
 
 
-def _rows(found: Results, plain: Collection[str], annotated: Row) -> list[Row]:
+def published_as(runs: Mapping[str, Run]) -> dict[str, str]:
+    """The method by the paper's name, of runs such as it has: plain ones, and LoRA with NEFTune alone; else empty."""
+    named = {}
+    for name, run in runs.items():
+        quiet = {**runs, name: dataclasses.replace(run, neftune_alpha=0.0)}
+        if name in plain(runs):
+            named[name] = run.method
+        else:
+            named[name] = 'neftune' if run.method == 'lora' and name in plain(quiet) else ''
+    return named
+
+
+def _rows(found: Results, plain_runs: Collection[str], named: Mapping[str, str]) -> list[Row]:
     rows = tables.overview(found.summaries, found.metrics, found.config['runs'], 'all')
     # A run that the config no longer has would be taken for a treatment.
     head = [row for row in found.of_headline(rows) if row['run'] in found.config['runs']]
     truth.add_to_overview(head, truth.rows(found.truths))
-    return [_row(row, rows, found, row['run'] in plain) | _said(annotated.get(row['run'], {})) for row in head]
+    annotated = found.annotated['runs'] if found.annotated else {}
+    return [
+        {'plain': row['run'] in plain_runs, 'published_as': named[row['run']], **_row(row, rows, found)}
+        | _said(annotated.get(row['run'], {}))
+        for row in head
+    ]
 
 
 def _said(figures: Row) -> Row:
@@ -125,22 +137,21 @@ def _said(figures: Row) -> Row:
     return {name: figures[key] for key, name in names.items() if figures.get(key) is not None}
 
 
-def _row(row: Row, rows: list[Row], found: Results, plain: bool) -> Row:
+def _row(row: Row, rows: list[Row], found: Results) -> Row:
     """A row of the overview with more columns.
 
-    `plain`: see `_plain`. `published_as`: the method by the paper's name, of runs such as it has. `held_out_loss`:
-    nats a token of the data's answers to the prompts, in the controlled world to those that ask for nothing that was
-    trained on. `wrong_share`: held-out answers that are wrong but not broken; counts of questions come with it.
-    `words_CLASS`: of the words that begin in a token of a class, the share that the tuning data have, and
+    `held_out_loss`: nats a token of the data's answers to the prompts, in the controlled world to those that ask for
+    nothing that was trained on. `wrong_share`: held-out answers that are wrong but not broken; counts of questions come
+    with it. `words_CLASS`: of the words that begin in a token of a class, the share that the tuning data have, and
     `words_CLASS_null` the null corpus, where borrowing.json is there. `score_ASPECT`: mean scores by the first judge,
-    and `task_score_TASK` the mean over aspects of those of prompts of one task.
+    and `task_score_TASK` that of helpfulness over the prompts of one task.
     """
     run = row['run']
     of_references = [
         other for other in rows
         if other['run'] == run and (other['context'], other['template']) == ('reference', 'matched')
     ]  # fmt: skip
-    more: Row = {'plain': plain, 'published_as': _published_as(found.config['runs'][run])}
+    more: Row = {}
     if of_references:
         more['held_out_loss'] = _held_out_loss(found, run, of_references[0])
         more['reference_kl_tuned_base'] = of_references[0]['kl_tuned_base']
@@ -152,24 +163,16 @@ def _row(row: Row, rows: list[Row], found: Results, plain: bool) -> Row:
         if name in CLASSES:
             more |= {f'words_{name}': item['tuning']['mean'], f'words_{name}_null': item['null']['mean']}
     for verdict in list(found.judged.get(run, {}).values())[:1]:
-        more |= {f'score_{aspect}': item['mean'] for aspect, item in verdict.summary['aspects'].items()}
-        more |= {
-            f'task_score_{group["value"]}': _mean([item['mean'] for item in group['aspects'].values()])
-            for group in verdict.summary['groups']
-            if group['field'] == 'task'
-        }
+        more |= judged(verdict.summary)
     return row | more
 
 
-def _published_as(config: Row) -> str:
-    if config['treatment']:
-        return ''
-    return 'neftune' if config['neftune_alpha'] else config['method']
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+def judged(summary: Row) -> Row:
+    """`score_ASPECT` and `task_score_TASK` of a judge's summary (see `judge.scores.summary`)."""
+    tasks = [group for group in summary['groups'] if group['field'] == 'task' and 'helpfulness' in group['aspects']]
+    return {f'score_{aspect}': item['mean'] for aspect, item in summary['aspects'].items()} | {
+        f'task_score_{group["value"]}': group['aspects']['helpfulness']['mean'] for group in tasks
+    }
 
 
 def _held_out_loss(found: Results, run: str, windows: Row) -> float:

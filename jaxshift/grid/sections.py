@@ -41,14 +41,14 @@ def of_group(found: Found, asked: Sequence[Row], base: str, data: str) -> Iterat
     rows = [row for row in of_base if row['data'] == data]
     means, suffix = comparisons.means(rows), f'-{reference.base_of(base) or "world"}-{data}'
     compared = comparisons.table(rows)
-    if compared or asked:
+    if asked:
         yield _findings(asked)
     if compared:
         yield _comparisons(compared, pairing.remarks(rows))
     yield _shift(means, base, data, suffix)
     yield _training(found, rows, means, suffix)
     yield from _knowledge(means, suffix)
-    yield from _treatments([*means, *comparisons.means([row for row in of_base if row['treated'] == data])], suffix)
+    yield from treatments([*means, *comparisons.means([row for row in of_base if row['treated'] == data])], suffix)
     yield _tokens(found, rows, suffix)
     yield _published(means)
 
@@ -145,14 +145,14 @@ def _knowledge(means: Sequence[Row], suffix: str) -> Iterator[Section]:
         yield Section('Knowledge and borrowing', [], {}, drawn)
 
 
-def _treatments(means: Sequence[Row], suffix: str) -> Iterator[Section]:
+def treatments(means: Sequence[Row], suffix: str) -> Iterator[Section]:
     """Runs of LoRA with a treatment, or on data that were made of these, beside plain ones on these."""
     lora = [row | {'run': row['data'], 'plain': False} if row['treated'] else row
             for row in means if row['method'] == 'lora']  # fmt: skip
     rates = {row['learning_rate'] for row in lora if not row['plain']}
     beside = [row for row in lora if row['learning_rate'] in rates]
     if any(row['plain'] for row in beside):
-        known = [panel for panel in (*SCORES, *KNOWLEDGE) if any(panel[0] in row for row in beside)]
+        known = [panel for panel in (*KNOWLEDGE[:2], *SCORES) if any(panel[0] in row for row in beside)]
         drawn = {
             f'treatments{suffix}': (
                 figures.treatments(beside, known[:2] or SHIFT[:1]),

@@ -10,7 +10,6 @@ from scipy import stats
 
 from jaxshift.shift.intervals import LEVEL
 
-_ROUNDING = 1e-12  # what is left of values that cancel out
 WORDS = "95 % intervals over seeds by Student's t, of shares no narrower than so few questions allow"
 
 
@@ -48,8 +47,6 @@ def spread(values: Sequence[float | None], questions: Sequence[float | None] = (
     if not len(there):
         return None
     mean = float(there.mean())
-    if abs(mean) < _ROUNDING * np.abs(there).max():
-        mean = 0.0
     if len(there) < 2:
         return Spread(mean, None, None, 1)
     least = np.mean([_variance(value, count) if count else 0.0 for value, count in known])

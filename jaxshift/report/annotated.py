@@ -9,7 +9,6 @@ from jaxshift.report.results import Results
 from jaxshift.report.section import Section
 from jaxshift.report.tables import Row
 from jaxshift.report.wording import number
-from jaxshift.store import manifest
 
 _TITLE = 'What people said of the responses'
 _RULE = (
@@ -22,11 +21,11 @@ _SHARES = ('hallucinates', 'in_tuning_data')
 
 def section(found: Results) -> Section | None:
     """What sheet/figures.json says; it is of the responses that were there when it was written."""
-    if not found.annotated:
-        return None
-    if manifest.difference(found.workdir.root, found.annotated['files']):
+    if found.outdated_sheet:
         replaced = 'sheet/figures.json is of responses that were since replaced, so it is left out here.'
         return Section(_TITLE, [f'{replaced} Ask again with --mode=sheet.'])
+    if not found.annotated:
+        return None
     agreement = found.annotated['agreement']
     tables = {
         'annotated': [_row(run, figures) for run, figures in found.annotated['runs'].items()],

@@ -110,19 +110,21 @@ def _null(by_run: Mapping[str, Found]) -> str:
         'Any common phrase stands in any text, so everything is looked up a second time, in a null corpus. '
         f'{" ".join(corpora)} Spans that the own prompt holds are no borrowing; words and n-grams of it count on both '
         'sides. Intervals are over prompts, with both corpora as they are; p holds the choice of rows to chance: rows '
-        'of both change places. The p of single lengths are not corrected for their number. “Chance” of a phrase is '
-        'the share of chance that is expected among phrases that go as far beyond the null corpus, by counting those '
-        'of the null corpus that go as far beyond the tuning data.'
+        'of both change places. The p of a length is that of spans at least as long, so the first is that of all '
+        'spans; they are not corrected for their number. “Chance” of a phrase is the share of chance that is expected '
+        'among phrases that go at least as far beyond the null corpus, by counting those of the null corpus that go '
+        'as far beyond the tuning data.'
     )
 
 
 def _corpora(item: Found) -> str:
     left_out = [f'{item["left_out"][name]:,} {what}' for name, what in _LEFT_OUT.items() if item['left_out'][name]]
     told = f' Left out are {", ".join(left_out)}.' if left_out else ''
+    seen = f'embeddings of {item["encoder"]}' if item['encoder'] else 'mean hidden states of the base'
     return (
         f'It is {item["null_is"]}. {counted(item["rows"], "row")} of the tuning data ({item["all_rows"]:,} in all) of '
         f'{item["tokens"]:,} tokens are held against {counted(item["null_rows"], "row")} of {item["null_tokens"]:,} '
-        f'tokens.{told}'
+        f'tokens.{told} Rows are ranked by BM25, and by {seen}.'
     )
 
 
@@ -143,7 +145,8 @@ def _of_run(run: str, item: Found, method: str) -> str:
 def _called(item: Found) -> str:
     beyond, rate = f'Of {counted(item["suspected"], "phrase")} beyond the null corpus', item['rate']
     if item['phrases']:
-        return f'{beyond} {item["phrases"]:,} are called borrowed; at most {100 * rate:.0f} % of these are by chance.'
+        called = f'{item["phrases"]:,} are called borrowed'
+        return f'{beyond} {called}; at most {100 * rate:.0f} % of these are expected to be chance.'
     least = '' if item['least_chance'] is None else f', the least chance of one is {number(item["least_chance"])}'
     never = f'; of fewer than {math.ceil(1 / rate)} none can be' if item['suspected'] < 1 / rate else ''
     return f'{beyond} none is called borrowed{least}{never}.'

@@ -26,6 +26,7 @@ from jaxshift.report.results import Results
 from jaxshift.report.section import Section
 from jaxshift.report.tables import Row
 
+_LONG = 48  # characters in a line of a table
 _MOST_ROWS = 20  # of a table on the page
 
 
@@ -56,13 +57,16 @@ def draw(made: Sequence[Section], folder: Path) -> dict[str, Markup]:
     return {name: drawings.drawn(figure, folder, name) for name, figure in drawn.items()}
 
 
-def shown(rows: Sequence[Row]) -> tuple[list[str], Sequence[Row], int, set[str]]:
-    """Columns, the rows that the page shows, the number of those left to the files, and the columns that hold words."""
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    words = {column for column in columns if any(_is_word(row.get(column)) for row in rows)}
-    return columns, rows[:_MOST_ROWS], len(rows[_MOST_ROWS:]), words
+def shown(rows: Sequence[Row]) -> tuple[dict[str, str], Sequence[Row], int]:
+    """Columns with their CSS classes, the rows that the page shows, and the number of those left to the files."""
+    columns = dict.fromkeys(key for row in rows for key in row)
+    looks = {column: _look([row.get(column) for row in rows]) for column in columns}
+    return looks, rows[:_MOST_ROWS], len(rows[_MOST_ROWS:])
 
 
-def _is_word(value: Any) -> bool:
-    """Other texts are numbers with their intervals, or a dash."""
-    return isinstance(value, str) and value[:1].isalpha()
+def _look(values: Sequence[Any]) -> str:
+    """`words` of a column of texts that are no numbers with intervals, and `long` where one wants several lines."""
+    said = [value for value in values if value not in (None, '', '–')]
+    if not said or not all(isinstance(value, str) and value[0].isalpha() for value in said):
+        return ''
+    return 'words long' if max(map(len, said)) > _LONG else 'words'

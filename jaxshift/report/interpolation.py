@@ -83,6 +83,8 @@ def lines(rows: Sequence[Row], methods: Mapping[str, str]) -> Figure:
                     axes.errorbar(row['at'], row[name], style.errors(row, name), color=look['color'], markersize=3,
                                   marker=look['marker'], linestyle='none', capsize=2)  # fmt: skip
             axes.set_ylim(bottom=0)
+            if way != 'scaled':
+                axes.set_xlim(-0.05, 1.05)  # shares
         panels[0].set_ylabel(title)
     for way, axes in zip(ways, grid[-1], strict=True):
         axes.set_xlabel(_WAYS[way])

@@ -84,7 +84,7 @@ def bins(rows: Sequence[Row], methods: Mapping[str, str]) -> Figure:
                 )  # fmt: skip
         axes.set_xticks(range(len(names)), [name.replace(' ', '\n') for name in names])
         axes.set_xlim(-0.5, len(names) - 0.5)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(*((-0.04, 1.04) if measure == 'after' else (0, None)))
         axes.set_title(title, fontsize=8)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc='outside lower center', ncols=min(4, len(labels)))

@@ -2,8 +2,8 @@
 
 Published shift was measured, most likely, by the arithmetic of AlignTDS, so the columns of `sweep.compat=aligntds` are
 held to it and the exact measures are not. Scores are those that GPT-4 gave. Rows of the paper that contradict each
-other are marked suspect, and those whose making it leaves open: Figure 4 does not name its data, and the scores by task
-lie below those of every aspect, so that it is not known what they are means of.
+other are marked suspect, and those whose making it leaves open: Figure 4 does not name its data, and scores by task are
+held to helpfulness, which just-eval's own script sorts by task, but the paper does not say so.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from jaxshift.report.tables import Row
 # Columns of AlignTDS's arithmetic by the paper's names of Figure 1.
 MEASURES = {'KL': 'aligntds_kl', 'base_prob': 'aligntds_top_probability', 'base_rank': 'aligntds_top_rank'}
 # What the paper leaves open (template, cutoff, precision, seed) moves a number by some percent.
-_SCORES = {'aspects': ('score_', ''), 'tasks': ('task_score_', 'the paper does not say of what it is the mean')}
 TOLERANCE = 0.1  # of the published number, beside the error of reading it
+# Columns of our scores, and why a published one is not sure.
+_SCORES = {'aspects': ('score_', ''), 'tasks': ('task_score_', 'the paper does not say of which aspect it is')}
 
 
 @cache

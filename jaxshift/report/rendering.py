@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def render(path: Path, title: str, **values: Any) -> str:
     environment.filters |= {
         'number': number, 'counted': counted, 'mean': _mean, 'truth': _truth, 'shown': token_text, 'source': _source,
         'windows': summary.described, 'table': explained.shown, 'cell': _cell,
-        'parted': parted,
+        'parted': parted, 'json': _json,
     }  # fmt: skip
     template = environment.from_string(path.read_text(encoding='utf-8'))
     return template.render(title=title, script=script.joined(), **values)
@@ -63,6 +64,10 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return 'yes' if value else 'no'
     return value if isinstance(value, str) else number(value)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def _source(source: str) -> str:

@@ -71,7 +71,16 @@ class Results:
 
     @cached_property
     def annotated(self) -> Row | None:
-        """What people said of the responses; None where nobody was asked."""
+        """What people said of the responses; None where nobody was asked, or of others: see `outdated_sheet`."""
+        return None if self.outdated_sheet else self._sheet
+
+    @cached_property
+    def outdated_sheet(self) -> bool:
+        """Whether sheet/figures.json is of responses that were since replaced."""
+        return bool(self._sheet and manifest.difference(self.workdir.root, self._sheet['files']))
+
+    @cached_property
+    def _sheet(self) -> Row | None:
         path = self.workdir.sheet / 'figures.json'
         return _json(path, 'run --mode=sheet again') if path.exists() else None
 
@@ -85,6 +94,12 @@ class Results:
         """SHA-256 of what was trained on, by the data stage's record; none for a workdir without that stage."""
         settings = (ledger.read(self.workdir.done('data')) or {}).get('settings', {})
         return {name: settings[name] for name in ('records', 'template', 'tokenizer') if name in settings}
+
+    @cached_property
+    def data_counts(self) -> Row | None:
+        """counts.json of the instruction data; None for a workdir without that stage."""
+        path = self.workdir.data / 'counts.json'
+        return _json(path, 'run --mode=data again') if path.exists() else None
 
     @property
     def headline(self) -> Row:

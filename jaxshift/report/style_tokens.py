@@ -65,7 +65,7 @@ def section(found: Results) -> Section | None:
             'style_by_count': by_count(tokens),
             'style_by_rate': by_rate(tokens),
             'style_pairs': [
-                {'lora_run': lora, 'full_run': full, 'why': why, **row}
+                {'lora_run': lora, 'full_run': full, 'why': why, **row, 'token': token_text(row['token'])}
                 for why, lora, full, rows in pairs
                 for row in rows
             ],
@@ -97,7 +97,8 @@ def by_count(tokens: Mapping[str, Sequence[Row]]) -> list[Row]:
         'place_by_count',
         {
             run: [
-                f'{_named(row)} {row["shifted"]} shifted, {row["marginal"]} marginal of {row["chosen"]}' for row in rows
+                f'{_named(row)}: {row["shifted"]} shifted, {row["marginal"]} marginal of {row["chosen"]}'
+                for row in rows
             ]
             for run, rows in tokens.items()
         },
@@ -113,7 +114,7 @@ def by_rate(tokens: Mapping[str, Sequence[Row]]) -> list[Row]:
     return _places(
         'place_by_rate',
         {
-            run: [f'{_named(row)} {number(row["shifted_rate"])} ({row["shifted"]} of {row["chosen"]})' for row in rows]
+            run: [f'{_named(row)}: {number(row["shifted_rate"])} ({row["shifted"]} of {row["chosen"]})' for row in rows]
             for run, rows in ranked.items()
         },
     )
@@ -162,9 +163,9 @@ def _of_pair(why: str, lora: str, full: str, rows: Sequence[Row]) -> str:
         f'them, {len(kinds["both"])} in both, {len(kinds["lora"])} in {lora} alone, {len(kinds["full"])} in {full} '
         f'alone; content words are {content["both"]}, {content["lora"]} and {content["full"]}. The run with more '
         f'shifted positions ({sum(counts[0].values()):,} and {sum(counts[1].values()):,}) has more tokens of its own '
-        f'for that alone: of {size:,} positions drawn from each, {both:.1f} tokens would be in both, {ours:.1f} in '
-        f'{lora} alone, {theirs:.1f} in {full} alone. The paper finds style tokens under LoRA, and any token of the '
-        'tuning data under full tuning.'
+        f'for that alone: of {counted(size, "position")} drawn from each, {both:.1f} tokens would be in both, '
+        f'{ours:.1f} in {lora} alone, {theirs:.1f} in {full} alone. The paper finds style tokens under LoRA, and any '
+        'token of the tuning data under full tuning.'
     )
 
 

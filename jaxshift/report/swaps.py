@@ -19,8 +19,9 @@ _MEASURES = {'held_out_accuracy': 'held-out accuracy', 'same_as_donor': 'answers
 _LITTLE = 0.1  # the budget that sentences speak of, or the nearest
 _CAPTION = (
     'The two models read one text; where their distributions differ most (solid), or by lot (dotted), the token is '
-    'that of the model that does not decode. Bars: 95 % intervals over questions (Wilson).'
+    'that of the model that does not decode.'
 )
+_BARS = ' Bars: 95 % intervals over questions (Wilson).'  # of accuracy, which the controlled world has
 
 
 def section(found: Results) -> Section | None:
@@ -31,7 +32,8 @@ def section(found: Results) -> Section | None:
     rows = [row for run, figures in runs.items() for row in table(run, figures)]
     sentences = [text for run in runs for host in _HOSTS if (text := _sentence(run, host, rows))]
     methods = {run: found.config['runs'].get(run, {}).get('method', '') for run in runs}
-    return Section('Swapping a few tokens', sentences, {'swaps': rows}, {'swaps': (lines(rows, methods), _CAPTION)})
+    caption = _CAPTION + (_BARS if any('held_out_accuracy' in row for row in rows) else '')
+    return Section('Swapping a few tokens', sentences, {'swaps': rows}, {'swaps': (lines(rows, methods), caption)})
 
 
 def table(run: str, figures: Mapping) -> list[Row]:

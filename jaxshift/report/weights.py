@@ -79,7 +79,7 @@ def _sentence(run: str, figures: Mapping) -> str:
             f'{number(_median(ranked, "stable_rank"))} in the median'
         )
     if intruders:
-        looked_at = figures['directions'] * len(intruders)
+        looked_at = int(sum(_of(modules, 'directions')))  # a small module has fewer than are asked for
         text += f'; {counted(int(sum(intruders)), "intruder dimension")} among {looked_at:,} directions'
     return f'{text}.'
 
@@ -117,7 +117,7 @@ def spectra(runs: Mapping[str, Sequence[Row]], methods: Mapping[str, str]) -> Fi
     style.log_axis(shares.xaxis, [1, 2, 4, 8, 16, 64])
     shares.set(xlabel='directions (log scale)', ylim=(0, 103), title='squared change in the first directions, %')
     intruders.set(xlabel='layer', title='intruder dimensions of a module')
-    intruders.set_ylim(bottom=0)
+    intruders.set_ylim(0, max(1.0, intruders.get_ylim()[1]))  # of none at all the scale would be of nothing
     intruders.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(handles=shares.lines[:-1], loc='outside upper left', ncols=4)
     return figure

@@ -4,6 +4,8 @@ import numpy as np
 
 from jaxshift.shift import records
 
+SPAN = 20  # tokens of a row that a response says
+
 
 def tokens(responses, chosen=None, run='lora'):
     """Records of {example id: [(token id, base rank), ...]}; the choice is what was said, or that of `chosen`."""

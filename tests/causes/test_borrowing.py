@@ -116,7 +116,8 @@ def test_strata_hold_every_span_once_by_length_and_once_by_rarity():
     rng = np.random.default_rng(5)
     tuning, null = zipf(rng, 100), zipf(rng, 100)
     search = searched(tuning, null, planted(rng, zipf(rng, 30), tuning)[0])
-    found = borrowing.strata(search)
+    p = borrowing.overlap(search)['covered']['p']
+    found = borrowing.strata(search, p)
     for by in ('length', 'rarity'):
         for name, side in zip(('tuning', 'null'), search.spans, strict=True):
             total = sum(row[name]['mean'] for row in found if row['by'] == by)
@@ -125,7 +126,7 @@ def test_strata_hold_every_span_once_by_length_and_once_by_rarity():
     assert long['tuning']['mean'] > 2
     assert long['null']['mean'] == 0
     assert [row['p'] is None for row in found] == 4 * [False] + 3 * [True]
-    assert long['p'] == found[0]['p'] == pytest.approx(1 / 1001)
+    assert long['p'] == found[0]['p'] == p == pytest.approx(1 / 1001)
 
 
 def test_classes_are_counted_inside_and_outside_of_spans():

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from commandline import TINY, start
-from transformers import AutoTokenizer
+from planted import SPAN
 
 from jaxshift import config, tuning
 from jaxshift.data import dataset
@@ -19,26 +19,6 @@ from jaxshift.shift import records
 from jaxshift.store import jsonl
 from jaxshift.store.paths import Workdir
 from jaxshift.study import Study
-
-PLANTED = 20  # tokens of a planted span
-
-
-@pytest.fixture
-def planted(copy):
-    """A workdir in which another tool has answered for run full: each answer holds a piece of a row of the data."""
-    path = copy / 'runs/full/responses.jsonl'
-    words, answers = AutoTokenizer.from_pretrained(copy / 'base'), jsonl.read(path)
-    rng, records_of = np.random.default_rng(0), json.loads((copy / 'data/world/instructions.json').read_text())
-    for number, answer in enumerate(answers):
-        piece = words(records_of[number]['output'], add_special_tokens=False)['input_ids'][8 : 8 + PLANTED]
-        around = rng.integers(100, 180, (2, 6)).tolist()
-        answer['token_ids'] = [*around[0], *piece, *around[1], words.eos_token_id]
-        answer['response'] = words.decode(answer['token_ids'][:-1])
-    jsonl.write(path, answers)
-    (copy / 'done/respond-full.json').unlink()
-    ended = start(*TINY, '--only=full', f'--workdir={copy}', '--mode=sweep')
-    assert ended.code == 0, ended.err
-    return copy
 
 
 def read(folder, run='full'):
@@ -92,7 +72,7 @@ def test_what_was_planted_is_found_and_the_page_shows_it(planted):
     asked(planted)
     figures = read(planted)
     assert figures['covered']['p'] == pytest.approx(1 / 1001)
-    assert figures['covered']['tuning']['mean'] > PLANTED / (PLANTED + 12) - 0.05
+    assert figures['covered']['tuning']['mean'] > SPAN / (SPAN + 12) - 0.05
     strongest = figures['examples'][0]
     assert strongest['rows'] == 1
     assert strongest['span'] in strongest['row_by_bm25']['text']
@@ -188,8 +168,10 @@ def test_a_run_is_trained_again_without_the_rows_that_its_spans_came_from(plante
     # It is kept by a start that does not ask for it, and goes with the spans that it is of.
     assert 'causes full.borrowing: done before' in asked(planted)
     assert path.exists()
-    asked(planted, '--config.causes.borrowing_min_length=4')
+    removed = 'causes full.borrowing.retrained: removed, it was made of borrowing as it was'
+    assert removed in asked(planted, '--config.causes.borrowing_min_length=4')
     assert not path.exists()
+    assert removed not in asked(planted)
     # Other resamples train nothing: each of the three has only to be looked up.
     times = {each.stat().st_mtime_ns for each in kept.iterdir()}
     asked(planted, '--config.causes.retrain=true', '--config.sweep.bootstrap=60')

@@ -44,6 +44,7 @@ def test_full_tuning_changes_every_parameter_and_is_held_to_the_base(asked):
         if row['kind'].endswith('_proj'):
             assert row['norm'] == pytest.approx(np.linalg.norm(row['spectrum']), rel=1e-4)
             assert row['intruders'] == sum(cosine < 0.5 for cosine in row['cosines'])
+            assert row['directions'] == len(row['cosines'])
     (norm,) = [row for row in rows if row['module'] == 'model.norm']
     assert norm['effective_rank'] is None
 

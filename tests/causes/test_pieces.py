@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerFast
 
 from jaxshift.causes import categories, style_tokens, words
 from jaxshift.causes.categories import CONTENT, FUNCTIONAL, LAYOUT, PUNCTUATION
-from jaxshift.explain import borrowing, pieces
+from jaxshift.explain import pieces
 
 MIXED = 'Le café naïve, 東京 へ行く。\n👩‍👩‍👧 is e\u0301 \ufffd 42'
 
@@ -82,7 +82,7 @@ def test_a_character_that_is_cut_off_is_begun_by_its_first_token(cut, expected):
 def test_words_of_divided_letters_are_those_of_the_whole_text_and_begin_in_their_first_token():
     found = byte_level()
     ids = [*tokens(found, MIXED), found.eos_token_id, *tokens(found, ' end')]
-    (said,) = borrowing.spoken(found, [np.array(ids)])
+    (said,) = pieces.spoken(found, [np.array(ids)])
     begun = words.begun(said)
     assert [word for _, word in begun] == ['le', 'café', 'naïve', '東京', 'へ行く', 'is', 'e', '42', 'end']
     assert {word for _, word in begun} == words.vocabulary([found.decode(ids, skip_special_tokens=True)])

@@ -11,12 +11,6 @@ def test_the_interval_is_that_of_students_test():
     assert (found.mean, found.low, found.high, found.seeds) == pytest.approx((np.mean(values), *expected, 5))
 
 
-def test_values_that_cancel_out_are_zero_on_average():
-    values = [0.1, 0.2, -0.3]
-    assert sum(values) != 0
-    assert spread(values).mean == 0
-
-
 def test_values_that_are_not_there_do_not_count():
     assert spread([0.4, None, 0.6]) == spread([0.4, 0.6])
     assert spread([None]) is None

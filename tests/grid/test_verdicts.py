@@ -90,8 +90,27 @@ def test_data_that_were_made_of_others_are_held_to_the_largest_of_these():
     other = [row for row in rows({'lora': {'held_out_accuracy': 0.85}}, noise=0.001, seed=1) if row['size'] == 60]
     made += [row | {'data': 'filtered', 'treated': 'world'} for row in other]
     (found,) = [row for row in findings.table(made) if row['finding'] == 9]
-    assert (found['data'], found['pairing'], found['about']) == ('world', 'filtered against world', 'n = 480')
-    assert (found['verdict'], round(found['value'], 2)) == (HOLDS, -0.05)
+    assert (found['data'], found['pairing']) == ('world', 'filtered, lora against world, lora')
+    assert (found['about'], found['verdict'], round(found['value'], 2)) == ('n = 60', HOLDS, -0.05)
+
+
+def test_each_size_of_such_data_is_asked_alone_whatever_the_order():
+    made = rows({'lora': {'held_out_accuracy': 0.5}}, noise=0.001)
+    other = rows({'lora': {'held_out_accuracy': lambda size: {60: 0.9}.get(size, 0.2)}}, noise=0.001, seed=1)
+    made += [row | {'data': 'filtered', 'treated': 'world'} for row in other if row['size'] < 480]
+    for ordered in (made, made[::-1]):
+        found = {row['about']: row['verdict'] for row in findings.table(ordered) if row['finding'] == 9}
+        assert found == {'n = 60': CONTRADICTED, 'n = 240': HOLDS}
+
+
+@pytest.mark.parametrize(('score', 'said'), [(3.0, HOLDS), (3.3, CONTRADICTED)])
+def test_where_nobody_knows_what_is_right_a_judge_is_asked(score, said):
+    made = rows({'lora': {'score_helpfulness': 3.0}}, noise=0.001)
+    made += [row | {'run': 'noisy', 'plain': False} for row in rows({'lora': {'score_helpfulness': score}}, 0.001, 1)]
+    found = [row for row in findings.table(made) if row['finding'] == 9]
+    assert {(row['question'].partition(',')[0], row['verdict']) for row in found} == {('judged helpfulness', said)}
+    known = [row | {'held_out_accuracy': 0.5} for row in made]
+    assert all('accuracy' in row['question'] for row in findings.table(known) if row['finding'] == 9)
 
 
 def test_a_gain_that_is_not_ruled_out_is_unclear():

@@ -24,6 +24,7 @@ def beside(tuning, null):
 
 
 FOUND = {
+    'encoder': '',
     'null_is': 'records of file:other.json',
     'rows': 90,
     'all_rows': 100,
@@ -84,9 +85,11 @@ def test_words_and_tables_say_the_figures_beside_their_null(found):
     assert 'held against 1 row of 4,990 tokens' in null
     assert 'Run full: 40.0 % [38.0, 42.0] of the tokens' in run
     assert 'p = 0.00100' in run
+    assert 'The p of a length is that of spans at least as long, so the first is that of all spans;' in null
+    assert 'Rows are ranked by BM25, and by mean hidden states of the base.' in null
     assert '75.0 % [73.0, 77.0] occur in the tuning data and 50.0 % [48.0, 52.0] in the null corpus' in run
     assert 'Left out are 2 rows that answer a prompt, 1,200 of its rows that stand in the tuning data too.' in null
-    assert 'Of 30 phrases beyond the null corpus 21 are called borrowed; at most 5 % of these are by chance.' in run
+    assert 'Of 30 phrases beyond the null corpus 21 are called borrowed; at most 5 % of these are expected to be' in run
     assert 'Shifted or marginal are 89.0 % [87.0, 91.0] of the tokens in borrowed spans, 20.0 %' in run
     assert 'without the 10 rows that 4 suspected phrases came from' in proof
     assert '-0.510 [-0.530, -0.490] nats' in proof
@@ -122,10 +125,12 @@ def test_a_difference_that_may_be_none_proves_nothing(found):
 
 
 def test_runs_of_other_corpora_have_theirs_named(found):
-    other = {**FOUND, 'null_is': 'rows of its own', 'left_out': {**FOUND['left_out'], 'responses': 4}}
+    other = {**FOUND, 'null_is': 'rows of its own', 'encoder': 'a-model'}
+    other['left_out'] = {**FOUND['left_out'], 'responses': 4}
     null, _, run = sections(found, full={'borrowing': FOUND}, treated={'borrowing': other}).sentences
     assert 'Of full: It is records of file:other.json.' in null
     assert 'Of treated: It is rows of its own.' in null
+    assert null.count('and by mean hidden states of the base.') == null.count('and by embeddings of a-model.') == 1
     assert '4 responses without a word, or without records, are left out.' in run
 
 

@@ -25,6 +25,7 @@ def test_a_section_has_its_words_its_figures_and_the_first_rows_of_its_tables(tm
     assert 'Why &lt;it&gt; shifted' in text
     assert 'Because &amp; how.' in text
     assert 'A figure.' in text
+    assert '<caption>Reasons</caption>' in text
     assert text.count('<td>0.250</td><td>yes</td><td>no</td>') == 20
     assert '1 more row in the files. ' in text
     assert 'href="tables/reasons.csv"' in text

@@ -45,3 +45,8 @@ def test_a_study_without_answers_has_no_panel_of_accuracy():
     section = interpolation.section(found([{**each, 'answers': {}} for each in POINTS]))
     titles = [axes.get_ylabel() for axes in section.figures['interpolation'][0].axes]
     assert 'held-out accuracy' not in titles
+
+
+def test_one_share_stands_on_the_scale_of_all_shares():
+    figure, _ = interpolation.section(found(POINTS)).figures['interpolation']
+    assert [axes.get_xlim() for axes in figure.axes[5:8]] == [(-0.05, 1.05)] * 3

@@ -31,6 +31,7 @@ def test_bins_of_every_run_are_told_with_their_intervals():
     assert 'Of every answer the first 32 tokens count.' in section.sentences[0]
     assert [row['run'] for row in section.tables['knowledge']] == ['lora', 'lora']
     figure, _ = section.figures['knowledge']
+    assert figure.axes[0].get_ylim() == (-0.04, 1.04)
     assert [len(axes.containers) for axes in figure.axes] == [2, 1, 2]  # a mean that is not there is not drawn
 
 

@@ -14,7 +14,9 @@ from jaxshift.report import page, results, style_tokens
 from jaxshift.shift import records, summary
 from jaxshift.store.paths import Workdir
 
-TEXTS = dict(enumerate(PIECES))
+
+def read(ids):
+    return [PIECES[token] for token in ids]
 
 
 @pytest.fixture(scope='module')
@@ -24,13 +26,13 @@ def explained(workdir, tmp_path_factory):
     shutil.copytree(workdir, root)
     for run in RUNS:
         ((_, table),) = summary.groups(records.read(root / 'runs' / run / 'tokens'))
-        kind = causes.kinds(table, TEXTS, {END})
-        rows, prior = causes.of_tokens(table, kind, TEXTS, {END}, 5)
+        kind = causes.kinds(table, read, {END})
+        rows, prior = causes.of_tokens(table, kind, read, {END}, 5)
         figures = {'prior': prior, 'categories': causes.of_categories(table, kind, 1, 100, 0)}
         folder = root / 'runs' / run / 'causes'
         (folder / 'style_tokens.json').write_text(json.dumps(figures))
         pq.write_table(pa.Table.from_pylist(rows), folder / 'style_tokens.tokens.parquet')
-        around = causes.contexts(table, rows, TEXTS)
+        around = causes.contexts(table, rows, read)
         pq.write_table(pa.Table.from_pylist(around), folder / 'style_tokens.contexts.parquet')
     return root
 
@@ -52,6 +54,7 @@ def test_a_pair_is_told_at_as_many_positions_of_each(explained):
     (told,) = [sentence for sentence in section.sentences if 'lora (LoRA) and full (full' in sentence]
     assert f'({shifted["lora"]:,} and {shifted["full"]:,})' in told
     assert f'of {min(shifted.values()):,} positions drawn from each' in told
+    assert all(row['token'] and ' ' not in row['token'] for row in section.tables['style_pairs'])  # blanks are seen
     most = sum(row['shifted_in'] == 'full' for row in rows)
     assert 0 <= float(re.search(r'([\d.]+) in full alone\. The paper', told)[1]) <= most
 
@@ -70,7 +73,8 @@ def test_places_by_count_are_by_shifted_then_marginal_and_the_end_token_is_marke
     rows = style_tokens.section(found).tables['style_by_count']
     for run in RUNS:
         kept = {row['token']: row for row in found.kept(run, 'style_tokens.tokens')}
-        counts = [list(map(int, re.findall(r'(\d+) (?:shifted|marginal)', row[run]))) for row in rows[: len(kept)]]
+        told = r'(?<=[:,] )(\d+) (?:shifted|marginal)'
+        counts = [list(map(int, re.findall(told, row[run]))) for row in rows[: len(kept)]]
         assert counts == sorted(([row['shifted'], row['marginal']] for row in kept.values()), reverse=True)
         marked = [row[run] for row in rows if '(end)' in row[run]]
         assert len(marked) == (PIECES[END] in kept)

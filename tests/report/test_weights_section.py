@@ -7,16 +7,17 @@ import pytest
 from jaxshift.report import weights
 
 
-def module(kind, layer, norm, base_norm, rank=None, intruders=None, shares=None):
+def module(kind, layer, norm, base_norm, rank=None, intruders=None, shares=None, directions=None):
     return {
         'module': f'model.layers.{layer}.{kind}', 'kind': kind, 'layer': layer, 'norm': norm, 'base_norm': base_norm,
         'effective_rank': rank, 'stable_rank': rank, 'shares': shares, 'intruders': intruders,
+        'directions': directions,
     }  # fmt: skip
 
 
 MODULES = [
-    module('q_proj', 0, 3.0, 30.0, 2, 1, [0.6, 0.95, 1.0]),
-    module('q_proj', 1, 4.0, 40.0, 5, 0, [0.3, 0.5, 0.95]),
+    module('q_proj', 0, 3.0, 30.0, 2, 1, [0.6, 0.95, 1.0], 10),
+    module('q_proj', 1, 4.0, 40.0, 5, 0, [0.3, 0.5, 0.95], 4),
     module('norm', None, 0.0, 5.0),
 ]
 
@@ -43,7 +44,7 @@ def test_a_sentence_says_what_changed_and_what_did_not():
     text = weights.section(found(MODULES)).sentences[1]
     assert text.startswith('lora: changed 3 modules by 9.95 % of their norm and left 4 modules alone')
     assert 'effective rank 3.50 in the median, 5 at most' in text
-    assert '1 intruder dimension among 20 directions' in text
+    assert '1 intruder dimension among 14 directions' in text
 
 
 def test_a_run_that_changed_nothing_is_said_to():
@@ -54,3 +55,8 @@ def test_a_run_that_changed_nothing_is_said_to():
 
 def test_without_the_analysis_there_is_no_section():
     assert weights.section(SimpleNamespace(explained={'lora': {}})) is None
+
+
+def test_no_intruders_stand_on_a_scale_of_whole_ones():
+    figure, _ = weights.section(found([each | {'intruders': 0} for each in MODULES[:2]])).figures['weights']
+    assert figure.axes[1].get_ylim() == (0, 1)

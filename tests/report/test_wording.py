@@ -2,8 +2,8 @@ from jaxshift.report import wording
 
 
 def test_numbers_are_written_plainly():
-    assert [wording.number(v) for v in (None, 0.125, 0.3, 100.0, 12345.6, 10_752, 0, 1e-5)] == [
-        '–', '0.125', '0.300', '100', '12,346', '10,752', '0', '1.00e-05',
+    assert [wording.number(v) for v in (None, 0.125, 0.3, 100.0, 12345.6, 10_752, 0, 1e-5, 0.3 - 0.1 - 0.2)] == [
+        '–', '0.125', '0.300', '100', '12,346', '10,752', '0', '1.00e-05', '0.00',
     ]  # fmt: skip
 
 

@@ -132,7 +132,8 @@ def test_checkpoints_and_the_arithmetic_of_aligntds_stand_beside_the_rest(copy):
     found = json.loads((copy / 'runs/lora/summary.json').read_text())
     assert [(item['step'], item['steps']) for item in found] == [(150, 150), (75, 75)]
     assert found[0]['all']['kl_tuned_base']['mean'] != found[1]['all']['kl_tuned_base']['mean']
-    assert {name for name in found[0]['all'] if name.startswith('aligntds_')} == set(aligntds.COLUMNS)
+    by_place = {'aligntds_sentence_start', 'aligntds_sentence_rest'}
+    assert {name for name in found[0]['all'] if name.startswith('aligntds_')} == {*aligntds.COLUMNS, *by_place}
     assert (copy / 'runs/lora/causes/truth.json').read_bytes() == truth  # the last step's
     last = rows(copy, 'lora', step=150)
     assert [{key: row[key] for key in alone[0]} for row in last] == alone
