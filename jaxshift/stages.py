@@ -10,6 +10,7 @@ from pathlib import Path
 from jaxshift import advising, comparing, depends, evaluating, judging, making, outward, sheets, treating, tuning
 from jaxshift.data import dataset
 from jaxshift.errors import InputError
+from jaxshift.explain import pieces
 from jaxshift.explain import stage as explain
 from jaxshift.export import distance, files
 from jaxshift.report import page
@@ -111,7 +112,7 @@ def report(study: Study) -> None:
             study.ledger.finished('evaluate', name, outward.of_evaluated(study, name))
 
     def work() -> list[Path]:
-        page.write(study.workdir.root, study.pieces, study.template.stop_ids)
+        page.write(study.workdir.root, study.pieces, study.template.stop_ids, pieces.reader(study.tokenizer))
         return [path for path in study.workdir.report.rglob('*') if path.is_file()]
 
     clear = partial(shutil.rmtree, study.workdir.report, ignore_errors=True)

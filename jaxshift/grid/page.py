@@ -12,7 +12,7 @@ from jaxshift.cells import Cell, experiments
 from jaxshift.config import Experiment
 from jaxshift.devices import process
 from jaxshift.grid import comparisons, findings, markdown, results, sections
-from jaxshift.report import explained, page, reference, tables
+from jaxshift.report import explained, reference, rendering, tables
 from jaxshift.report.tables import Row
 from jaxshift.store import paths
 from jaxshift.study import MADE_HERE, Study
@@ -63,9 +63,9 @@ def write(
     for each in parts.values():
         drawn |= explained.draw(each, place / 'figures')
     record = json.loads(paths.Workdir(folder).experiment.read_text(encoding='utf-8'))
-    text = page.template(Path(__file__).with_name('page.html')).render(
-        name=common.name, record=record, parts=parts, svgs=drawn, missing=found.missing, cells=cells,
-        saved=[name for name, items in saved.items() if items],
+    text = rendering.render(
+        Path(__file__).with_name('page.html'), common.name, name=common.name, record=record, parts=parts, svgs=drawn,
+        missing=found.missing, cells=cells, saved=[name for name, items in saved.items() if items],
     )  # fmt: skip
     paths.write_text(place / 'index.html', text)
     told = markdown.text(common.name, record['command'], groups, asked_of, list(found.missing))

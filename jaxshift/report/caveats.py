@@ -2,22 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow.compute as pc
 
+from jaxshift.report import style
 from jaxshift.report.results import Results
+from jaxshift.report.tables import Row
 from jaxshift.report.wording import counted
 from jaxshift.shift import summary
 from jaxshift.store import ledger
+
+_MOST_CHARACTERS = 12  # named in a sentence
+_WITHOUT_SCORE = ('unparsed', 'refused', 'failed', 'missing')
 
 
 def sentences(found: Results) -> list[str]:
     """One sentence for each caveat."""
     lines = [f'Run {run} has not been compared: runs/{run}/summary.json is missing.' for run in found.unfinished]
     of_runs = (line for run in found.summaries for line in _of_run(found, run))
-    return [*lines, *_of_settings(found), *_of_windows(found), *_of_prompts(found), *of_runs]
+    common = (*_of_settings(found), *_of_windows(found), *_of_prompts(found))
+    return [*lines, *common, *of_runs, *_of_base(found), *_of_judges(found)]
+
+
+def of_fonts(tokens: Mapping[str, Sequence[Row]]) -> list[str]:
+    """The caveat of characters that figures cannot draw; `tokens`: rows of `tables.top_tokens` by run."""
+    lacking = style.without_glyph(row['token'] for rows in tokens.values() for row in rows)
+    if not lacking:
+        return []
+    more = ' …' if len(lacking) > _MOST_CHARACTERS else ''
+    return [
+        f'No font was found for {counted(len(lacking), "character")} of tokens ({" ".join(lacking[:_MOST_CHARACTERS])}'
+        f'{more}), so figures name them by number, as U+4E2D. Install one, such as Noto Sans CJK SC, remove '
+        'report/, and run --mode=report.'
+    ]
+
+
+def _of_base(found: Results) -> Iterator[str]:
+    if cut := _cut(found.base_responses):
+        yield f'Base: {cut}, so the base would write more than length ratios say.'
+
+
+def _of_judges(found: Results) -> Iterator[str]:
+    for run, verdicts in found.judged.items():
+        for judge, verdict in verdicts.items():
+            by_aspect = [figures['counts'] for figures in verdict.summary['aspects'].values()]
+            most = {name: max(counts[name] for counts in by_aspect) for name in _WITHOUT_SCORE if by_aspect}
+            if told := [f'{count:,} {name}' for name, count in most.items() if count]:
+                yield f'Run {run}, judge {judge}: responses without a score: {", ".join(told)}.'
+
+
+def _cut(responses: Mapping[str, Row]) -> str:
+    cut = sum(row.get('finish_reason') == 'length' for row in responses.values())
+    return f'{cut:,} of {counted(len(responses), "response")} cut at the greatest length' if cut else ''
 
 
 def _of_settings(found: Results) -> Iterator[str]:
@@ -32,6 +70,11 @@ def _of_settings(found: Results) -> Iterator[str]:
 
 
 def _of_windows(found: Results) -> Iterator[str]:
+    if found.headline['template'] != 'matched':
+        yield (
+            f'The windows shown here have template {found.headline["template"]}: the base reads the prompt in another '
+            'form than the tuned model, so what is measured is the difference of the forms too.'
+        )
     for run in found.summaries:
         if run not in found.tokens:
             yield (
@@ -73,9 +116,8 @@ def _of_run(found: Results, run: str) -> Iterator[str]:
     for line, where in places.items():
         windows = '' if len(where) == len(found.summaries[run]) else f' ({"; ".join(dict.fromkeys(where))})'
         yield f'Run {run}{windows}: {line}'
-    cut = sum(row.get('finish_reason') == 'length' for row in answers.values())
-    if cut:
-        yield f'Run {run}: {cut:,} of {counted(len(answers), "response")} cut at the greatest length.'
+    if cut := _cut(answers):
+        yield f'Run {run}: {cut}.'
     answered = {example for example, row in answers.items() if row['token_ids']}
     own_shown = (found.headline['context'], found.headline['template']) == ('own', 'matched') and run in found.tokens
     if own_shown and answered != set(pc.unique(found.tokens[run]['example_id']).to_pylist()):

@@ -16,7 +16,6 @@ from jaxshift.report import (
     imitation,
     interpolation,
     knowledge,
-    style,
     style_tokens,
     swaps,
     treatments,
@@ -55,7 +54,7 @@ def sections(found: Results) -> list[Section]:
 def draw(made: Sequence[Section], folder: Path) -> dict[str, Markup]:
     """Saves the figures; the SVGs by name."""
     drawn = {name: figure for section in made for name, (figure, _) in section.figures.items()}
-    return {name: drawings.inline(style.save(figure, folder, name), name) for name, figure in drawn.items()}
+    return {name: drawings.drawn(figure, folder, name) for name, figure in drawn.items()}
 
 
 def shown(rows: Sequence[Row]) -> tuple[dict[str, str], Sequence[Row], int]:

@@ -23,6 +23,16 @@ Row = Mapping[str, Any]
 
 _FEW = 5  # prompts; a position that fewer reach is not drawn
 _MOST_TOKENS = 12  # in one panel
+# By measure, the title of its curves and where their axis begins: a rank's is logarithmic.
+BY_POSITION = {
+    'kl_tuned_base': ('mean KL(tuned ‖ base), nats', 0),
+    'base_probability': ("base probability of\nthe tuned model's choice", 0),
+    'base_rank': (
+        'base rank of that choice\n(1 = top; log scale from 1)',
+        0.95,
+    ),  # so that a line along 1 is seen whole
+}
+_KINDS = (('absolute', 'all'), ('relative', 'all'), ('relative', 'without_end'))
 _POSITIONS = (1, 2, 5, 10, 20, 50, 100)  # to name on an axis; one that goes further names powers of ten
 
 
@@ -106,41 +116,46 @@ def class_shares(rows: Sequence[Row], rows_without_end: Sequence[Row]) -> Figure
 
 
 @style.styled
-def position_curves(
-    absolute: Mapping[str, Curve],
-    relative: Mapping[str, Curve],
-    relative_without_end: Mapping[str, Curve],
-    methods: Mapping[str, str],
-) -> Figure:
-    """Mean KL by position (log axis, with the number of responses that reach it) and by relative position."""
-    figure = Figure(figsize=(style.WIDTH, 4.4))
-    few = min(_FEW, *(curve.prompts.max(initial=0) for curve in absolute.values()))
-    grid = figure.add_gridspec(2, 2, height_ratios=(3, 1))
-    first, number, second = (figure.add_subplot(grid[place]) for place in ((0, 0), (1, 0), (slice(None), 1)))
+def position_curves(curves: Mapping[tuple[str, str, str], Mapping[str, Curve]], methods: Mapping[str, str]) -> Figure:
+    """Means by position on the left, by relative position on the right: a row a measure, and below them n.
+
+    `curves`: by run, for (measure, absolute | relative, all | without_end). Mean ranks have a log axis, because the
+    first tokens of a response may have ranks in the thousands.
+    """
+    figure = Figure(figsize=(style.WIDTH, 8.6))
+    heights = [3] * len(BY_POSITION)
+    grid = figure.subplots(len(heights) + 1, 2, sharex='col', height_ratios=[*heights, 1.6])
+    of_kl = curves['kl_tuned_base', 'absolute', 'all']
+    few = min(_FEW, *(curve.prompts.max(initial=0) for curve in of_kl.values()))
+    longest = max(len(curve.at) for curve in of_kl.values())
     for run, look in style.run_styles(methods).items():
         line = {key: look[key] for key in ('color', 'linestyle')}
-        number.plot(absolute[run].at + 1, absolute[run].n, **line)
-        reached = absolute[run].prompts >= few
-        for axes, curve, x, kept in (
-            (first, absolute[run], absolute[run].at + 1, reached),
-            (second, relative[run], 100 * relative[run].at, relative[run].n > 0),
-        ):
-            axes.plot(x[kept], curve.mean[kept], label=style.label(run), **line)
-            axes.fill_between(x[kept], curve.low[kept], curve.high[kept], color=look['color'], alpha=0.15)
-        second.plot(100 * relative[run].at, relative_without_end[run].mean, linewidth=0.8, **line)
-    longest = max(len(curve.at) for curve in absolute.values())
-    for axes in (first, number):
-        style.log_axis(axes.xaxis, [tick for tick in _POSITIONS if tick <= longest])
-        axes.set_ylim(bottom=0)
-        axes.set_xlim(0.9, 1.1 * longest)
-    first.set_title(f'by position (drawn where at least {counted(few, "prompt")})')
-    first.set_ylabel('mean KL(tuned ‖ base), nats')
-    first.tick_params(labelbottom=False)
-    number.set(xlabel='position in the response, from 1 (log scale)', ylabel='responses')
-    second.set_title('by relative position (thin: without end token)')
-    second.set(xlabel='place in the response, %', xlim=(0, 100))
-    second.set_ylim(bottom=0)
-    figure.legend(handles=first.lines, loc='outside upper left', ncols=4)
+        for panels, measure in zip(grid, BY_POSITION, strict=False):
+            absolute, relative, no_end = (curves[measure, *which][run] for which in _KINDS)
+            reached = absolute.prompts >= few
+            for axes, curve, x, kept in (
+                (panels[0], absolute, absolute.at + 1, reached),
+                (panels[1], relative, 100 * relative.at, relative.n > 0),
+            ):
+                axes.plot(x[kept], curve.mean[kept], label=style.label(run), **line)
+                axes.fill_between(x[kept], curve.low[kept], curve.high[kept], color=look['color'], alpha=0.15)
+            thin = style.label(f'{run}, without end')
+            panels[1].plot(100 * no_end.at, no_end.mean, label=thin, linewidth=0.8, **line)
+        grid[-1][0].plot(of_kl[run].at + 1, of_kl[run].n, label=style.label(run), **line)
+        in_parts = curves['kl_tuned_base', 'relative', 'all'][run]
+        grid[-1][1].plot(100 * in_parts.at, in_parts.n, label=style.label(run), **line)
+    for (left, right), (title, bottom) in zip(grid, [*BY_POSITION.values(), ('n, positions', 0)], strict=True):
+        left.set_ylabel(title)
+        for axes in (left, right):
+            if bottom:
+                style.log_axis(axes.yaxis, ())
+            axes.set_ylim(bottom=bottom)
+    style.log_axis(grid[-1][0].xaxis, [tick for tick in _POSITIONS if tick <= longest])
+    grid[-1][0].set(xlabel='position in the response, from 1 (log scale)', xlim=(0.9, 1.1 * longest))
+    grid[-1][1].set(xlabel='place in the response, %', xlim=(0, 100))
+    grid[0][0].set_title(f'by position (drawn where at least {counted(few, "prompt")})')
+    grid[0][1].set_title('by relative position (thin: without end token)')
+    figure.legend(*grid[0][0].get_legend_handles_labels(), loc='outside upper left', ncols=4)
     return figure
 
 

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from jaxshift.judge import agreement, comparison
 from jaxshift.judge.judgement import ASPECTS
 from jaxshift.judge.scores import COUNTS
-from jaxshift.report import drawings, judged_figures, style
+from jaxshift.report import drawings, judged_figures
 from jaxshift.report.results import Results
 from jaxshift.report.tables import Row
 
@@ -95,7 +95,7 @@ def draw(made: Mapping[str, Sequence[Row]], methods: Mapping[str, str], folder: 
             drawn[f'judged-{_slug(judge)}'] = judged_figures.means(known, methods)
         if pairs:
             drawn[f'differences-{_slug(judge)}'] = judged_figures.differences(_first_pairs(pairs))
-    return {name: drawings.inline(style.save(figure, folder, name), name) for name, figure in drawn.items()}
+    return {name: drawings.drawn(figure, folder, name) for name, figure in drawn.items()}
 
 
 def sections(made: Mapping[str, Sequence[Row]]) -> list[dict[str, Any]]:

@@ -4,32 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
-from markupsafe import Markup
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from jaxshift.report import caveats, drawings, examples, explained, findings, judged, results, tables, truth
+from jaxshift.report import (
+    browsing,
+    caveats,
+    drawings,
+    explained,
+    figures,
+    findings,
+    judged,
+    overview,
+    rendering,
+    results,
+    tables,
+    truth,
+)
 from jaxshift.report.results import Results
-from jaxshift.report.style import token_text
 from jaxshift.report.tables import Row
-from jaxshift.report.wording import counted, number
 from jaxshift.shift import curves, summary
 from jaxshift.shift.classes import CLASSES
 from jaxshift.store import paths
 
 _MOST_TOKENS_SHOWN = 10
 
-Curves = dict[tuple[str, str], dict[str, curves.Curve]]
+Curves = dict[tuple[str, str, str], dict[str, curves.Curve]]
 
 
-def write(workdir: str | Path, pieces: curves.Pieces, end_ids: Collection[int]) -> Path:
+def write(
+    workdir: str | Path, pieces: curves.Pieces, end_ids: Collection[int], reader: browsing.Reader | None = None
+) -> Path:
     """Writes report/index.html, report/figures and report/tables; returns the page's path.
 
     Args:
       workdir: with at least one run that has been compared.
       pieces: token id -> decoded text.
       end_ids: the end tokens, which figures and tables show with and without.
+      reader: gives the text that each token of a text begins; by default its piece.
 
     Raises:
       InputError: a file is missing or broken, or no run has been compared yet.
@@ -44,6 +57,7 @@ def write(workdir: str | Path, pieces: curves.Pieces, end_ids: Collection[int]) 
     head = {which: found.of_headline(rows[which]) for which in rows}
     truths = truth.rows(found.truths)
     truth.add_to_overview(head['all'], truths)
+    overview.add_length_ratios(head['all'], found, bootstrap, seed)
     tokens = {run: tables.top_tokens(table, pieces, end_ids) for run, table in found.tokens.items()}
     lines = _curves(found, end_ids, bootstrap, seed)
     pairs = tables.pairs(head['all'], found.tokens, bootstrap, seed, found.samples)
@@ -62,9 +76,12 @@ def write(workdir: str | Path, pieces: curves.Pieces, end_ids: Collection[int]) 
         saved['forgetting'] = tables.forgetting(found.forgetting)
     for name, items in saved.items():
         tables.save(items, folder / 'tables', name)
-    page = template(Path(__file__).with_name('page.html')).render(
+    page = rendering.render(
+        Path(__file__).with_name('page.html'),
+        found.config['name'],
         found=found,
-        warnings=caveats.sentences(found),
+        warnings=[*caveats.sentences(found), *caveats.of_fonts(tokens)],
+        verdict=overview.verdict(head['all']),
         findings=findings.sentences(head['all'], pairs, tokens, truths),
         svgs=drawings.draw(found, rows['all'], head, tokens, lines, folder / 'figures')
         | explained.draw(sections, folder / 'figures')
@@ -77,8 +94,9 @@ def write(workdir: str | Path, pieces: curves.Pieces, end_ids: Collection[int]) 
         head=head,
         truth=truth.table(truths),
         tokens={run: items[:_MOST_TOKENS_SHOWN] for run, items in tokens.items()},
-        examples=examples.examples(found, pieces),
+        browser=browsing.browser(found, reader or (lambda ids: [pieces[token] for token in ids]), end_ids),
         classes=CLASSES,
+        parts=curves.BINS,
         forgetting=saved.get('forgetting', []),
         saved=[name for name, items in saved.items() if items],
     )
@@ -87,61 +105,29 @@ def write(workdir: str | Path, pieces: curves.Pieces, end_ids: Collection[int]) 
 
 
 def _curves(found: Results, end_ids: Collection[int], bootstrap: int, seed: int) -> Curves:
+    chosen = {run: _measured(table) for run, table in found.tokens.items()}
     choices = {
-        'all': found.tokens,
-        'without_end': {run: summary.without_end(table, end_ids) for run, table in found.tokens.items()},
+        'all': chosen,
+        'without_end': {run: summary.without_end(table, end_ids) for run, table in chosen.items()},
     }
     return {
-        (kind, which): {
-            run: curve(table, 'kl_tuned_base', bootstrap, seed, found.samples) for run, table in by_run.items()
+        (measure, kind, which): {
+            run: curve(table, measure, bootstrap, seed, found.samples) for run, table in by_run.items()
         }
         for which, by_run in choices.items()
+        for measure in figures.BY_POSITION
         for kind, curve in (('absolute', curves.by_position), ('relative', curves.by_relative_position))
     }
+
+
+def _measured(table: pa.Table) -> pa.Table:
+    return table.append_column('base_probability', pc.exp(table['base_logprob'].cast(pa.float64())))
 
 
 def _curve_rows(lines: Curves, windows: Mapping[str, object]) -> list[Row]:
     return [
         row
-        for (kind, which), by_run in lines.items()
+        for (measure, kind, which), by_run in lines.items()
         for run, curve in by_run.items()
-        for row in tables.curve_rows(curve, run=run, **windows, kind=kind, positions_counted=which)
+        for row in tables.curve_rows(curve, run=run, **windows, measure=measure, kind=kind, positions_counted=which)
     ]
-
-
-def template(path: Path) -> Template:
-    """A page's template, which may use the filters below and include the files of this folder."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters |= {
-        'number': number, 'counted': counted, 'mean': _mean, 'truth': _truth, 'shown': token_text, 'source': _source,
-        'windows': summary.described, 'table': explained.shown, 'cell': _cell,
-    }  # fmt: skip
-    return environment.from_string(path.read_text(encoding='utf-8'))
-
-
-def _mean(row: Row, name: str) -> Markup:
-    """A mean, and below it its interval."""
-    low, high = row.get(f'{name}_low'), row.get(f'{name}_high')
-    if low is None or high is None:
-        return Markup(number(row.get(name)))
-    return Markup(f'{number(row[name])}<br><small>[{number(low)}, {number(high)}]</small>')
-
-
-def _truth(row: Row | None) -> Markup:
-    """A figure of the world's truth, where there is one."""
-    return _mean({'value': row['value'], 'value_low': row['low'], 'value_high': row['high']} if row else {}, 'value')
-
-
-def _cell(value: Any) -> str:
-    """A value of a table, whatever it is."""
-    if isinstance(value, bool):
-        return 'yes' if value else 'no'
-    return value if isinstance(value, str) else number(value)
-
-
-def _source(source: str) -> str:
-    """Where something comes from."""
-    return {'': 'none', 'world:': 'made here, the controlled world'}.get(source, source)

@@ -84,6 +84,23 @@ class Results:
         path = self.workdir.sheet / 'figures.json'
         return _json(path, 'run --mode=sheet again') if path.exists() else None
 
+    @cached_property
+    def base_responses(self) -> dict[str, Row]:
+        """The base's own responses by example id; none where it was not asked."""
+        return {row['example_id']: row for row in jsonl.read(self.workdir.responses('base'))}
+
+    @cached_property
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of what was trained on, by the data stage's record; none for a workdir without that stage."""
+        settings = (ledger.read(self.workdir.done('data')) or {}).get('settings', {})
+        return {name: settings[name] for name in ('records', 'template', 'tokenizer') if name in settings}
+
+    @cached_property
+    def data_counts(self) -> Row | None:
+        """counts.json of the instruction data; None for a workdir without that stage."""
+        path = self.workdir.data / 'counts.json'
+        return _json(path, 'run --mode=data again') if path.exists() else None
+
     @property
     def headline(self) -> Row:
         """The windows that figures show, by context, template and length: the plain comparison if it was made."""

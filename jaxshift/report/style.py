@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator, ScalarFormatter
 
 from jaxshift.shift.classes import CLASSES
 
@@ -21,15 +21,20 @@ METHOD_COLOURS = {'lora': '#0072B2', 'full': '#D55E00', 'pretrain': '#009E73', '
 CLASS_COLOURS = dict(zip(CLASSES, ('#DDDDDD', '#E69F00', '#882255'), strict=True))  # also apart in grey
 GREY = '#555555'
 WIDTH = 7.2  # inches
-_CJK_FONTS = ('Noto Sans CJK SC', 'Noto Sans SC', 'Source Han Sans SC', 'WenQuanYi Micro Hei', 'Arial Unicode MS')
+_CJK_FONTS = (
+    'Noto Sans CJK SC', 'Noto Sans CJK JP', 'Noto Sans SC', 'Source Han Sans SC', 'Source Han Sans CN', 'PingFang SC',
+    'Hiragino Sans GB', 'Microsoft YaHei', 'SimHei', 'WenQuanYi Micro Hei', 'WenQuanYi Zen Hei', 'Droid Sans Fallback',
+    'Arial Unicode MS',
+)  # fmt: skip
 _LONGEST = 18  # characters of a token
 _SHOWN_BLANKS = {' ': '␣', '\n': '⏎', '\t': '→', '\r': '↵'}
 
 
 @functools.cache
 def _fonts() -> tuple[str, ...]:
+    """DejaVu Sans, which comes with matplotlib, and one with Chinese glyphs where it is installed."""
     installed = {font.name for font in font_manager.fontManager.ttflist}
-    return ('DejaVu Sans', *(name for name in _CJK_FONTS if name in installed))
+    return ('DejaVu Sans', *[name for name in _CJK_FONTS if name in installed][:1])
 
 
 @functools.cache
@@ -38,13 +43,16 @@ def _glyphs() -> frozenset[int]:
 
 
 def _settings() -> dict[Any, Any]:
-    """The style as rcParams; text of an SVG stays text, and what lies behind its axes shows through."""
+    """The style as rcParams; text of an SVG stays text, and what lies behind its axes shows through.
+
+    A text goes through the fonts glyph by glyph; 'sans-serif' is for viewers of an SVG that have none of them.
+    """
     return {
-        'font.family': list(_fonts()), 'font.size': 9, 'axes.titlesize': 9.5, 'axes.titlelocation': 'left',
-        'axes.spines.top': False, 'axes.spines.right': False, 'axes.grid': True, 'axes.axisbelow': True,
-        'axes.facecolor': 'none', 'grid.color': '#E4E4E4', 'grid.linewidth': 0.7, 'lines.linewidth': 1.6,
-        'legend.frameon': False, 'figure.constrained_layout.use': True, 'svg.fonttype': 'none',
-        'svg.hashsalt': 'jaxshift',
+        'font.family': [*_fonts(), 'sans-serif'], 'font.sans-serif': ['DejaVu Sans'], 'font.size': 9,
+        'axes.titlesize': 9.5, 'axes.titlelocation': 'left', 'axes.spines.top': False, 'axes.spines.right': False,
+        'axes.grid': True, 'axes.axisbelow': True, 'axes.facecolor': 'none', 'grid.color': '#E4E4E4',
+        'grid.linewidth': 0.7, 'lines.linewidth': 1.6, 'legend.frameon': False,
+        'figure.constrained_layout.use': True, 'svg.fonttype': 'none', 'svg.hashsalt': 'jaxshift',
     }  # fmt: skip
 
 
@@ -64,6 +72,7 @@ def save(figure: Figure, folder: str | Path, name: str) -> str:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(_settings()):
+        _mark_cut_axes(figure)
         engine = figure.get_layout_engine()
         if engine is not None:
             engine.execute(figure)
@@ -71,6 +80,21 @@ def save(figure: Figure, folder: str | Path, name: str) -> str:
         figure.savefig(folder / f'{name}.svg', metadata={'Date': None})
         figure.savefig(folder / f'{name}.png', dpi=160)
     return (folder / f'{name}.svg').read_text(encoding='utf-8')
+
+
+def _mark_cut_axes(figure: Figure) -> None:
+    """Two strokes at the begin of each linear axis of numbers that leaves out zero; round figures say it themselves."""
+    for axes in (axes for axes in figure.axes if axes.name == 'rectilinear'):
+        for axis, (x, y) in ((axes.xaxis, (0.012, 0)), (axes.yaxis, (0, 0.02))):
+            low, high = sorted(axis.get_view_interval())
+            if isinstance(axis.get_major_formatter(), ScalarFormatter) and axis.get_visible() and not low <= 0 <= high:
+                axes.text(x, y, '//', transform=axes.transAxes, ha='center', va='center')
+
+
+def without_glyph(texts: Iterable[str]) -> list[str]:
+    """The printable characters that `label` has to spell out, since no font that it knows has them."""
+    lacking = {char for text in texts for char in token_text(text) if char.isprintable() and ord(char) not in _glyphs()}
+    return sorted(lacking)
 
 
 def label(text: str) -> str:

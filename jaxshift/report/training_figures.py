@@ -45,7 +45,7 @@ def learning_rate(
     figure = Figure(figsize=(style.WIDTH * across / 2, 0.4 + 0.16 * legend_lines + 2.4 * down))
     for (column, title), axes in zip(panels, figure.subplots(down, across, squeeze=False).flat, strict=False):
         for name, line in lines.items():
-            _rate_line(axes, [row for row in line if row.get(column) is not None], column, styles[name])
+            _rate_line(axes, [row for row in line if row.get(column) is not None], column, styles[name], name)
         if column in base:
             axes.axhline(base[column], **_BASE_LINE)
         axes.set_title(title)
@@ -59,9 +59,10 @@ def learning_rate(
     return figure
 
 
-def _rate_line(axes: Axes, line: Sequence[Row], column: str, look: Row) -> None:
+def _rate_line(axes: Axes, line: Sequence[Row], column: str, look: Row, name: str) -> None:
     rates, values = [row['learning_rate'] for row in line], [row[column] for row in line]
-    axes.plot(rates, values, color=look['color'], linestyle=look['linestyle'], linewidth=1, alpha=0.6)
+    look_of_line = {key: look[key] for key in ('color', 'linestyle')}
+    axes.plot(rates, values, label=style.label(name), linewidth=1, alpha=0.6, **look_of_line)
     for row in line:
         axes.errorbar(row['learning_rate'], row[column], style.errors(row, column), color=look['color'],
                       marker=look['marker'], capsize=3, linestyle='none', clip_on=False)  # fmt: skip

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from jaxshift.errors import InputError
@@ -145,8 +146,8 @@ def write_part(folder: str | Path, index: int, rows: pa.Table) -> Path:
     return path
 
 
-def read(folder: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """All parts of a folder in order, or some of their columns; an unfinished `.tmp` is passed over.
+def read(folder: str | Path, columns: Sequence[str] | None = None, examples: Collection[str] | None = None) -> pa.Table:
+    """All parts of a folder in order, or some of their columns and examples; an unfinished `.tmp` is passed over.
 
     Raises:
       InputError: no part at all, a gap in their numbers, a part that is damaged or lacks a column.
@@ -158,8 +159,14 @@ def read(folder: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
     for index, path in enumerate(paths):
         if path != (missing := part_path(folder, index)):
             raise InputError(f'{missing}: missing, though {path.name} is there; remove the folder and sweep again')
-    parts = [_read_part(path, columns) for path in paths]
+    parts = [_of(_read_part(path, columns), examples) for path in paths]
     return pa.concat_tables(parts).unify_dictionaries()
+
+
+def _of(rows: pa.Table, examples: Collection[str] | None) -> pa.Table:
+    if examples is None:
+        return rows
+    return rows.filter(pc.is_in(rows['example_id'], pa.array(sorted(examples), pa.string())))
 
 
 def _read_part(path: Path, columns: Sequence[str] | None) -> pa.Table:

@@ -137,7 +137,7 @@ def test_a_changed_task_is_evaluated_anew_and_the_page_shows_what_was_forgotten(
     first = start(*asked)
     assert first.code == 0, first.err
     page = (tmp_path / 'W/report/index.html').read_text()
-    assert '<h2>What was forgotten</h2>' in page
+    assert '>What was forgotten</h2>' in page
     assert '<td>small</td><td>acc</td><td>higher</td><td>0.500</td>' in page
     assert (tmp_path / 'W/report/tables/forgetting.csv').is_file()
     write_task(tmp_path, 'small', CHOICE, items[:2])

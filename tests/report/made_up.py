@@ -18,19 +18,20 @@ RUNS = {
     'lora_best': ('lora', 1e-2, 0.24, 0.94, 0.05),
     'full_best': ('full', 3e-4, 0.23, 0.99, 0.12),
 }
+PROMPT = 'where was <b>ada</b> born ?'
 
 
-def fake_rows(run, scale, prompts, seed):
+def fake_rows(run, scale, prompts, seed, pieces=PIECES):
     rng = np.random.default_rng(seed)
     tables = []
     for prompt in range(prompts):
         length = int(rng.integers(6, 45))
-        token = np.append(rng.integers(1, len(PIECES), length - 1), END)
+        token = np.append(rng.integers(1, len(pieces), length - 1), END)
         place = np.arange(length)
         kl = scale * (0.3 + 8 * (place == 0) + 3 * (token == END)) * rng.gamma(0.5, 2.0, length)
         rank = 1 + rng.poisson(np.minimum(kl, 6.0))
         probability = np.clip(np.exp(-kl) * rng.uniform(0.7, 1, length), 1e-6, 1)
-        base_argmax = np.where(rank == 1, token, (token + 1) % len(PIECES))
+        base_argmax = np.where(rank == 1, token, (token + 1) % len(pieces))
         measures = {name: rng.random(length) for name in records.MEASURES}
         measures |= {
             'token_id': token,
@@ -46,15 +47,15 @@ def fake_rows(run, scale, prompts, seed):
     return tables
 
 
-def make_workdir(path, prompts=60):
+def make_workdir(path, prompts=60, runs=RUNS, pieces=PIECES, prompt=PROMPT, name='a made-up <world>'):
     config = {
-        'name': 'a made-up <world>',
+        'name': name,
         'seed': 0,
         'base': {'source': 'world:'},
         'data': {'source': 'world:'},
         'prompts': {'source': 'world:'},
         'sweep': {'bootstrap': 200, 'marginal_above': 1, 'shifted_above': 3},
-        'runs': {run: {'method': m, 'learning_rate': rate, 'seed': 0} for run, (m, rate, *_) in RUNS.items()},
+        'runs': {run: {'method': m, 'learning_rate': rate, 'seed': 0} for run, (m, rate, *_) in runs.items()},
     }
     experiment = {
         'config': config,
@@ -65,14 +66,14 @@ def make_workdir(path, prompts=60):
     }
     path.mkdir(parents=True, exist_ok=True)
     (path / 'experiment.json').write_text(json.dumps(experiment))
-    for seed, (run, (method, rate, scale, held_out, new)) in enumerate(RUNS.items()):
-        make_run(path / 'runs' / run, run, method, rate, scale, held_out, new, prompts, seed)
+    for seed, (run, (method, rate, scale, held_out, new)) in enumerate(runs.items()):
+        make_run(path / 'runs' / run, run, method, rate, scale, held_out, new, prompts, seed, pieces, prompt)
     return path
 
 
-def make_run(folder, run, method, rate, scale, held_out, new, prompts, seed):
+def make_run(folder, run, method, rate, scale, held_out, new, prompts, seed, pieces=PIECES, prompt=PROMPT):
     rng = np.random.default_rng(seed)
-    parts = fake_rows(run, scale, prompts, seed)
+    parts = fake_rows(run, scale, prompts, seed, pieces)
     for index, part in enumerate(parts):
         records.write_part(folder / 'tokens', index, part)
     extra = {
@@ -81,7 +82,7 @@ def make_run(folder, run, method, rate, scale, held_out, new, prompts, seed):
         'trainable_parameters': 10_752 if method == 'lora' else 717_696,
         'counts': {'refused_records': 0, 'cut_examples': 2 if run == 'lora' else 0},
     }
-    objects = summary.summarise(records.read(folder / 'tokens'), PIECES, [END], 0, 200, {('own', 'matched'): extra})
+    objects = summary.summarise(records.read(folder / 'tokens'), pieces, [END], 0, 200, {('own', 'matched'): extra})
     summary.write(folder / 'summary.json', objects)
     steps = np.arange(10, 201, 10)
     losses = 2.5 * np.exp(-steps / 60) + 0.3 + rng.normal(0, 0.02, len(steps))
@@ -91,9 +92,9 @@ def make_run(folder, run, method, rate, scale, held_out, new, prompts, seed):
     answers = [
         {
             'example_id': part['example_id'][0].as_py(),
-            'prompt': 'where was <b>ada</b> born ?',
+            'prompt': prompt,
             'prompt_token_ids': [1],
-            'response': ''.join(PIECES[token] for token in part['token_id'].to_pylist()[:-1]),
+            'response': ''.join(pieces[token] for token in part['token_id'].to_pylist()[:-1]),
             'token_ids': part['token_id'].to_pylist(),
             'finish_reason': 'stop',
         }

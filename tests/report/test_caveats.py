@@ -2,8 +2,11 @@ import dataclasses
 import json
 import shutil
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from jaxshift.judge.summary import Verdict
 from jaxshift.report import caveats, results
 from jaxshift.store.paths import Workdir
 
@@ -92,3 +95,32 @@ def test_near_ties_are_told_of_the_plain_windows_wherever_they_stand(found):
 
     assert told([of(8, 40.0), of(-1, 100.0)]) == []
     assert told([of(8, 100.0), of(-1, 60.0)]) == ['Run full: at 40 %']
+
+
+def test_the_base_s_cut_responses_are_counted(workdir, tmp_path):
+    shutil.copytree(workdir, tmp_path, dirs_exist_ok=True)
+    (tmp_path / 'base').mkdir()
+    rows = [{'example_id': name, 'finish_reason': reason} for name, reason in (('a', 'length'), ('b', 'stop'))]
+    (tmp_path / 'base/responses.jsonl').write_text(''.join(json.dumps(row) + '\n' for row in rows))
+    found = results.load(Workdir(tmp_path))
+    assert said(found, 'Base: 1 of 2 responses cut at the greatest length, so the base would write more')
+
+
+def test_responses_that_judges_gave_no_score_are_counted_by_their_reason(found):
+    counts = {'scored': 5, 'repaired': 0, 'unparsed': 2, 'refused': 0, 'failed': 1, 'missing': 0}
+    aspects = {'helpfulness': {'counts': counts}, 'safety': {'counts': counts | {'unparsed': 0, 'refused': 3}}}
+    judged = {'lora': {'kind': Verdict({'aspects': aspects}, [])}}
+    lines = said(dataclasses.replace(found, judged=judged), 'judge kind')
+    assert lines == ['Run lora, judge kind: responses without a score: 2 unparsed, 3 refused, 1 failed.']
+
+
+def test_other_templates_than_the_tuned_model_s_are_told(workdir, tmp_path):
+    shutil.copytree(workdir, tmp_path, dirs_exist_ok=True)
+    for path in tmp_path.glob('runs/*/summary.json'):
+        path.write_text(path.read_text().replace('"template": "matched"', '"template": "native"'))
+    for path in tmp_path.glob('runs/*/tokens/*.parquet'):
+        table = pq.read_table(path)
+        place = table.schema.get_field_index('template')
+        native = pa.array(['native'] * table.num_rows).cast(table.schema.field(place).type)
+        pq.write_table(table.set_column(place, table.schema.field(place), native), path)
+    assert said(results.load(Workdir(tmp_path)), 'the difference of the forms too')

@@ -27,6 +27,7 @@ def test_a_section_has_its_words_its_figures_and_the_first_rows_of_its_tables(tm
     assert 'A figure.' in text
     assert '<caption>Reasons</caption>' in text
     assert text.count('<td>0.250</td><td>yes</td><td>no</td>') == 20
-    assert '1 more row in <a href="tables/reasons.csv">' in text
+    assert '1 more row in the files. ' in text
+    assert 'href="tables/reasons.csv"' in text
     assert (tmp_path / 'report/figures/reason.png').exists()
     assert len((tmp_path / 'report/tables/reasons.csv').read_text().splitlines()) == 22

@@ -56,11 +56,23 @@ def test_position_curves_show_how_many_responses_there_are():
     n = np.arange(20, 0, -1)
     curve = Curve(at, np.ones(20), np.full(20, np.nan), np.full(20, np.nan), n, n)
     relative = Curve((at + 0.5) / 20, np.ones(20), np.ones(20), np.ones(20), n, n)
-    figure = figures.position_curves({'a': curve}, {'a': relative}, {'a': relative}, {'a': 'lora'})
-    absolute, number, _ = figure.axes
-    assert absolute.get_xscale() == 'log'
-    assert number.lines[0].get_ydata().tolist() == n.tolist()
-    assert n[len(absolute.lines[0].get_ydata()) - 1] == 5  # drawn as far as five prompts reach
+    curves = {
+        (measure, kind, which): {'a': curve if kind == 'absolute' else relative}
+        for measure in figures.BY_POSITION
+        for kind, which in (('absolute', 'all'), ('relative', 'all'), ('relative', 'without_end'))
+    }
+    figure = figures.position_curves(curves, {'a': 'lora'})
+    (*measures, number), (*by_place, in_parts) = figure.axes[::2], figure.axes[1::2]
+    assert len(measures) == len(by_place) == len(figures.BY_POSITION) == 3
+    for axes in (*measures, number):
+        assert axes.get_xscale() == 'log'
+    assert number.lines[0].get_ydata().tolist() == in_parts.lines[0].get_ydata().tolist() == n.tolist()
+    for axes in measures:
+        assert n[len(axes.lines[0].get_ydata()) - 1] == 5  # drawn as far as five prompts reach
+    kl, probability, rank = measures
+    assert kl.get_ylim()[0] == probability.get_ylim()[0] == 0
+    assert rank.get_yscale() == 'log'
+    assert 'log scale from 1' in rank.get_ylabel()
 
 
 def test_absent_figures_are_left_out():

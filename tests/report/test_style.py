@@ -1,5 +1,7 @@
 import warnings
 
+from matplotlib.figure import Figure
+
 from jaxshift.report import figures, style
 
 TOKENS = [{'token': t, 'shifted': 9 - i, 'is_end': i == 0} for i, t in enumerate(['</s>', '$x^{$', '中', '<b>'])]
@@ -29,3 +31,21 @@ def test_many_runs_of_a_method_look_different():
     looks = style.run_styles({f'r{i}': 'lora' for i in range(8)} | {'f': 'full'})
     assert len({(look['marker'], look['linestyle']) for look in list(looks.values())[:8]}) == 8
     assert looks['f']['color'] != looks['r0']['color']
+
+
+def test_an_axis_that_leaves_out_zero_is_marked(tmp_path):
+    def marks(xlim, ylim=(0, 1), **changes):
+        figure = Figure()
+        axes = figure.subplots()
+        axes.set(xlim=xlim, ylim=ylim, **changes)
+        return style.save(figure, tmp_path, 'drawn').count('>//<')
+
+    assert marks((0, 1)) == marks((-1, 1)) == marks((0.5, 5), xscale='log') == 0
+    assert marks((1, 5)) == marks((-2, -1)) == marks((0, 1), (5, 2)) == 1
+    assert marks((1, 5), (0.2, 1)) == 2
+
+
+def test_names_are_no_numbers_that_could_be_cut(tmp_path):
+    figure = Figure()
+    style.names_axis(figure.subplots(), ['a', 'b'])
+    assert '>//<' not in style.save(figure, tmp_path, 'drawn')

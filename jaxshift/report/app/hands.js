@@ -1,0 +1,116 @@
+// Pointer, keys and scrolling in the list and in the responses.
+
+function listenToHands(browser) {
+  const panes = byId('browser-panes');
+  const touch = () => { browser.touched = true; };
+  byId('browser').addEventListener('pointerdown', touch, {capture: true});
+  byId('browser').addEventListener('keydown', touch, {capture: true});
+  panes.addEventListener('pointerover', (event) => hover(browser, event.target));
+  panes.addEventListener('pointerleave', () => { if (!browser.state.token) hideCard(); });
+  panes.addEventListener('click', (event) => {
+    const token = event.target.closest('.t');
+    if (token?.id) browser.unpin();
+    else if (token) browser.pin(token.parentElement.dataset.view, placeOf(token));
+  });
+  panes.addEventListener('scroll', (event) => scrollTogether(browser, event.target), {capture: true});
+  panes.addEventListener('keydown', (event) => keyInTokens(browser, event));
+  byId('browser-list').addEventListener('keydown', (event) => keyInList(browser, event));
+  byId('browser').addEventListener('keydown', (event) => keyAnywhere(browser, event));
+  byId('browser-next').addEventListener('click', () => browser.list.move(1));
+  byId('browser-before').addEventListener('click', () => browser.list.move(-1));
+  for (const event of ['resize', 'scroll']) window.addEventListener(event, follow);
+}
+
+// A pinned card stays with its token, another goes.
+function follow() {
+  const token = byId('browser-token');
+  if (token) placeCard(token);
+  else hideCard();
+}
+
+function placeOf(token) {
+  return Array.prototype.indexOf.call(token.parentElement.children, token);
+}
+
+// A card follows the pointer until a token is pinned.
+function hover(browser, target) {
+  const token = target.closest('.t');
+  if (!token || browser.state.token) return;
+  const name = token.parentElement.dataset.view;
+  showCard(browser, browser.views.get(name), browser.rowOf(name, placeOf(token)), token, false);
+}
+
+// Responses side by side show the same part of each.
+function scrollTogether(browser, box) {
+  follow();
+  if (browser.scrolling === box) {
+    browser.scrolling = null;
+    return;
+  }
+  const share = box.scrollTop / Math.max(1, box.scrollHeight - box.clientHeight);
+  for (const other of byId('browser-panes').querySelectorAll('.tokens')) {
+    const top = Math.round(share * (other.scrollHeight - other.clientHeight));
+    if (other === box || Math.abs(other.scrollTop - top) < 2) continue;
+    browser.scrolling = other;
+    other.scrollTop = top;
+  }
+}
+
+const LIST_KEYS = {ArrowDown: 1, ArrowUp: -1, PageDown: 8, PageUp: -8, Home: -Infinity, End: Infinity};
+
+function keyInList(browser, event) {
+  if (event.key in LIST_KEYS) browser.list.move(LIST_KEYS[event.key]);
+  else if (event.key === 'Enter') byId('browser-panes').querySelector('.tokens').focus();
+  else return;
+  event.preventDefault();
+}
+
+function keyInTokens(browser, event) {
+  const box = event.target.closest('.tokens');
+  if (!box || event.ctrlKey || event.metaKey || event.altKey) return;
+  const tokens = [...box.children];
+  const {token} = browser.state;
+  const place = token?.view === box.dataset.view ? token.place : -1;
+  const next = {
+    ArrowRight: () => place + 1, ArrowLeft: () => place - 1, Home: () => 0, End: () => tokens.length - 1,
+    ArrowDown: () => lineBelow(tokens, place), ArrowUp: () => lineAbove(tokens, place),
+    n: () => remarkable(tokens, place, 1), p: () => remarkable(tokens, place, -1),
+  }[event.key];
+  if (!next || !tokens.length) return;
+  event.preventDefault();
+  browser.pin(box.dataset.view, Math.max(0, Math.min(tokens.length - 1, next())));
+}
+
+// The next token that is not plain, as it is coloured; where there is none, the token itself.
+function remarkable(tokens, place, by) {
+  const plain = /\b(unshifted|h[0-3]|d[2-4])\b/;
+  for (let at = place + by; at >= 0 && at < tokens.length; at += by) if (!plain.test(tokens[at].className)) return at;
+  return place;
+}
+
+function lineBelow(tokens, place) {
+  const from = tokens[Math.max(0, place)];
+  const right = (token) => token.offsetLeft + token.offsetWidth;
+  const at = tokens.findIndex((token) => token.offsetTop > from.offsetTop + 4 && right(token) > from.offsetLeft);
+  return at < 0 ? tokens.length - 1 : at;
+}
+
+function lineAbove(tokens, place) {
+  const from = tokens[Math.max(0, place)];
+  const left = (token) => token.offsetLeft;
+  const at = tokens.findLastIndex((token) => token.offsetTop < from.offsetTop - 4 && left(token) <= left(from));
+  return at < 0 ? 0 : at;
+}
+
+function keyAnywhere(browser, event) {
+  if (event.key === 'Escape') {
+    browser.unpin();
+    return;
+  }
+  if (event.target.matches('input, select') || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === 'j') browser.list.move(1);
+  else if (event.key === 'k') browser.list.move(-1);
+  else if (event.key === '/') byId('browser-search').focus();
+  else return;
+  event.preventDefault();
+}

@@ -1,0 +1,177 @@
+import itertools
+import math
+
+import made_up_responses
+import numpy as np
+import pytest
+from made_up_responses import END, PIECES, reader
+from unpacked import unpacked
+
+from jaxshift.report import browsing, positions, results
+from jaxshift.shift import records
+from jaxshift.shift.classes import CLASSES
+from jaxshift.store.paths import Workdir
+
+
+@pytest.fixture(scope='module')
+def workdir(tmp_path_factory):
+    return Workdir(made_up_responses.make(tmp_path_factory.mktemp('talk') / 'workdir'))
+
+
+@pytest.fixture(scope='module')
+def found(workdir):
+    loaded = results.load(workdir)
+    object.__setattr__(loaded, 'explained', {run: {'borrowing': {}} for run in loaded.responses})
+    return loaded
+
+
+@pytest.fixture(scope='module')
+def html(found):
+    return browsing.browser(found, reader, [END]).islands
+
+
+@pytest.fixture(scope='module')
+def shared(html):
+    return unpacked(html, 'examples')
+
+
+def value(code, about, steps=1):
+    """The number behind a code, and the half of so many steps that it may be off."""
+    exact = math.expm1(code / about['scale']) / about['per']
+    return exact, (exact + 1 / about['per']) * math.expm1(steps / 2 / about['scale']) + 1e-9
+
+
+def rows_of(workdir, view):
+    table = records.read(workdir.run(view['run']) / 'tokens')
+    rows = [row for row in table.to_pylist() if row['context'] == view['context']]
+    return sorted(rows, key=lambda row: (row['example_id'], row['position']))
+
+
+def lists_of(row, columns, about, cursor):
+    """Both lists at a position as (token, code) pairs; `cursor` remembers how far the columns have been read."""
+    base, tuned, code = [], [], min(columns['base'][row] // 2, 255)
+    for _ in range(columns['base_count'][row]):
+        index = next(cursor['base'])
+        code = (code + columns['base_steps'][index]) % 256
+        base.append((columns['base_tokens'][index], code))
+    left, code = list(base), min(columns['emitted_tuned'][row] // 2, 255)
+    for place in range(columns['tuned_count'][row]):
+        index = next(cursor['tuned'])
+        where = columns['tuned_where'][index]
+        if where == about['nowhere']:
+            token, before = columns['tuned_new'][next(cursor['new'])], code
+        else:
+            token, before = left.pop(where)
+        code = ((before if place else code) + columns['tuned_steps'][index]) % 256
+        tuned.append((token, code))
+    return base, tuned
+
+
+@pytest.mark.parametrize('number', range(4))
+def test_a_view_says_what_the_records_say(workdir, html, shared, number):
+    about, examples = shared
+    _, columns = unpacked(html, f'view-{number}')
+    rows = rows_of(workdir, about['views'][number])
+    assert sum(columns['lengths']) == len(rows)
+    assert [example for example, length in zip(examples['ids'], columns['lengths'], strict=True)
+            for _ in range(length)] == [row['example_id'] for row in rows]  # fmt: skip
+    cursor = {name: itertools.count() for name in ('base', 'tuned', 'new')}
+    for place, row in enumerate(rows):
+        lists = dict(zip(('base', 'tuned'), lists_of(place, columns, about, cursor), strict=True))
+        first = lists['tuned'][0][0]
+        assert examples['token_ids'][(columns['token'][place] + first) % 2**32] == row['token_id']
+        assert CLASSES[columns['class'][place]] == row['shift_class']
+        assert columns['rank'][place] == row['base_rank']
+        assert (columns['emitted_rank'][place] + columns['rank'][place]) % 2**32 == row['emitted_base_rank']
+        measured = {
+            'kl': ('kl', columns['kl'][place], row['kl_tuned_base']),
+            'base_entropy': ('entropy', columns['base_entropy'][place], row['base_entropy']),
+            'tuned_entropy': ('entropy', columns['tuned_entropy'][place], row['tuned_entropy']),
+            'base': ('logprob', columns['base'][place], -row['base_logprob']),
+            'emitted_base': (
+                'logprob',
+                (columns['emitted_base'][place] + columns['base'][place]) % 2**16,
+                -row['emitted_base_logprob'],
+            ),
+            'emitted_tuned': ('logprob', columns['emitted_tuned'][place], -row['emitted_tuned_logprob']),
+        }
+        for name, (code, stored, recorded) in measured.items():
+            near, off = value(stored, about['codes'][code])
+            assert near == pytest.approx(recorded, abs=off, rel=0), name
+            assert off <= 0.01 * recorded + 0.001, name
+        for name, pairs in lists.items():
+            ids, logprobs = row[f'top_ids_{name}'], row[f'top_logprobs_{name}']
+            kept = [n for n in range(len(ids)) if n == 0 or logprobs[n] >= math.log(about['least'])]
+            assert [examples['token_ids'][token] for token, _ in pairs] == [ids[n] for n in kept]
+            for (_, stored), n in zip(pairs, kept, strict=True):
+                near, off = value(2 * stored + 0.5, about['codes']['logprob'], 2)
+                assert near == pytest.approx(-logprobs[n], abs=off, rel=0)
+
+
+def test_examples_are_named_with_their_prompts(shared):
+    about, examples = shared
+    assert examples['ids'] == [f'q{n:02d}' for n in range(12)]
+    assert examples['prompts'] == [f'what is {n} <b>&amp;</b> why?' for n in range(12)]
+    assert [PIECES[token] for token in examples['token_ids']] == examples['token_texts']
+    assert [examples['token_ids'][place] for place in examples['ends']] == [END]
+    assert [(view['run'], view['context'], view['whose']) for view in about['views']] == [
+        ('lora', 'own', 'its own response'),
+        ('lora', 'shared', 'the response of lora'),
+        ('full', 'own', 'its own response'),
+        ('full', 'shared', 'the response of lora'),
+    ]
+
+
+def test_tokens_are_numbered_by_how_often_they_occur():
+    """So that their numbers are small."""
+    tokens, places = positions.numbered([np.array([7, 7, 2, 9]), np.array([9, 7])])
+    assert tokens.tolist() == [7, 9, 2]
+    assert places[[7, 9, 2]].tolist() == [0, 1, 2]
+
+
+def test_a_character_of_several_tokens_reads_whole(workdir, html, shared):
+    _, columns = unpacked(html, 'view-0')
+    texts = dict(zip(columns['divided'], columns['divided_texts'], strict=True))
+    rows = rows_of(workdir, shared[0]['views'][0])
+    responses = [list(group) for _, group in itertools.groupby(rows, key=lambda row: row['example_id'])]
+    place = 0
+    for response in responses:
+        ids = [row['token_id'] for row in response]
+        for token, text in zip(ids, reader(ids), strict=True):
+            assert texts.get(place, PIECES[token]) == text
+            place += 1
+    assert '中' in columns['divided_texts']
+
+
+def test_borrowed_spans_stand_with_the_likeliest_row(html):
+    _, columns = unpacked(html, 'view-0')
+    spans = zip(*(columns[f'span_{name}'] for name in ('example', 'position', 'tokens', 'borrowed')), strict=True)
+    assert list(spans) == [(0, 1, 2, 1), (3, 0, 4, 0)]
+    assert columns['span_row'] == [1, 0]
+    assert (columns['row_ids'], columns['row_counts']) == (['tune-7'], [3])
+    assert columns['row_texts'] == ['best </script><b>row</b>']
+    assert 'span_example' not in unpacked(html, 'view-1')[1]  # of a shared context
+
+
+def test_outdated_spans_are_not_shown(workdir):
+    html = browsing.browser(results.load(workdir), reader, [END]).islands
+    assert 'span_example' not in unpacked(html, 'view-0')[1]
+
+
+def test_examples_beyond_the_size_of_a_page_are_counted(found, html):
+    most = int(0.8 * len(html))
+    small = browsing.browser(found, reader, [END], most)
+    assert len(small.islands) <= most
+    assert 0 < small.examples < 12
+    assert small.examples + small.left_out == 12
+    assert unpacked(small.islands, 'examples')[1]['ids'] == [f'q{n:02d}' for n in range(small.examples)]
+
+
+def test_the_same_id_of_another_prompt_is_another_example(tmp_path):
+    workdir = Workdir(made_up_responses.make(tmp_path / 'workdir', examples=3, contexts=('own',)))
+    path = workdir.responses('full')
+    path.write_text(path.read_text().replace('"prompt_token_ids": [3, 1]', '"prompt_token_ids": [4, 1]'))
+    html = browsing.browser(results.load(workdir), reader, [END]).islands
+    assert unpacked(html, 'examples')[1]['ids'] == ['q00', 'q01', 'q02', 'q01']
+    lengths = [unpacked(html, f'view-{number}')[1]['lengths'] for number in range(2)]
+    assert lengths == [[7, 8, 9, 0], [7, 0, 9, 8]]

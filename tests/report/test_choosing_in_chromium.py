@@ -1,0 +1,123 @@
+"""Filters, orders, search, links and keys of the browser of responses in Chromium, held against the records."""
+
+import dataclasses
+import re
+import shutil
+from urllib.parse import quote
+
+import pytest
+from browser_opened import classes, listed, rows_of, tokens
+from made_up_responses import END, PIECES, reader
+
+from jaxshift.report import browsing, page, results
+
+
+def test_filters_keep_the_prompts_that_the_records_name(shown, talk):
+    found = shown('browse?runs=lora')
+    found.page.click('#browser-filters summary')
+    found.page.fill('#browser-limit', '1')
+    by_example = {f'q{n:02d}': rows_of(talk, 'lora', f'q{n:02d}') for n in range(40)}
+    high = {name: sum(row['kl_tuned_base'] >= 1 for row in rows) for name, rows in by_example.items()}
+    kept = [name for name, count in high.items() if count]
+    assert 0 < len(kept) < 40
+    expected = f'{len(kept)} prompts of 40; {sum(high.values())} tokens in them match the filter'
+    assert found.page.locator('#browser-found').text_content() == expected
+    assert listed(found)[0].startswith(f'what is {int(kept[0][1:])} ')
+    assert sum('match' in kind for kind in classes(found)) == high[kept[0]]
+    found.page.click('#browser-clear')
+    assert found.page.locator('#browser-found').text_content() == '40 prompts'
+
+
+@pytest.fixture
+def explained_report(talk, tmp_path, monkeypatch):
+    """With borrowed spans: of borrowing.json the page reads far more than this test has to say."""
+    folder = shutil.copytree(talk.root, tmp_path / 'workdir')
+    loaded = results.load(talk)
+    asked = {run: {'borrowing': {}} for run in loaded.responses}
+    islands = browsing.browser(dataclasses.replace(loaded, explained=asked), reader, [END])
+    monkeypatch.setattr(browsing, 'browser', lambda *_: islands)
+    return page.write(folder, PIECES, [END])
+
+
+def test_spans_of_the_tuning_data_are_marked_and_the_borrowed_ones_have_their_row(opened, explained_report):
+    found = opened(explained_report, at='browse?runs=lora&borrowed=&token=2,lora')
+    found.page.wait_for_selector('#browser.ready')
+    assert found.page.locator('#browser-found').text_content() == '1 prompt of 40'
+    assert [place for place, kind in enumerate(classes(found)) if 'borrowed' in kind] == [1, 2]
+    origin = found.page.locator('#browser-card .origin').text_content()
+    assert origin == 'Borrowed: a span of 2 tokens, in 3 rows; tune-7: best </script><b>row</b>'
+    found.page.uncheck('#browser-borrowed')
+    found.page.locator('#browser .example').nth(3).click()
+    assert not any('span' in kind for kind in classes(found))
+    found.page.check('#browser-spans')
+    assert [place for place, kind in enumerate(classes(found)) if 'span' in kind] == [0, 1, 2, 3]
+
+
+def test_the_most_shifted_come_first(shown, talk):
+    found = shown('browse?runs=lora')
+    found.page.select_option('#browser-sort', 'shifted')
+    shares = {}
+    for number in range(40):
+        rows = rows_of(talk, 'lora', f'q{number:02d}')
+        shares[number] = sum(row['shift_class'] == 'shifted' for row in rows) / len(rows)
+    order = sorted(shares, key=lambda number: (-shares[number], number))
+    shown_first = [int(re.match(r'what is (\d+) ', text)[1]) for text in listed(found)]
+    assert shown_first == order[: len(shown_first)]
+    assert len(shown_first) < 40  # the others are not in the document
+
+
+def test_search_finds_what_stands_across_tokens_and_marks_it(shown):
+    found = shown('browse?runs=lora')
+    found.page.fill('#browser-search', '中')
+    assert found.page.locator('#browser-found').text_content() == '40 prompts'
+    assert sum('hit' in kind for kind in classes(found)) == 1
+    found.page.fill('#browser-search', 'WHAT IS 17 ')
+    assert listed(found) == ['what is 17 <b>&amp;</b> why?']
+    found.page.fill('#browser-search', 'nowhere at all')
+    assert found.page.locator('#browser-none').is_visible()
+
+
+def test_a_link_brings_back_what_is_shown(shown):
+    found = shown()
+    found.page.select_option('#browser-by', 'kl')
+    found.page.click('#browser .example >> nth=5')
+    tokens(found, 'full').nth(2).click()
+    at = found.page.evaluate('location.hash')[1:]
+    again = shown(at)
+    assert again.page.locator('#browser-id').text_content() == 'q05'
+    assert again.page.locator('#browser-by').input_value() == 'kl'
+    assert again.page.locator('#browser-card').is_visible()
+    assert classes(again, 'full') == classes(found, 'full')
+    assert again.page.evaluate('location.hash')[1:] == at
+
+
+@pytest.mark.parametrize(
+    'at',
+    ['browse?example=none&runs=x,y&by=z&limit=NaN&token=9999,lora&sort=', 'browse?%%%', f'browse?runs={quote("<b>")}'],
+)
+def test_a_link_that_names_nothing_shows_the_first(shown, at):
+    found = shown(at)
+    assert found.page.locator('#browser-id').text_content() == 'q00'
+    assert found.complaints == []
+
+
+def test_the_keyboard_walks_through_examples_and_tokens(shown):
+    found = shown()
+    found.page.locator('#browser-list').focus()
+    found.page.keyboard.press('ArrowDown')
+    found.page.keyboard.press('ArrowDown')
+    assert found.page.locator('#browser-id').text_content() == 'q02'
+    found.page.keyboard.press('End')
+    assert found.page.locator('#browser-id').text_content() == 'q39'
+    found.page.keyboard.press('Enter')
+    found.page.keyboard.press('ArrowRight')
+    found.page.keyboard.press('ArrowRight')
+    selected = 'document.getElementById("browser-token")'
+    assert found.page.evaluate(f'[...{selected}.parentElement.children].indexOf({selected})') == 1
+    found.page.keyboard.press('n')
+    assert 'unshifted' not in found.page.evaluate(f'{selected}.className')
+    assert found.page.locator('#browser-card').is_visible()
+    found.page.keyboard.press('Escape')
+    assert not found.page.locator('#browser-card').is_visible()
+    found.page.keyboard.press('/')
+    assert found.page.evaluate('document.activeElement.id') == 'browser-search'
