@@ -7,8 +7,21 @@ from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 
-from jaxshift import advising, comparing, depends, evaluating, judging, making, outward, sheets, treating, tuning
+from jaxshift import (
+    advising,
+    comparing,
+    depends,
+    evaluating,
+    judging,
+    making,
+    outward,
+    sheets,
+    showing,
+    treating,
+    tuning,
+)
 from jaxshift.data import dataset
+from jaxshift.devices import process
 from jaxshift.errors import InputError
 from jaxshift.explain import stage as explain
 from jaxshift.export import distance, files
@@ -112,11 +125,24 @@ def report(study: Study) -> None:
 
     def work() -> list[Path]:
         page.write(study.workdir.root, study.pieces, study.template.stop_ids)
-        return [path for path in study.workdir.report.rglob('*') if path.is_file()]
+        return [path for path in study.workdir.report.rglob('*') if path.is_file() and path != study.workdir.shown_data]
 
-    clear = partial(shutil.rmtree, study.workdir.report, ignore_errors=True)
+    def clear() -> None:
+        for path in study.workdir.report.glob('*'):
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path != study.workdir.shown_data:
+                path.unlink()
+
     study.ledger.do('report', '', depends.of_report(study), work, clear)
     study.say(f'report: {study.workdir.report / "index.html"}')
+
+
+def show_data(study: Study) -> None:
+    """Shows the first examples, which the data stage tokenises before."""
+    data(study)
+    if process.leads():
+        showing.show(study)
 
 
 STAGES: dict[str, Callable[[Study], None]] = {
@@ -134,11 +160,12 @@ ON_REQUEST: dict[str, Callable[[Study], None]] = {
     'export': files.export_all,
     'verify_export': distance.verify_all,
     'advise': advising.advise,
+    'show_data': show_data,
     'sheet': sheets.sheets,
 }  # by their own mode alone
 
 
-NO_MESH = ('data', 'report', 'sheet')  # modes that compute nothing on the devices
+NO_MESH = ('data', 'report', 'show_data', 'sheet')  # modes that compute nothing on the devices
 
 
 def computes(study: Study, mode: str) -> bool:

@@ -9,14 +9,18 @@ from types import TracebackType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from jaxshift.devices import process
+from jaxshift.lines import inert
 
 EVERY = 10.0  # seconds between plain lines
 
 
 def say(line: str) -> None:
-    """Prints a line at once, on the process that leads; the others are heard when they fail."""
+    """Prints a line at once, on the process that leads; the others are heard when they fail.
+
+    It may hold texts of the data, so control characters are written out.
+    """
     if process.leads():
-        print(line, flush=True)
+        print(inert(line), flush=True)
 
 
 class Bar:

@@ -36,14 +36,30 @@ def test_help_lists_flags_modes_exit_codes_and_keys():
         '--mode=MODE what to do, see below',
         'train tune every run',
         '75 stopped on a signal with everything saved: the same command goes on from there',
-        'sweep.top_k=10 int likeliest tokens of both models kept with each position',
+        'sweep.top_k = 10 (int) likeliest tokens of both models kept with each position',
     ):
         assert part in words
 
 
 def test_help_shows_the_values_of_the_config_that_is_named():
     for arguments in ((DEMO, '--help'), ('--help', *DEMO.split('='))):
-        assert 'base.source=world:' in start(*arguments).out
+        assert 'base.source = world:' in start(*arguments).out
+
+
+@pytest.mark.parametrize('columns', [40, 80, 100])
+def test_no_line_of_the_help_is_longer_than_the_terminal_is_wide(columns, monkeypatch):
+    monkeypatch.setenv('COLUMNS', str(columns))
+    for arguments in (['--help'], [DEMO, '--help']):
+        lines = start(*arguments).out.splitlines()
+        assert max(map(len, lines)) <= columns
+        assert '      likeliest tokens of both models' in '\n'.join(lines)
+
+
+def test_help_takes_at_most_two_seconds_of_a_processor():
+    before = os.times()
+    assert python('run.py', '--help').returncode == 0
+    now = os.times()
+    assert now.children_user + now.children_system - before.children_user - before.children_system <= 2
 
 
 def test_help_survives_a_reader_that_goes_away():
@@ -109,7 +125,7 @@ def test_flags_may_stand_in_a_file(tmp_path):
     path = tmp_path / 'flags'
     path.write_text(f'{DEMO}\n# smaller\n--config.sweep.chunk=0\n')
     assert start(f'--flagfile={path}').error().startswith('error: config.sweep.chunk is 0')
-    assert 'base.source=world:' in start(f'--flagfile={path}', '--help').out
+    assert 'base.source = world:' in start(f'--flagfile={path}', '--help').out
 
 
 @pytest.mark.parametrize('debug', ['--debug', '-debug', '--debug=true', '--debug=True', '--debug=1'])

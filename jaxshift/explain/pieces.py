@@ -30,7 +30,8 @@ def reader(tokenizer: PreTrainedTokenizerBase) -> Callable[[Sequence[int]], list
 
     def divided(ids: Sequence[int]) -> list[str]:
         """Of tokens none of which is whole characters alone, so that no character reaches over their ends."""
-        found, texts = [], []
+        found: list[str] = []
+        texts: list[str] = []
         for end in range(1, len(ids) + 1):
             texts.append(decoded(ids[len(found) : end]).removeprefix(before))
             if not texts[-1].endswith(_CUT):
