@@ -85,7 +85,8 @@ def main(argv: list[str]) -> int:
     if MODE.value == 'list' or experiment is None:
         from jaxshift import listing
 
-        print(listing.text(Path(__file__).parent / 'configs', Path(workdir) if workdir else None), flush=True)
+        folder = Path(workdir) if workdir else None
+        print(listing.text(Path(__file__).parent / 'configs', folder, tuple(grid), helptext.columns()), flush=True)
         return 0
     from jaxshift.devices import host_memory, topology
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from jaxshift import config, options
+from jaxshift.lines import described
 
 ABOUT = 'What did tuning do to my model? Tunes a Llama by LoRA and in full, and compares base and tuned distributions.'
 WIDEST = 100  # columns: longer lines are hard to read
+COLUMN = 15  # columns of flags, modes and exit codes
 
 MODES = {
     'run': 'every stage in order; what is finished and still sound is not done again (default)',
@@ -39,6 +41,11 @@ EXIT_CODES = {
 }
 
 
+def columns() -> int:
+    """How wide lines are: as the terminal, but not too wide to be read."""
+    return max(40, min(shutil.get_terminal_size().columns, WIDEST))
+
+
 def text(flags: dict[str, str], path: str | None, experiment: config.Experiment) -> str:
     """The whole help.
 
@@ -47,7 +54,7 @@ def text(flags: dict[str, str], path: str | None, experiment: config.Experiment)
       path: the config file that was named, or None.
       experiment: what it holds, or one of defaults.
     """
-    width = max(40, min(shutil.get_terminal_size().columns, WIDEST))
+    width = columns()
     usage = 'python run.py --config=configs/NAME.py [--config.KEY=VALUE ...] [--workdir=DIR] [--mode=MODE]'
     keys = f'keys of {path}' if path else 'keys and their defaults; name --config to see the values of a config'
     lines = [
@@ -55,26 +62,19 @@ def text(flags: dict[str, str], path: str | None, experiment: config.Experiment)
         '',
         *textwrap.wrap(f'usage: {usage}', width, subsequent_indent=' ' * 7, break_on_hyphens=False),
         '',
-        *_listed(((f'--{typed}', note) for typed, note in flags.items()), width),
+        *described(((f'--{typed}', note) for typed, note in flags.items()), width, COLUMN),
         '',
         'modes:',
-        *_listed(MODES.items(), width),
+        *described(MODES.items(), width, COLUMN),
         '',
         'exit codes:',
-        *_listed(((str(code), note) for code, note in EXIT_CODES.items()), width),
+        *described(((str(code), note) for code, note in EXIT_CODES.items()), width, COLUMN),
         '',
         *textwrap.wrap(keys, width),
         *textwrap.wrap('(set one by --config.KEY=VALUE, for example --config.sweep.top_k=20)', width),
         *table(experiment, width),
     ]
     return '\n'.join(lines)
-
-
-def _listed(items: Iterable[tuple[str, str]], width: int) -> Iterator[str]:
-    """Names in one column, what they mean beside them."""
-    for name, note in items:
-        start = f'  {name:15}  '
-        yield from textwrap.wrap(note, width, initial_indent=start, subsequent_indent=' ' * len(start))
 
 
 def table(experiment: config.Experiment, width: int = WIDEST) -> Iterator[str]:

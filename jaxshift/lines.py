@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.cells import cell_len, chop_cells
 
 # Controls, of the terminal and of the direction of writing; lone surrogates, which have no bytes; line separators.
 _COMMANDS = ('Cc', 'Cf', 'Cs', 'Zl', 'Zp')
+NARROW = 28  # columns that a text needs at least beside its name
 
 
 def inert(text: str, kept: str = '\n\t') -> str:
@@ -29,6 +31,27 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
         '  '.join(cell + ' ' * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
+
+
+def described(items: Iterable[tuple[str, str]], width: int, column: int = 0) -> Iterator[str]:
+    """Names below each other, at least `column` wide, and what they mean, in lines of `width` columns.
+
+    It stands beside them, or where the lines are narrow below them.
+    """
+    pairs = list(items)
+    column = max([column, *(len(name) for name, _ in pairs)])
+    for name, note in pairs:
+        if width < column + NARROW:
+            yield from (f'  {name}', *folded(note, width, 6))
+            continue
+        start = f'  {name:{column}}  '
+        yield from textwrap.wrap(note, width, initial_indent=start, subsequent_indent=' ' * len(start)) or [f'  {name}']
+
+
+def folded(text: str, width: int, indent: int) -> list[str]:
+    """Words in lines of `width` columns; those after the first begin a little further to the right."""
+    start = ' ' * indent
+    return textwrap.wrap(text, width, initial_indent=start, subsequent_indent=f'{start}  ', break_on_hyphens=False)
 
 
 def filled(pieces: Sequence[str], width: int) -> list[str]:

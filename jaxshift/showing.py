@@ -9,7 +9,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich.console import Console
 from rich.text import Text
 
 from jaxshift import lines
@@ -19,6 +18,7 @@ from jaxshift.explain import pieces
 from jaxshift.report import page
 from jaxshift.store import jsonl, paths
 from jaxshift.study import Study
+from jaxshift.terminal import screen
 
 FIRST = 5  # examples, and refused records
 STYLES = {'masked': 'dim', 'trained': 'green'}
@@ -156,10 +156,10 @@ def _marks(encoding: str) -> tuple[str, dict[str, str]]:
 
 def _print(tokens: Sequence[Token], bar: str, blanks: dict[str, str], say) -> None:
     """Runs of masked and of trained tokens, each under its name; coloured on a terminal."""
-    colours = Console(highlight=False, soft_wrap=True) if sys.stdout.isatty() else None
+    colours = screen()
     for kind, line in marked(tokens, bar, blanks, shutil.get_terminal_size().columns):
         if colours:
-            colours.print(Text(line, STYLES[kind]))
+            colours.print(Text(line, STYLES[kind]), soft_wrap=True)
         else:
             say(line)
 

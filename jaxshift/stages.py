@@ -9,11 +9,13 @@ from pathlib import Path
 
 from jaxshift import (
     advising,
+    closing,
     comparing,
     depends,
     evaluating,
     judging,
     making,
+    opening,
     outward,
     sheets,
     showing,
@@ -25,6 +27,7 @@ from jaxshift.devices import process
 from jaxshift.errors import InputError
 from jaxshift.explain import stage as explain
 from jaxshift.export import distance, files
+from jaxshift.plan import capacity
 from jaxshift.report import page
 from jaxshift.respond import responses
 from jaxshift.respond.decode import Decoder
@@ -58,10 +61,11 @@ def _tokenise(study: Study, treatment: str) -> list[Path]:
         unread = f'; not read: {figures["unread"]}' if figures['unread'] else ''
         study.say(f'{source}: {figures["examples"]} examples of format {figures["format"]}{unread}')
     path = study.workdir.treated(treatment)
-    counts = dataset.build(
-        path, found.examples, study.template, settings.max_length, settings.on_bad_record, found.refused, found.sources,
-        found.held_out,
-    ).counts  # fmt: skip
+    with Bar(f'tokenise data {treatment}'.rstrip(), brief=True) as bar:
+        counts = dataset.build(
+            path, bar.over(found.examples), study.template, settings.max_length, settings.on_bad_record, found.refused,
+            found.sources, found.held_out,
+        ).counts  # fmt: skip
     refused = sum(counts['refused'].values())
     study.say(
         f'{f"data {treatment}".rstrip()}: {counts["examples"]} rows by the {study.template.name} template, '
@@ -135,6 +139,7 @@ def report(study: Study) -> None:
                 path.unlink()
 
     study.ledger.do('report', '', depends.of_report(study), work, clear)
+    closing.tell(study)
     study.say(f'report: {study.workdir.report / "index.html"}')
 
 
@@ -186,10 +191,14 @@ def run(study: Study, mode: str, left_out: Collection[str] = ()) -> None:
     if mode == 'judge' and not study.experiment.judge.kind:
         raise InputError('config.judge.kind is empty, so nobody judges; set it to endpoint, local, oracle or file')
     evaluating.check(study, mode)
+    if mode != 'run' and mode in capacity.COMPUTING and computes(study, mode):
+        opening.tell(study, mode)
     for name, stage in STAGES.items():
-        if mode == 'run' and name == 'train' and study.experiment.base.source != MADE_HERE:
-            # Before hours go into training; to a base that is made here the prompts are made to measure.
-            study.check_prompts()
+        if mode == 'run' and name == 'train':
+            opening.tell(study, mode)  # the data stage has counted the tokens
+            if study.experiment.base.source != MADE_HERE:
+                # Before hours go into training; to a base that is made here the prompts are made to measure.
+                study.check_prompts()
         if mode == name or (mode == 'run' and name not in left_out):
             stage(study)
             study.stop.check()
