@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -12,6 +13,7 @@ from ml_collections import config_flags
 
 from jaxshift import cells, config, helptext, options
 from jaxshift.errors import InputError, outcome
+from jaxshift.lines import inert
 
 FLAGS = flags.FLAGS
 ARGUMENTS: list[str] = []  # filled by `guarded`; config_flags would read sys.argv when it is imported
@@ -55,6 +57,8 @@ def parse(argv: list[str]) -> tuple[config.Experiment | None, dict[str, cells.Ce
         raise InputError(f'{str(error).splitlines()[0]}; --help lists flags and keys') from error
     if len(rest) > 1:
         raise InputError(f'unexpected argument {rest[1]!r}; flags begin with --')
+    if FLAGS['only'].present and not ONLY.value:
+        raise InputError('--only= names nothing; leave it out to work on all')
     if CONFIG.value is None:
         if MODE.value == 'list':
             return None, {}
@@ -114,6 +118,8 @@ def main(argv: list[str]) -> int:
 def guarded(argv: list[str]) -> int:
     """`main`, with every error turned into one line and an exit code."""
     ARGUMENTS[:] = argv
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors='backslashreplace')  # not every terminal has every character
     try:
         ARGUMENTS[1:] = options.of_files(argv[1:])
         return main(ARGUMENTS)
@@ -124,7 +130,7 @@ def guarded(argv: list[str]) -> int:
         if any(text.lstrip('-').lower() in ('debug', 'debug=true', 'debug=t', 'debug=1') for text in ARGUMENTS):
             traceback.print_exc()
         code, line = outcome(error, options.config_path(ARGUMENTS[1:]))
-        print(line, file=sys.stderr)
+        print(inert(line), file=sys.stderr)
         return code
 
 

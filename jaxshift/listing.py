@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jaxshift import options
 from jaxshift.lines import described, folded
-from jaxshift.store import ledger
+from jaxshift.store import record
 
 ORDER = (
     'world', 'data', 'base', 'advise', 'train', 'respond', 'sweep', 'summary', 'knowledge', 'causes', 'judge',
@@ -66,8 +66,8 @@ def _records(workdir: Path) -> tuple[Records, Records]:
     begun: Records = {}
     for path in sorted((workdir / 'done').glob('*.json')):
         stage, _, run = path.stem.partition('-')
-        record = ledger.read(path)
-        finished = record is not None and record['files'] is not None
+        kept = record.read(path)
+        finished = kept is not None and kept['files'] is not None
         (done if finished else begun).setdefault(stage, []).append(run)
     return done, begun
 

@@ -16,8 +16,9 @@ def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
     )
 
 
-def test_help_is_instant_because_it_imports_no_jax():
-    ended = python('-X', 'importtime', 'run.py', '--help')
+@pytest.mark.parametrize('asked', ['--help', '--mode=list'])
+def test_help_and_list_are_instant_because_they_import_no_jax(asked):
+    ended = python('-X', 'importtime', 'run.py', asked)
     assert ended.returncode == 0
     imported = {line.rpartition('|')[2].strip() for line in ended.stderr.splitlines()}
     assert 'jaxshift.config' in imported
@@ -92,8 +93,12 @@ def test_list_says_that_nothing_is_done_in_a_new_workdir(tmp_path):
         ([DEMO, '--config.swep.chunk=1'], 'error: unknown key config.swep.chunk; did you mean config.sweep.chunk?'),
         ([DEMO, '-config.swep.chunk=1'], 'error: unknown key config.swep.chunk; did you mean config.sweep.chunk?'),
         ([DEMO, '--config.sweep.chunk'], 'error: config.sweep.chunk has no value; write --config.sweep.chunk=VALUE'),
-        ([DEMO, '--config.sweep.chunk=many'], 'config.sweep.chunk=many'),
-        ([DEMO, '--config.runs.lora.pack=perhaps'], 'config.runs.lora.pack=perhaps'),
+        ([DEMO, '--config.sweep.chunk=many'], "error: config.sweep.chunk is 'many'; it must be a whole number"),
+        ([DEMO, '--config.sweep.chunk=1.5'], "error: config.sweep.chunk is '1.5'; it must be a whole number"),
+        ([DEMO, '--config.runs.lora.alpha='], "error: config.runs.lora.alpha is ''; it must be a finite number"),
+        ([DEMO, '--config.runs.lora.pack=perhaps'], "config.runs.lora.pack is 'perhaps'; it must be True or False"),
+        ([DEMO, '--config.base.source=\x1b[31m'], r'error: config.base.source'),
+        ([DEMO, '--only='], 'error: --only= names nothing; leave it out to work on all'),
         ([DEMO, '--config.sweep.chunk=0'], 'error: config.sweep.chunk is 0; it must be at least 1'),
         ([DEMO, '--config.base.dtype=float8'], "error: config.base.dtype is 'float8'; it can be bfloat16, float32"),
         ([DEMO, '--mode=trian'], 'flag --mode=trian: value should be one of <run|data|train'),
