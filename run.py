@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import io
 import os
 import sys
@@ -19,7 +20,7 @@ FLAGS = flags.FLAGS
 ARGUMENTS: list[str] = []  # filled by `guarded`; config_flags would read sys.argv when it is imported
 CONFIG = config_flags.DEFINE_config_file('config', None, 'the experiment, as configs/demo.py', sys_argv=ARGUMENTS)
 WORKDIR = flags.DEFINE_string('workdir', None, 'where everything is written; workdirs/NAME by default')
-MODE = flags.DEFINE_enum('mode', 'run', list(helptext.MODES), 'what to do, see below')
+MODE = flags.DEFINE_string('mode', 'run', 'what to do, see below')
 ONLY = flags.DEFINE_list('only', [], 'names of the runs to work on, or of the cells of a grid; all by default')
 TOPOLOGY = flags.DEFINE_string('topology', 'devices', 'what to plan for: v5e:4x4, or the devices that are here')
 PROFILE = flags.DEFINE_bool('profile', False, 'write a trace of a few training steps to WORKDIR/profile')
@@ -33,9 +34,7 @@ def help_text(path: str | None) -> str:
     experiment = options.load(path) if path else config.Experiment(runs={'RUN': config.Run()}, world=config.World())
     typed = {'config=FILE': CONFIG, 'workdir=DIR': WORKDIR, 'mode=MODE': MODE, 'only=RUN,RUN': ONLY}
     typed |= {'topology=NAME': TOPOLOGY, 'json': JSON, 'profile': PROFILE, 'debug': DEBUG}
-    # absl puts the choices of an enumeration before its help.
-    notes = {text: FLAGS[flag.name].help.rpartition('>: ')[2] for text, flag in typed.items()}
-    return helptext.text(notes, path, experiment)
+    return helptext.text({text: FLAGS[flag.name].help for text, flag in typed.items()}, path, experiment)
 
 
 def workdir_of(path: str | None) -> str:
@@ -57,6 +56,9 @@ def parse(argv: list[str]) -> tuple[config.Experiment | None, dict[str, cells.Ce
         raise InputError(f'{str(error).splitlines()[0]}; --help lists flags and keys') from error
     if len(rest) > 1:
         raise InputError(f'unexpected argument {rest[1]!r}; flags begin with --')
+    if MODE.value not in helptext.MODES:
+        near = difflib.get_close_matches(MODE.value, helptext.MODES, n=1, cutoff=0.0)[0]
+        raise InputError(f'--mode={MODE.value}: no such mode; did you mean {near}? --help tells what each does')
     if FLAGS['only'].present and not ONLY.value:
         raise InputError('--only= names nothing; leave it out to work on all')
     if CONFIG.value is None:

@@ -101,7 +101,7 @@ def test_list_says_that_nothing_is_done_in_a_new_workdir(tmp_path):
         ([DEMO, '--only='], 'error: --only= names nothing; leave it out to work on all'),
         ([DEMO, '--config.sweep.chunk=0'], 'error: config.sweep.chunk is 0; it must be at least 1'),
         ([DEMO, '--config.base.dtype=float8'], "error: config.base.dtype is 'float8'; it can be bfloat16, float32"),
-        ([DEMO, '--mode=trian'], 'flag --mode=trian: value should be one of <run|data|train'),
+        ([DEMO, '--mode=trian'], 'error: --mode=trian: no such mode; did you mean train? --help tells what each does'),
         ([DEMO, '--only=lora,lroa'], "error: --only: no run 'lroa'; the config has lora, "),
         ([DEMO, '--wrokdir=x'], "Unknown command line flag 'wrokdir'"),
         ([DEMO, 'train'], "error: unexpected argument 'train'; flags begin with --"),
