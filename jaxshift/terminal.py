@@ -12,7 +12,16 @@ from typing import Any, TypeVar
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column
 from rich.text import Text
 
 from jaxshift.devices import process
@@ -63,6 +72,13 @@ def table(rows: Sequence[Sequence[str]]) -> None:
             say(textwrap.fill(f'{name}: {told}', console.width, subsequent_indent='  '))
 
 
+class _Note(ProgressColumn):
+    """What is said beside a bar, in one line."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields['note'], no_wrap=True, overflow='ellipsis')
+
+
 class Bar:
     """Progress of one stage: `with Bar('train lora') as bar: bar(done, total, 'loss 1.23')`.
 
@@ -77,9 +93,11 @@ class Bar:
     def __enter__(self) -> Bar:
         if (console := screen()) and process.leads():
             shown: dict[str, Any] = {'console': console, 'transient': self._brief}
-            left = TimeRemainingColumn(compact=True, elapsed_when_finished=True)
-            columns = TextColumn('{task.description}', markup=False), BarColumn(), MofNCompleteColumn(), left
-            self._rich = Progress(*columns, TextColumn('{task.fields[note]}', markup=False), **shown)
+            # On a narrow terminal the bar and the note give way.
+            title = TextColumn('{task.description}', markup=False)
+            count = MofNCompleteColumn(table_column=Column(no_wrap=True))
+            left = TimeRemainingColumn(True, elapsed_when_finished=True, table_column=Column(no_wrap=True))
+            self._rich = Progress(title, BarColumn(), count, left, _Note(table_column=Column()), **shown)
             self._rich.start()
             self._task = self._rich.add_task(self._title, total=None, note='')
         return self
