@@ -92,7 +92,8 @@ def test_the_list_has_the_cells_of_one_state_together(config, ran):
     folder, _ = ran
     words = ' '.join(start('--mode=list', f'--workdir={folder}', config).out.partition(f'{folder}:')[2].split())
     assert 'done world 1, data 1, base 1, train 2, respond 3' in words
-    assert {'seed0_n16,', 'seed0_n24,', 'seed1_n16'} <= set(words.split())
+    assert 'seed0_n16, seed0_n24' in words  # the third has a page of its own
+    assert words.count('seed1_n16') == 1
 
 
 def test_a_grid_without_results_says_so(config, tmp_path):
