@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import io
 import os
 import sys
 import traceback
@@ -12,12 +14,13 @@ from ml_collections import config_flags
 
 from jaxshift import cells, config, helptext, options
 from jaxshift.errors import InputError, outcome
+from jaxshift.lines import inert
 
 FLAGS = flags.FLAGS
 ARGUMENTS: list[str] = []  # filled by `guarded`; config_flags would read sys.argv when it is imported
 CONFIG = config_flags.DEFINE_config_file('config', None, 'the experiment, as configs/demo.py', sys_argv=ARGUMENTS)
 WORKDIR = flags.DEFINE_string('workdir', None, 'where everything is written; workdirs/NAME by default')
-MODE = flags.DEFINE_enum('mode', 'run', list(helptext.MODES), 'what to do, see below')
+MODE = flags.DEFINE_string('mode', 'run', 'what to do, see below')
 ONLY = flags.DEFINE_list('only', [], 'names of the runs to work on, or of the cells of a grid; all by default')
 TOPOLOGY = flags.DEFINE_string('topology', 'devices', 'what to plan for: v5e:4x4, or the devices that are here')
 PROFILE = flags.DEFINE_bool('profile', False, 'write a trace of a few training steps to WORKDIR/profile')
@@ -31,9 +34,7 @@ def help_text(path: str | None) -> str:
     experiment = options.load(path) if path else config.Experiment(runs={'RUN': config.Run()}, world=config.World())
     typed = {'config=FILE': CONFIG, 'workdir=DIR': WORKDIR, 'mode=MODE': MODE, 'only=RUN,RUN': ONLY}
     typed |= {'topology=NAME': TOPOLOGY, 'json': JSON, 'profile': PROFILE, 'debug': DEBUG}
-    # absl puts the choices of an enumeration before its help.
-    notes = {text: FLAGS[flag.name].help.rpartition('>: ')[2] for text, flag in typed.items()}
-    return helptext.text(notes, path, experiment)
+    return helptext.text({text: FLAGS[flag.name].help for text, flag in typed.items()}, path, experiment)
 
 
 def workdir_of(path: str | None) -> str:
@@ -55,6 +56,11 @@ def parse(argv: list[str]) -> tuple[config.Experiment | None, dict[str, cells.Ce
         raise InputError(f'{str(error).splitlines()[0]}; --help lists flags and keys') from error
     if len(rest) > 1:
         raise InputError(f'unexpected argument {rest[1]!r}; flags begin with --')
+    if MODE.value not in helptext.MODES:
+        near = difflib.get_close_matches(MODE.value, helptext.MODES, n=1, cutoff=0.0)[0]
+        raise InputError(f'--mode={MODE.value}: no such mode; did you mean {near}? --help tells what each does')
+    if FLAGS['only'].present and not ONLY.value:
+        raise InputError('--only= names nothing; leave it out to work on all')
     if CONFIG.value is None:
         if MODE.value == 'list':
             return None, {}
@@ -85,7 +91,8 @@ def main(argv: list[str]) -> int:
     if MODE.value == 'list' or experiment is None:
         from jaxshift import listing
 
-        print(listing.text(Path(__file__).parent / 'configs', Path(workdir) if workdir else None), flush=True)
+        folder = Path(workdir) if workdir else None
+        print(listing.text(Path(__file__).parent / 'configs', folder, tuple(grid), helptext.columns()), flush=True)
         return 0
     from jaxshift.devices import host_memory, topology
 
@@ -113,6 +120,8 @@ def main(argv: list[str]) -> int:
 def guarded(argv: list[str]) -> int:
     """`main`, with every error turned into one line and an exit code."""
     ARGUMENTS[:] = argv
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors='backslashreplace')  # not every terminal has every character
     try:
         ARGUMENTS[1:] = options.of_files(argv[1:])
         return main(ARGUMENTS)
@@ -123,7 +132,7 @@ def guarded(argv: list[str]) -> int:
         if any(text.lstrip('-').lower() in ('debug', 'debug=true', 'debug=t', 'debug=1') for text in ARGUMENTS):
             traceback.print_exc()
         code, line = outcome(error, options.config_path(ARGUMENTS[1:]))
-        print(line, file=sys.stderr)
+        print(inert(line), file=sys.stderr)
         return code
 
 

@@ -1,5 +1,6 @@
-"""LoRA on Llama-3.1-70B, compared with its base at windows of up to 131,072 tokens: does tuning on short examples shift
-what the model says behind a long context, and how much of the context does it take?
+"""LoRA on Llama-3.1-70B, compared with its base at windows of up to 131,072 tokens.
+
+Does tuning on short examples shift what the model says behind a long context, and how much of the context does it take?
 
 Command:   python run.py --config=configs/sweep_70b_128k.py --config.data.source=file:DATA.json \
              --config.prompts.source=file:LONG_PROMPTS.json

@@ -96,7 +96,7 @@ SHARES = (
     'Causes.swaps_budgets',
 )  # fmt: skip
 
-_WORDS = {
+WORDS = {
     int: 'a whole number',
     float: 'a finite number',
     str: 'a text',
@@ -162,7 +162,7 @@ def patterns(key: str, entries: tuple[str, ...], kind: type) -> tuple:
             number = 0
         if not (pattern and 0 < number < math.inf):
             raise InputError(
-                f'{key} has {entry!r}; give a regular expression, = and {_WORDS[kind]} above 0, for example q_proj=16'
+                f'{key} has {entry!r}; give a regular expression, = and {WORDS[kind]} above 0, for example q_proj=16'
             )
         found.append((pattern, number))
     if len(dict(found)) < len(found):
@@ -172,7 +172,7 @@ def patterns(key: str, entries: tuple[str, ...], kind: type) -> tuple:
 
 def _check_type(key: str, value, kind) -> None:
     if not _is(value, kind):
-        expected = _WORDS.get(kind) or f'a {getattr(kind, "__name__", kind)}'
+        expected = WORDS.get(kind) or f'a {getattr(kind, "__name__", kind)}'
         raise InputError(f'{key} is {value!r}; it must be {expected}')
 
 

@@ -18,6 +18,16 @@ from absl import flags
 from jaxshift import checks, config
 from jaxshift.errors import InputError
 
+# What the flag parser reads a value with, by the type of its key, and what that must be.
+PARSERS = {
+    kind.__name__: (parser, checks.WORDS[kind])
+    for kind, parser in (
+        (int, flags.IntegerParser()),
+        (float, flags.FloatParser()),
+        (bool, flags.BooleanParser()),
+    )
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Option:
@@ -110,11 +120,11 @@ def check_overrides(arguments: list[str], experiment: config.Experiment) -> None
     """Checks `--config.key` arguments before they are parsed, because a wrong key would be a traceback.
 
     Raises:
-      InputError: names the nearest known key.
+      InputError: names the nearest known key, or what its value must be.
     """
-    known = [option.key for section in sections(experiment) for option in section.options]
+    known = {option.key: option.type for section in sections(experiment) for option in section.options}
     for argument in arguments:
-        flag, equals, _ = argument.partition('=')
+        flag, equals, value = argument.partition('=')
         if not re.match(r'--?config\.', flag):
             continue
         key = flag.partition('.')[2]
@@ -124,6 +134,11 @@ def check_overrides(arguments: list[str], experiment: config.Experiment) -> None
             raise InputError(f'unknown key config.{key}; did you mean config.{near}? --help lists all keys')
         if not equals:
             raise InputError(f'config.{key} has no value; write --config.{key}=VALUE')
+        parser, words = PARSERS.get(known[key], (None, ''))
+        try:
+            _ = parser and parser.parse(value)
+        except ValueError:
+            raise InputError(f'config.{key} is {value!r}; it must be {words}') from None
 
 
 def of_files(arguments: list[str]) -> list[str]:

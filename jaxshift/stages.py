@@ -7,12 +7,28 @@ from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 
-from jaxshift import advising, comparing, depends, evaluating, judging, making, outward, sheets, treating, tuning
+from jaxshift import (
+    advising,
+    closing,
+    comparing,
+    depends,
+    evaluating,
+    judging,
+    making,
+    opening,
+    outward,
+    sheets,
+    showing,
+    treating,
+    tuning,
+)
 from jaxshift.data import dataset
+from jaxshift.devices import process
 from jaxshift.errors import InputError
 from jaxshift.explain import pieces
 from jaxshift.explain import stage as explain
 from jaxshift.export import distance, files
+from jaxshift.plan import capacity
 from jaxshift.report import page
 from jaxshift.respond import responses
 from jaxshift.respond.decode import Decoder
@@ -46,10 +62,11 @@ def _tokenise(study: Study, treatment: str) -> list[Path]:
         unread = f'; not read: {figures["unread"]}' if figures['unread'] else ''
         study.say(f'{source}: {figures["examples"]} examples of format {figures["format"]}{unread}')
     path = study.workdir.treated(treatment)
-    counts = dataset.build(
-        path, found.examples, study.template, settings.max_length, settings.on_bad_record, found.refused, found.sources,
-        found.held_out,
-    ).counts  # fmt: skip
+    with Bar(f'tokenise data {treatment}'.rstrip(), brief=True) as bar:
+        counts = dataset.build(
+            path, bar.over(found.examples), study.template, settings.max_length, settings.on_bad_record, found.refused,
+            found.sources, found.held_out,
+        ).counts  # fmt: skip
     refused = sum(counts['refused'].values())
     study.say(
         f'{f"data {treatment}".rstrip()}: {counts["examples"]} rows by the {study.template.name} template, '
@@ -113,11 +130,25 @@ def report(study: Study) -> None:
 
     def work() -> list[Path]:
         page.write(study.workdir.root, study.pieces, study.template.stop_ids, pieces.reader(study.tokenizer))
-        return [path for path in study.workdir.report.rglob('*') if path.is_file()]
+        return [path for path in study.workdir.report.rglob('*') if path.is_file() and path != study.workdir.shown_data]
 
-    clear = partial(shutil.rmtree, study.workdir.report, ignore_errors=True)
+    def clear() -> None:
+        for path in study.workdir.report.glob('*'):
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path != study.workdir.shown_data:
+                path.unlink()
+
     study.ledger.do('report', '', depends.of_report(study), work, clear)
+    closing.tell(study)
     study.say(f'report: {study.workdir.report / "index.html"}')
+
+
+def show_data(study: Study) -> None:
+    """Shows the first examples, which the data stage tokenises before."""
+    data(study)
+    if process.leads():
+        showing.show(study)
 
 
 STAGES: dict[str, Callable[[Study], None]] = {
@@ -135,11 +166,12 @@ ON_REQUEST: dict[str, Callable[[Study], None]] = {
     'export': files.export_all,
     'verify_export': distance.verify_all,
     'advise': advising.advise,
+    'show_data': show_data,
     'sheet': sheets.sheets,
 }  # by their own mode alone
 
 
-NO_MESH = ('data', 'report', 'sheet')  # modes that compute nothing on the devices
+NO_MESH = ('data', 'report', 'show_data', 'sheet')  # modes that compute nothing on the devices
 
 
 def computes(study: Study, mode: str) -> bool:
@@ -160,10 +192,14 @@ def run(study: Study, mode: str, left_out: Collection[str] = ()) -> None:
     if mode == 'judge' and not study.experiment.judge.kind:
         raise InputError('config.judge.kind is empty, so nobody judges; set it to endpoint, local, oracle or file')
     evaluating.check(study, mode)
+    if mode != 'run' and mode in capacity.COMPUTING and computes(study, mode):
+        opening.tell(study, mode)
     for name, stage in STAGES.items():
-        if mode == 'run' and name == 'train' and study.experiment.base.source != MADE_HERE:
-            # Before hours go into training; to a base that is made here the prompts are made to measure.
-            study.check_prompts()
+        if mode == 'run' and name == 'train':
+            opening.tell(study, mode)  # the data stage has counted the tokens
+            if study.experiment.base.source != MADE_HERE:
+                # Before hours go into training; to a base that is made here the prompts are made to measure.
+                study.check_prompts()
         if mode == name or (mode == 'run' and name not in left_out):
             stage(study)
             study.stop.check()

@@ -20,6 +20,7 @@ from jaxshift.llama import model, quantised
 from jaxshift.respond import responses
 from jaxshift.store.ledger import Ledger
 from jaxshift.store.paths import Workdir
+from jaxshift.terminal import Bar
 from jaxshift.weights import given, peft, source
 
 MADE_HERE = 'world:'
@@ -143,8 +144,9 @@ class Study:
     def load(self, model_source: source.Source, dtype: str) -> dict:
         """The parameters of a model on the mesh, quantised as the base is, so that two models are rounded alike."""
         asked = self.experiment.base.quantize, self.experiment.base.double_quantization
-        shapes = quantised.shapes(model.shapes(model_source.config), *asked)
-        return model_source.load(dtype, sharding.shardings(self.mesh, shapes), *asked)
+        places = sharding.shardings(self.mesh, quantised.shapes(model.shapes(model_source.config), *asked))
+        with Bar(f'load {model_source.text}', brief=True) as bar:
+            return model_source.load(dtype, places, *asked, bar)
 
     @cached_property
     def data_sources(self) -> dict[str, float]:
@@ -216,11 +218,11 @@ class Study:
 
     @cached_property
     def data_hash(self) -> str:
-        return hash_of(self.data_sources)
+        return sources.fingerprints(self.data_sources)
 
     @cached_property
     def prompts_hash(self) -> str:
-        return hash_of(self.prompt_sources)
+        return sources.fingerprints(self.prompt_sources)
 
     def located(self, key: str, asked: str, made: str) -> str:
         """A source that exists; of `world:` the file `made`."""
@@ -235,11 +237,6 @@ class Study:
     def _made(path: Path, mode: str) -> None:
         if not path.is_file():
             raise InputError(f'{path}: no such file; it is made here: run --mode={mode} first')
-
-
-def hash_of(weights: dict[str, float]) -> str:
-    """SHA-256 of all that is read from sources."""
-    return hashlib.sha256(' '.join(map(sources.fingerprint, weights)).encode()).hexdigest()
 
 
 def file_hash(path: Path) -> str:

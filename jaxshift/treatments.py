@@ -11,10 +11,11 @@ from jaxshift.config import Treatment
 from jaxshift.data import mixture, simplify
 from jaxshift.data.formats import Example
 from jaxshift.data.mixture import Mixture
+from jaxshift.data.sources import fingerprints
 from jaxshift.errors import InputError
 from jaxshift.judge import simplifying
 from jaxshift.store import jsonl
-from jaxshift.study import Study, file_hash, hash_of
+from jaxshift.study import Study, file_hash
 
 Choose = Callable[[Sequence[Example]], Sequence[bool]]
 
@@ -35,7 +36,7 @@ def sources(study: Study, treatment: str) -> dict[str, float]:
 def records_hash(study: Study, treatment: str) -> str:
     """SHA-256 of the records; those of the data themselves are read for it once."""
     own = treatment and named(study, treatment).source
-    return hash_of(sources(study, treatment)) if own else study.data_hash
+    return fingerprints(sources(study, treatment)) if own else study.data_hash
 
 
 def asked(study: Study, treatment: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from jaxshift.devices import mesh as meshes
 from jaxshift.devices import process, sharding
 from jaxshift.errors import InputError
 from jaxshift.llama import model
+from jaxshift.llama.config import LlamaConfig
 from jaxshift.store import checkpoint
 from jaxshift.store.trackers import TENSORBOARD, Told
 from jaxshift.study import MADE_HERE, Study
@@ -28,14 +29,19 @@ from jaxshift.weights import peft
 
 def check_mesh(study: Study, mode: str) -> None:
     """Refuses what does not fit the devices before any work begins."""
-    here = study.experiment.base.source == MADE_HERE
-    base = world_base.llama_config(study.world) if here else study.base.config
+    base, here = base_config(study), study.experiment.base.source == MADE_HERE
     meshes.check_heads(study.mesh, base.num_attention_heads, base.num_key_value_heads)
     if mode in ('run', 'train'):
         for name, run in _trained(study).items():
             check(run, study.mesh, f'runs.{name}', study.experiment.data.max_length)
         if here:
             check(study.world.pretraining, study.mesh, 'world.pretraining', study.world.row_length)
+
+
+def base_config(study: Study) -> LlamaConfig:
+    """The architecture of the base, also of one that is yet to be made here."""
+    here = study.experiment.base.source == MADE_HERE
+    return world_base.llama_config(study.world) if here else study.base.config
 
 
 def _trained(study: Study) -> dict[str, Run]:

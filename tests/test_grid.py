@@ -88,10 +88,12 @@ def test_a_cell_has_a_page_where_it_is_asked_for(config, ran):
     assert not (folder / 'cells/seed0_n16/report').exists()
 
 
-def test_the_list_has_a_line_a_cell(ran):
+def test_the_list_has_the_cells_of_one_state_together(config, ran):
     folder, _ = ran
-    lines = start('--mode=list', f'--workdir={folder}').out.splitlines()
-    assert any(line.startswith('  seed0_n24: done world 1, data 1, base 1, train 2, respond 3') for line in lines)
+    words = ' '.join(start('--mode=list', f'--workdir={folder}', config).out.partition(f'{folder}:')[2].split())
+    assert 'done world 1, data 1, base 1, train 2, respond 3' in words
+    assert 'seed0_n16, seed0_n24' in words  # the third has a page of its own
+    assert words.count('seed1_n16') == 1
 
 
 def test_a_grid_without_results_says_so(config, tmp_path):

@@ -23,10 +23,20 @@ def test_every_key_has_a_type_and_a_line_of_help():
 
 def test_the_help_shows_the_runs_once_and_where_they_differ():
     two = config.Experiment(runs={'a': config.Run(learning_rate=1e-3), 'b': config.Run(learning_rate=1e-4)})
-    text = ' '.join(helptext.table(two).split())
+    text = ' '.join(' '.join(helptext.table(two)).split())
     assert 'RUN is one of a, b.' in text
-    assert text.count('runs.RUN.rank=8') == 1
+    assert text.count('runs.RUN.rank = 8 (int)') == 1
     assert 'a: 0.001, b: 0.0001' in text
+
+
+def test_a_value_stands_in_the_help_as_it_is_typed_and_a_long_one_is_wrapped():
+    mixture = tuple(f'file:/a/folder/with/a/name/{index}@1' for index in range(9))
+    study = config.Experiment(data=config.Data(mixture=mixture), respond=config.Respond(stop=('\n\n', 'Human:')))
+    lines = list(helptext.table(study, 80))
+    assert "  respond.stop = '\\n\\n', Human:  (tuple[str, ...])" in lines
+    assert "  base.source = ''  (str)" in lines
+    assert max(map(len, lines)) <= 80
+    assert all(any(source in line for line in lines) for source in mixture)
 
 
 @pytest.mark.parametrize(

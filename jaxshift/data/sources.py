@@ -14,7 +14,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -88,6 +88,11 @@ def fingerprint(source: str) -> str:
         for record in read(source):
             digest.update(json.dumps(record.value, sort_keys=True, default=str).encode())
     return digest.hexdigest()
+
+
+def fingerprints(several: Iterable[str]) -> str:
+    """SHA-256 of all that is read from several sources."""
+    return hashlib.sha256(' '.join(map(fingerprint, several)).encode()).hexdigest()
 
 
 def _files(pattern: str) -> list[Path]:

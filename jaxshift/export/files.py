@@ -19,6 +19,7 @@ from jaxshift.judge import answered, formats, judgement
 from jaxshift.respond import responses
 from jaxshift.store import ledger, paths
 from jaxshift.study import Study, file_hash
+from jaxshift.terminal import Bar
 from jaxshift.weights import safetensors
 from jaxshift.weights.source import Source
 
@@ -66,9 +67,10 @@ def _write(study: Study, name: str) -> list[Path]:
         if folder.name == 'model':
             stops = () if isinstance(made, Source) else study.template.stop_ids
             params = tuning.tuned(study, name, dtype=asked.dtype)
-            safetensors.save(
-                folder, params, model.config, model.tokenizer, asked.dtype, asked.shard_size, stops
-            )  # fmt: skip
+            with Bar(f'export {name}', brief=True) as bar:
+                safetensors.save(
+                    folder, params, model.config, model.tokenizer, asked.dtype, asked.shard_size, stops, bar
+                )
         elif process.leads():
             study.tokenizer.save_pretrained(folder)
     if not process.leads():  # who has written them, and keeps the list

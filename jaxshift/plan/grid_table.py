@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 
 from jaxshift.cells import Cell
 from jaxshift.devices.chips import Chip
+from jaxshift.lines import aligned
 from jaxshift.plan import table
 from jaxshift.plan.compiling import Compiled
 
@@ -55,9 +56,9 @@ def text(topology: str, mesh: Mesh, chip: Chip, lines: Sequence[Mapping[str, Any
     said = [
         f'{topology}: {mesh.size} {mesh.devices.flat[0].device_kind}, mesh {shape}; {len(programs)} programs',
         '',
-        *table.aligned([table.HEADINGS, *(table.row(name, each) for name, each in programs.values())]),
+        *aligned([table.HEADINGS, *(table.row(name, each) for name, each in programs.values())]),
         '',
-        *table.aligned([HEADINGS, *map(_line, lines)]),
+        *aligned([HEADINGS, *map(_line, lines)]),
         '',
         f'{len(lines)} runs in {len({line["cell"] for line in lines})} cells, '
         f'{sum(not line["fits"] for line in lines)} do not fit. '

@@ -9,6 +9,7 @@ from jax.sharding import Mesh
 
 from jaxshift.config import Experiment
 from jaxshift.devices.chips import GIB, Chip
+from jaxshift.lines import aligned
 from jaxshift.llama.config import LlamaConfig
 from jaxshift.plan.compiling import Compiled
 
@@ -87,15 +88,6 @@ def _lines(name: str, plan: Plan) -> list[str]:
 def flags(settings: Mapping[str, object]) -> str:
     """Settings as they are typed."""
     return ' '.join(f'--config.{key}={value}' for key, value in settings.items())
-
-
-def aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    """The rows as lines, cells below each other."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        '  '.join(f'{cell:<{width}}' for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]  # fmt: skip
 
 
 def size(count: int) -> str:

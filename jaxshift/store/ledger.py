@@ -10,6 +10,7 @@ from typing import Any
 from jaxshift.devices import process
 from jaxshift.errors import InputError
 from jaxshift.store import manifest, paths
+from jaxshift.store.record import read
 
 BY_THEMSELVES = ('export',)  # stages that --mode=run leaves out
 
@@ -130,15 +131,6 @@ class Ledger:
                 raise InputError(f'{root}: {title}: {wrong}; --mode={_mode(stage)} makes it again')
             self._sound.add(path)
         return files
-
-
-def read(path: Path) -> dict[str, Any] | None:
-    """A record with its `settings` and `files` (None: begun, not finished), or None where none can be read."""
-    try:
-        record = json.loads(path.read_text(encoding='utf-8'))
-        return record if isinstance(record, dict) and {'settings', 'files'} <= record.keys() else None
-    except (FileNotFoundError, ValueError):
-        return None
 
 
 def check_same(title: str, settings: dict[str, Any]) -> None:

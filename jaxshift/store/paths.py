@@ -39,6 +39,11 @@ class Workdir:
     def report(self) -> Path:
         return self.root / 'report'
 
+    @property
+    def shown_data(self) -> Path:
+        """What the data look like; no part of the report, beside which it lies."""
+        return self.report / 'show_data.html'
+
     def run(self, name: str) -> Path:
         return self.root / 'runs' / name
 

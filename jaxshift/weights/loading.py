@@ -11,7 +11,7 @@ import functools
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -25,6 +25,7 @@ from jaxshift.llama.config import LlamaConfig
 from jaxshift.weights import names
 
 IN_FLIGHT = 128 * 2**20  # bytes that a process has read and not yet written into the parameters
+Progress = Callable[[int, int], None]  # takes what is done, and of how much
 
 
 class Weights(Protocol):
@@ -86,6 +87,11 @@ class Stack:
         parts = max(map(len, held.values()), default=1)
         return parts * math.prod(self.part[2:]) * self.dtype.itemsize
 
+    @property
+    def pieces(self) -> list[Piece]:
+        """Those that it is read in."""
+        return pieces(self.shape[0], self.part[1], self.row_bytes, IN_FLIGHT // 2)
+
     def put(self, piece: Piece) -> jax.Array:
         """Reads a piece onto the devices: [layers, parts * rows, ...]."""
         found: dict[str, np.ndarray] = {}
@@ -125,7 +131,14 @@ class Layout:
     places: tuple[NamedSharding, ...] | None
 
 
-def load(weights: Weights, shapes: dict, shardings: dict | None, quantize: str = '', double: bool = False) -> dict:
+def unseen(done: int, total: int) -> None:
+    """Progress that nobody looks at."""
+
+
+def load(
+    weights: Weights, shapes: dict, shardings: dict | None, quantize: str = '', double: bool = False,
+    progress: Progress = unseen,
+) -> dict:  # fmt: skip
     """The parameters; the files hold what `shapes` describes (see `names.check`).
 
     Args:
@@ -133,6 +146,7 @@ def load(weights: Weights, shapes: dict, shardings: dict | None, quantize: str =
       shapes: tree from `llama.model.shapes`, not quantised.
       shardings: tree of `NamedSharding` like the parameters, quantised; None: everything on the default device.
       quantize, double: see `quantised.quantise`.
+      progress: called with the pieces that are read, and their number.
     """
     like = quantised.shapes(shapes, quantize, double)
     # All of the parameters at once, for the sake of one compilation.
@@ -140,11 +154,20 @@ def load(weights: Weights, shapes: dict, shardings: dict | None, quantize: str =
     structure: Any = jax.tree.structure(shapes)
     leaves = structure.flatten_up_to(zeros)
     places = [None] * len(leaves) if shardings is None else structure.flatten_up_to(shardings)
-    for at, (row, shape) in enumerate(names.rows(shapes, weights.scheme)):
-        kind = quantize if quantised.is_leaf(leaves[at]) else ''
-        flat = None if places[at] is None else tuple(jax.tree.leaves(places[at]))
+    work = []
+    for leaf, place, (row, shape) in zip(leaves, places, names.rows(shapes, weights.scheme), strict=True):
+        kind = quantize if quantised.is_leaf(leaf) else ''
+        flat = None if place is None else tuple(jax.tree.leaves(place))
         stack = _stack(weights, row, shape.shape, flat[0] if flat else None)
-        leaves[at] = _filled(leaves[at], stack, Layout(row.stacked, row.transposed, kind, double, flat))
+        work.append((stack, Layout(row.stacked, row.transposed, kind, double, flat), stack.pieces))
+    done, total = 0, sum(len(cut) for _, _, cut in work)
+    for at, (stack, layout, cut) in enumerate(work):
+        for piece in cut:
+            array = stack.put(piece)
+            jax.block_until_ready(leaves[at])  # of the piece before nothing is left on the host
+            leaves[at] = _write(leaves[at], array, piece.layer, piece.row, layout)
+            progress(done := done + 1, total)
+        jax.block_until_ready(leaves[at])
     return jax.tree.unflatten(structure, leaves)
 
 
@@ -160,15 +183,6 @@ def _stack(weights: Weights, row: names.Row, shape: tuple[int, ...], place: Name
         place = NamedSharding(place.mesh, PartitionSpec(*filed(spec, None)))
     tensors = [row.name(weights.scheme, layer) for layer in range(shape[0] if row.stacked else 1)]
     return Stack(weights, tensors, filed(shape, 1), place)
-
-
-def _filled(leaf: Any, stack: Stack, layout: Layout) -> Any:
-    """A leaf with the numbers of its tensors; the one that is given is used up."""
-    for piece in pieces(stack.shape[0], stack.part[1], stack.row_bytes, IN_FLIGHT // 2):
-        array = stack.put(piece)
-        jax.block_until_ready(leaf)  # of the piece before nothing is left on the host
-        leaf = _write(leaf, array, piece.layer, piece.row, layout)
-    return jax.block_until_ready(leaf)
 
 
 def pieces(layers: int, rows: int, row_bytes: int, limit: int) -> list[Piece]:

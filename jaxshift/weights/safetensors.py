@@ -22,6 +22,7 @@ from jaxshift.llama.linear import LoRA
 from jaxshift.store import paths
 from jaxshift.weights import names
 from jaxshift.weights.json_files import read_json
+from jaxshift.weights.loading import Progress, unseen
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -121,6 +122,7 @@ def save(
     dtype: str = 'bfloat16',
     max_shard_bytes: int = 5 * 10**9,
     stop_ids: Iterable[int] = (),
+    progress: Progress = unseen,
 ) -> None:
     """Writes a folder that transformers, and `dir:` here, read back.
 
@@ -135,6 +137,7 @@ def save(
       dtype: 'float32', 'float16' or 'bfloat16' of the file.
       max_shard_bytes: greatest size of one file, unless a single tensor is larger.
       stop_ids: tokens that end a response beside those of config, for generation_config.json.
+      progress: called with the weight files that are written, and their number.
 
     Raises:
       InputError: the tree is not the one that config describes, is quantised, or has numbers beyond float16.
@@ -167,6 +170,7 @@ def save(
             _write(folder / file, shapes, parts, dtype)
         else:
             any(False for _ in parts)  # every process takes part in gathering
+        progress(number, len(shards))
     if writes and len(shards) > 1:
         size = item * sum(math.prod(leaf.shape) for _, leaf in leaves)
         index = {'metadata': {'total_size': size}, 'weight_map': dict(sorted(weight_map.items()))}

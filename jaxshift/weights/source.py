@@ -57,7 +57,8 @@ class Source:
                 digest.update(self.weights.read(name, part if len(part) > 1 else (slice(None),)).tobytes())
         return digest.hexdigest()[:32]
 
-    def load(self, dtype, shardings: dict | None = None, quantize: str = '', double: bool = False) -> dict:
+    def load(self, dtype, shardings: dict | None = None, quantize: str = '', double: bool = False,
+             progress: loading.Progress = loading.unseen) -> dict:  # fmt: skip
         """Reads the parameters, piece by piece (see `loading`).
 
         Args:
@@ -66,6 +67,7 @@ class Source:
             devices. None: everything on the default device.
           quantize: '', or how projections are quantised, 'int8' or 'nf4'.
           double: nf4 quantises the scales of its blocks too.
+          progress: called with the pieces that are read, and their number.
 
         Returns:
           Tree of jax arrays as `llama.model.shapes` describes it, or as `llama.quantised.quantise` makes it of that.
@@ -75,7 +77,7 @@ class Source:
         """
         shapes = model.shapes(self.config, jnp.dtype(dtype))
         names.check(self.weights.tensors, shapes, self.weights.scheme, self.text)
-        return loading.load(self.weights, shapes, shardings, quantize, double)
+        return loading.load(self.weights, shapes, shardings, quantize, double, progress)
 
 
 def open_source(text: str, tokenizer: str = '', key: str = 'base.source') -> Source:
