@@ -114,7 +114,7 @@ def _islands(found: Results, examples: Sequence[_Key], reader: Reader, end_ids: 
         'nowhere': positions.NOWHERE,
         'classes': CLASSES,
     }
-    shared = {
+    shared: dict[str, Column] = {
         'ids': [example for example, _ in examples],
         'prompts': [prompts[key] or '' for key in examples],
         'token_ids': tokens.astype(np.uint32),
@@ -139,7 +139,12 @@ def _views(found: Results, run: str, examples: Sequence[_Key]) -> list[View]:
     for context, rows in _recorded(found, run, ['position', *positions.COLUMNS, 'example_id'], order):
         number = np.array([order[example] for example in rows['example_id'].to_pylist()], np.int64)
         rows = rows.take(np.lexsort((rows['position'].to_numpy(), number)))
-        about = {'run': run, 'context': context, 'method': _method(found, run), 'whose': _whose(found, context)}
+        about: dict[str, Any] = {
+            'run': run,
+            'context': context,
+            'method': _method(found, run),
+            'whose': _whose(found, context),
+        }
         spans = _borrowed(found, run, order) if context == 'own' else {}
         about['borrowing'] = bool(spans)
         views.append(View(about, rows, np.bincount(number, minlength=len(examples)), spans))

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterable
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -21,18 +22,19 @@ def plot(figure: Figure) -> str:
 
 
 def _panel(axes: Axes) -> dict:
-    named = [line for line in axes.lines if not str(line.get_label()).startswith('_') and len(line.get_xdata()) > 1]
+    named = [
+        (str(line.get_label()), np.asarray(line.get_xydata()))
+        for line in axes.lines
+        if not str(line.get_label()).startswith('_')
+    ]
     return {
         'box': _rounded(axes.get_position().bounds),
         'x': {'limits': _rounded(axes.get_xlim()), 'log': axes.get_xscale() == 'log'},
         'y': {'limits': _rounded(axes.get_ylim()), 'log': axes.get_yscale() == 'log'},
         'lines': [
-            {
-                'name': str(line.get_label()).replace(r'\$', '$'),
-                'x': _rounded(line.get_xdata()),
-                'y': _rounded(line.get_ydata()),
-            }
-            for line in named
+            {'name': name.replace(r'\$', '$'), 'x': _rounded(points[:, 0]), 'y': _rounded(points[:, 1])}
+            for name, points in named
+            if len(points) > 1
         ],
     }
 
