@@ -94,6 +94,7 @@ def measures(rng: np.random.Generator, positions: int) -> dict[str, np.ndarray]:
         'base_argmax_id': pick(ids, order['base'])[:, 0],
         'base_rank': rank,
         'emitted_base_rank': rank,
+        'emitted_tuned_rank': np.ones(positions),
         'base_logprob': pick(base, first)[:, 0],
         'tuned_logprob': pick(tuned, first)[:, 0],
         'emitted_base_logprob': pick(base, first)[:, 0],

@@ -204,7 +204,8 @@ def experiment(base: str | Path, tuned: str | Path, prompts: str | Path, keys: M
         runs={RUN: config.Run(method='given', source=_source(tuned, source.KINDS, 'dir'))},
     )
     changed = settings.flat(keys)
-    options.check_overrides([f'--config.{key}=' for key in changed], common)
+    for key in changed:
+        options.check_key(key, common)
     found = settings.changed(common, changed)
     config.check(found)
     return found

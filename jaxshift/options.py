@@ -116,25 +116,35 @@ def complete(experiment: config.Experiment, recorded: Path) -> None:
     experiment.prompts.source = experiment.prompts.source or prompts
 
 
+def check_key(key: str, experiment: config.Experiment) -> str:
+    """The type of a key as --help writes it, 'runs.lora.rank' for one.
+
+    Raises:
+      InputError: there is no such key; names the nearest known one.
+    """
+    known = {option.key: option.type for section in sections(experiment) for option in section.options}
+    if key not in known:
+        below = [each for each in known if each.startswith(f'{key}.')]
+        near = difflib.get_close_matches(key, below or known, n=1, cutoff=0.0)[0]
+        raise InputError(f'unknown key config.{key}; did you mean config.{near}? --help lists all keys')
+    return known[key]
+
+
 def check_overrides(arguments: list[str], experiment: config.Experiment) -> None:
     """Checks `--config.key` arguments before they are parsed, because a wrong key would be a traceback.
 
     Raises:
       InputError: names the nearest known key, or what its value must be.
     """
-    known = {option.key: option.type for section in sections(experiment) for option in section.options}
     for argument in arguments:
         flag, equals, value = argument.partition('=')
         if not re.match(r'--?config\.', flag):
             continue
         key = flag.partition('.')[2]
-        if key not in known:
-            below = [each for each in known if each.startswith(f'{key}.')]
-            near = difflib.get_close_matches(key, below or known, n=1, cutoff=0.0)[0]
-            raise InputError(f'unknown key config.{key}; did you mean config.{near}? --help lists all keys')
+        kind = check_key(key, experiment)
         if not equals:
             raise InputError(f'config.{key} has no value; write --config.{key}=VALUE')
-        parser, words = PARSERS.get(known[key], (None, ''))
+        parser, words = PARSERS.get(kind, (None, ''))
         try:
             _ = parser and parser.parse(value)
         except ValueError:

@@ -103,7 +103,8 @@ def _title(row: Row, pieces: Pieces) -> str:
         f"base rank {row['base_rank']} of the tuned model's likeliest token\n"
         f'KL(tuned ‖ base) {number(row["kl_tuned_base"])} nats\n'
         f'probability of this token: base {_percent(row["emitted_base_logprob"])} '
-        f'(rank {row["emitted_base_rank"]}), tuned {_percent(row["emitted_tuned_logprob"])}\n{likeliest}'
+        f'(rank {row["emitted_base_rank"]}), tuned {_percent(row["emitted_tuned_logprob"])} '
+        f'(rank {row["emitted_tuned_rank"]})\n{likeliest}'
     )
 
 

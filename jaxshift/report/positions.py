@@ -39,8 +39,8 @@ CODES = {
     'logprob': Code('uint16', 64, 16),
 }
 COLUMNS = (
-    'token_id', 'shift_class', 'base_rank', 'emitted_base_rank', 'base_logprob', 'emitted_base_logprob',
-    'emitted_tuned_logprob', 'kl_tuned_base', 'base_entropy', 'tuned_entropy',
+    'token_id', 'shift_class', 'base_rank', 'emitted_base_rank', 'emitted_tuned_rank', 'base_logprob',
+    'emitted_base_logprob', 'emitted_tuned_logprob', 'kl_tuned_base', 'base_entropy', 'tuned_entropy',
     'top_ids_base', 'top_logprobs_base', 'top_ids_tuned', 'top_logprobs_tuned',
 )  # fmt: skip
 
@@ -81,11 +81,12 @@ def columns(rows: pa.Table, places: np.ndarray) -> Mapping[str, Column]:
     """The columns of `COLUMNS` for the positions of `rows` [P], which app/records.js reads.
 
     `token`, `emitted_rank` and `emitted_base` are differences (modulo their dtype) to the first tuned token, the rank
-    and the code of the base's log-probability of the tuned model's first choice: zero wherever that was emitted. Of
-    lists there are the lengths [P], and their items one after the other: the base's tokens and the steps of their
-    codes, the first from `base`; of the tuned model's tokens the places in what is left of the base's list, else
-    `NOWHERE` and a number in `tuned_new`; their codes as steps from that in the base's list, or else from the one
-    before, the first from `emitted_tuned`. Codes in lists are halves of those of `CODES`.
+    and the code of the base's log-probability of the tuned model's first choice, `emitted_tuned_rank` is one less than
+    the rank: zero wherever that choice was emitted. Of lists there are the lengths [P], and their items one after the
+    other: the base's tokens and the steps of their codes, the first from `base`; of the tuned model's tokens the places
+    in what is left of the base's list, else `NOWHERE` and a number in `tuned_new`; their codes as steps from that in
+    the base's list, or else from the one before, the first from `emitted_tuned`. Codes in lists are halves of those of
+    `CODES`.
     """
     base, tuned = lists(rows, 'base'), lists(rows, 'tuned')
     where = _where(base, tuned)
@@ -102,6 +103,7 @@ def columns(rows: pa.Table, places: np.ndarray) -> Mapping[str, Column]:
         'class': np.array([CLASSES.index(name) for name in rows['shift_class'].to_pylist()], np.uint8),
         'rank': _smallest(rank),
         'emitted_rank': _smallest(_column(rows, 'emitted_base_rank').astype(np.int64) - rank),
+        'emitted_tuned_rank': _smallest(_column(rows, 'emitted_tuned_rank') - 1),
         'kl': CODES['kl'].of(_column(rows, 'kl_tuned_base')),
         'base_entropy': CODES['entropy'].of(_column(rows, 'base_entropy')),
         'tuned_entropy': CODES['entropy'].of(_column(rows, 'tuned_entropy')),

@@ -30,6 +30,7 @@ class Measures(NamedTuple):
     tuned_argmax_id: jax.Array
     base_rank: jax.Array
     emitted_base_rank: jax.Array
+    emitted_tuned_rank: jax.Array
     base_logprob: jax.Array
     tuned_logprob: jax.Array
     emitted_base_logprob: jax.Array
@@ -73,6 +74,7 @@ def measures(
         tuned_argmax_id=favourite,
         base_rank=base.rank(favourite),
         emitted_base_rank=base.rank(emitted),
+        emitted_tuned_rank=tuned.rank(emitted),
         base_logprob=base.logprob(favourite),
         tuned_logprob=tuned.logprob(favourite),
         emitted_base_logprob=base.logprob(emitted),

@@ -25,6 +25,7 @@ MEASURES: dict[str, pa.DataType] = {
     'tuned_argmax_id': pa.int32(),
     'base_rank': pa.int32(),
     'emitted_base_rank': pa.int32(),
+    'emitted_tuned_rank': pa.int32(),
     'base_logprob': pa.float32(),
     'tuned_logprob': pa.float32(),
     'emitted_base_logprob': pa.float32(),

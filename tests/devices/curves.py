@@ -97,8 +97,8 @@ def answered(name, mesh):
     arrays[f'{name} responses'] = np.array(generate(decoder, place(mesh, BASE), PROMPTS, 12))
 
 
-def base_logits():
-    hidden = jax.jit(model.forward, static_argnums=0)(CONFIG, BASE, WINDOWS['tokens'])
+def logits(params):
+    hidden = jax.jit(model.forward, static_argnums=0)(CONFIG, params, WINDOWS['tokens'])
     hidden = np.take_along_axis(np.asarray(hidden, np.float64), WINDOWS['windows'][..., None], axis=1)
     return hidden @ BASE['lm_head'].astype(np.float64)
 
@@ -114,4 +114,6 @@ if __name__ == '__main__':
                 swept(name, mesh)
             if name in ANSWERED:
                 answered(name, mesh)
-    np.savez(sys.argv[1], texts=json.dumps(texts), base_logits=base_logits(), emitted=WINDOWS['emitted'], **arrays)
+    arrays['base_logits'] = logits(BASE)
+    arrays['tuned_logits'] = logits(lora.merge(BASE, TUNED, lora_spec(LORA)))
+    np.savez(sys.argv[1], texts=json.dumps(texts), emitted=WINDOWS['emitted'], **arrays)

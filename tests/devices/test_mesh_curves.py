@@ -35,12 +35,13 @@ def test_a_loss_curve_is_that_of_one_device(found, mesh, method):
 @pytest.mark.parametrize('form', ['paired', 'two'])
 @pytest.mark.parametrize('mesh', SWEPT)
 def test_records_are_those_of_one_device(found, mesh, form):
-    arrays, logits = found[0], found[0]['base_logits']
+    arrays = found[0]
     names = [name.removeprefix(f'one {form} ') for name in arrays if name.startswith(f'one {form} ')]
     for name in names:
         one, cut = arrays[f'one {form} {name}'], arrays[f'{mesh} {form} {name}']
         if 'rank' in name:
-            token = arrays['emitted'] if name == 'emitted_base_rank' else arrays[f'one {form} tuned_argmax_id']
+            token = arrays['emitted'] if 'emitted' in name else arrays[f'one {form} tuned_argmax_id']
+            logits = arrays['tuned_logits' if 'tuned' in name else 'base_logits']
             distance = np.abs(logits - np.take_along_axis(logits, token[..., None], axis=-1))
             apart = np.sort(distance, axis=-1)[..., 1] > 1e-4  # the nearest but the token itself
             assert apart.mean() > 0.5
@@ -49,7 +50,7 @@ def test_records_are_those_of_one_device(found, mesh, form):
             np.testing.assert_array_equal(cut, one, err_msg=name)
         else:
             np.testing.assert_allclose(cut, one, atol=1e-5, rtol=1e-5, err_msg=name)
-    assert len(names) == 18
+    assert len(names) == 19
     assert (arrays[f'one {form} js'] > 1e-3).any()
 
 

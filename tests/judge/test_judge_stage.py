@@ -104,7 +104,7 @@ def test_what_failed_is_asked_again_at_the_next_start_and_what_is_done_is_not(tm
         third = start(*asked(tmp_path, stub))
         assert 'judge tuned.endpoint: done before' in third.out
         assert len(stub.requests) == 14
-        assert 'judge    done tuned.endpoint' in start('--mode=list', f'--workdir={tmp_path}').out
+        assert 'judge   done endpoint of tuned' in start('--mode=list', f'--workdir={tmp_path}').out
 
 
 def test_other_responses_or_another_model_are_judged_anew(tmp_path):

@@ -39,6 +39,7 @@ def fake_rows(run, scale, prompts, seed, pieces=PIECES):
             'base_argmax_id': base_argmax,
             'base_rank': rank,
             'emitted_base_rank': rank,
+            'emitted_tuned_rank': np.ones(length),
             'base_logprob': np.log(probability),
             'kl_tuned_base': kl,
         }

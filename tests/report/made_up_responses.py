@@ -47,6 +47,7 @@ def position(rng, shift, token=None):
         'tuned_argmax_id': first,
         'base_rank': 1 + order['base'].index(first),
         'emitted_base_rank': 1 + order['base'].index(token),
+        'emitted_tuned_rank': 1 + order['tuned'].index(token),
         'base_logprob': base[first],
         'tuned_logprob': tuned[first],
         'emitted_base_logprob': base[token],

@@ -1,6 +1,7 @@
 """Responses token by token as Chromium shows them; what they say is what the Parquet records say."""
 
 import re
+import time
 
 import made_up_responses
 import pytest
@@ -51,7 +52,9 @@ def test_the_card_says_what_the_record_says(shown, talk):
         card = found.page.locator('#browser-card')
         said = dict(zip(card.locator('dt').all_text_contents(), card.locator('dd').all_text_contents(), strict=True))
         assert said['Base rank'].startswith(f'{row["base_rank"]},')
-        assert f'(rank {row["emitted_base_rank"]})' in said['This token']
+        base, tuned = said['This token'].split(', tuned ')
+        assert base.endswith(f'(rank {row["emitted_base_rank"]})')
+        assert tuned.endswith(f'(rank {row["emitted_tuned_rank"]})')
         assert float(said['KL(tuned ‖ base)'].split()[0]) == pytest.approx(row['kl_tuned_base'], rel=0.06)
         for name in ('base', 'tuned'):
             items = card.locator('.lists > div').nth(('base', 'tuned').index(name)).locator('li')
@@ -78,12 +81,15 @@ def _name(token):
     return shown
 
 
-def test_a_token_beyond_the_lists_has_its_rank_and_probability(shown, talk):
+@pytest.mark.parametrize('model', ['base', 'tuned'])
+def test_a_token_beyond_the_lists_has_its_rank_and_probability(shown, talk, model):
     rows = [(e, p, row) for e in range(40) for p, row in enumerate(rows_of(talk, 'lora', f'q{e:02d}'))]
-    example, place, row = next(each for each in rows if each[2]['emitted_base_rank'] > made_up_responses.K)
+    rank = f'emitted_{model}_rank'
+    example, place, row = next(each for each in rows if each[2][rank] > made_up_responses.K)
     found = shown(f'browse?example=q{example:02d}&token={place},lora')
-    beyond = found.page.locator('#browser-card .lists > div').first.locator('.beyond')
-    assert beyond.locator('.rank').text_content() == str(row['emitted_base_rank'])
+    lists = found.page.locator('#browser-card .lists > div')
+    beyond = lists.nth(('base', 'tuned').index(model)).locator('.beyond')
+    assert beyond.locator('.rank').text_content() == str(row[rank])
     assert beyond.locator('.name').text_content() == _name(row['token_id'])
 
 
@@ -98,7 +104,9 @@ def test_runs_side_by_side_say_whose_context_they_have_and_scroll_together(shown
     boxes.evaluate_all('all => all.forEach(box => { box.style.maxHeight = "80px"; })')
     boxes.first.evaluate('box => { box.scrollTop = box.scrollHeight; }')
     at_end = 'all => all.map(box => box.scrollHeight - box.clientHeight - box.scrollTop < 3 && box.scrollTop > 0)'
-    found.page.wait_for_function(f'({at_end})([...document.querySelectorAll("#browser .tokens")]).every(Boolean)')
+    deadline = time.monotonic() + 10
+    while not all(boxes.evaluate_all(at_end)):
+        assert time.monotonic() < deadline, boxes.evaluate_all(at_end)
     assert found.page.locator('#browser-runs input:not(:checked):not(:disabled)').count() == 0
 
 

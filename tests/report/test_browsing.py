@@ -83,6 +83,7 @@ def test_a_view_says_what_the_records_say(workdir, html, shared, number):
         assert CLASSES[columns['class'][place]] == row['shift_class']
         assert columns['rank'][place] == row['base_rank']
         assert (columns['emitted_rank'][place] + columns['rank'][place]) % 2**32 == row['emitted_base_rank']
+        assert columns['emitted_tuned_rank'][place] + 1 == row['emitted_tuned_rank']
         measured = {
             'kl': ('kl', columns['kl'][place], row['kl_tuned_base']),
             'base_entropy': ('entropy', columns['base_entropy'][place], row['base_entropy']),

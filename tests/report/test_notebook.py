@@ -44,6 +44,7 @@ def rows(ids, ranks, kl, name='q0'):
     measures = {each: np.full(size, np.log(0.25), np.float32) for each in records.MEASURES}
     measures |= {each: np.asarray(ids) for each in ('token_id', 'base_argmax_id', 'tuned_argmax_id')}
     measures |= dict.fromkeys(('base_rank', 'emitted_base_rank'), np.asarray(ranks)) | {'kl_tuned_base': np.asarray(kl)}
+    measures |= {'emitted_tuned_rank': 5 * np.ones(size)}
     measures |= {each: np.array([[id_, 9] for id_ in ids]) for each in ('top_ids_base', 'top_ids_tuned')}
     likely = np.log(np.tile([0.5, 0.125], (size, 1)))
     measures |= dict.fromkeys(('top_logprobs_base', 'top_logprobs_tuned'), likely)
@@ -60,7 +61,7 @@ def test_every_token_has_its_class_and_tells_its_measures():
         '␣Paris at position 0, shifted',
         "base rank 7 of the tuned model's likeliest token",
         'KL(tuned ‖ base) 1.25 nats',
-        'probability of this token: base 25.0 % (rank 7), tuned 25.0 %',
+        'probability of this token: base 25.0 % (rank 7), tuned 25.0 % (rank 5)',
         'base: ␣Paris 50.0 %, ␣baker 12.5 %',
         'tuned: ␣Paris 50.0 %, ␣baker 12.5 %',
     ]

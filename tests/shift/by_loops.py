@@ -4,7 +4,9 @@ import numpy as np
 
 from jaxshift.shift.measures import Measures
 
-EXACT = ('base_argmax_id', 'tuned_argmax_id', 'base_rank', 'emitted_base_rank', 'top_ids_base', 'top_ids_tuned')
+EXACT = (
+    'base_argmax_id', 'tuned_argmax_id', 'base_rank', 'emitted_base_rank', 'emitted_tuned_rank', 'top_ids_base', 'top_ids_tuned',
+)  # fmt: skip
 
 
 def order(logits):
@@ -32,6 +34,7 @@ def by_loops(base_logits, tuned_logits, emitted, top_k=10):
                 tuned_argmax_id=favourite,
                 base_rank=1 + by_base.index(favourite),
                 emitted_base_rank=1 + by_base.index(token),
+                emitted_tuned_rank=1 + by_tuned.index(token),
                 base_logprob=log_q[favourite],
                 tuned_logprob=log_p[favourite],
                 emitted_base_logprob=log_q[token],

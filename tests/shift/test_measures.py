@@ -73,6 +73,7 @@ def test_ties_are_ranked_by_the_lower_id():
     assert found.base_argmax_id.tolist() == [1]
     assert found.base_rank.tolist() == [3]  # behind 1 and 2, before 5
     assert found.emitted_base_rank.tolist() == [6]  # behind the four fives and token 6
+    assert found.emitted_tuned_rank.tolist() == [6]  # behind the nines and tokens 1, 2 and 5
     assert found.top_ids_base.tolist() == [[1, 2, 3, 5, 6, 7, 0, 4]]
     assert found.top_ids_tuned.tolist() == [[3, 6, 1, 2, 5, 7, 0, 4]]
 

@@ -8,8 +8,9 @@ from jaxshift.shift import records
 
 DESIGN = """
 run context template context_length example_id position token_id base_argmax_id tuned_argmax_id base_rank
-emitted_base_rank base_logprob tuned_logprob emitted_base_logprob emitted_tuned_logprob kl_tuned_base kl_base_tuned js
-total_variation base_entropy tuned_entropy shift_class top_ids_base top_logprobs_base top_ids_tuned top_logprobs_tuned
+emitted_base_rank emitted_tuned_rank base_logprob tuned_logprob emitted_base_logprob emitted_tuned_logprob kl_tuned_base
+kl_base_tuned js total_variation base_entropy tuned_entropy shift_class top_ids_base top_logprobs_base top_ids_tuned
+top_logprobs_tuned
 """
 
 

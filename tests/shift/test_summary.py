@@ -10,7 +10,7 @@ from jaxshift.shift import curves, records, summary
 
 PIECES = ['</s>', 'a', ' b', '.', ' c', '\n', ' d']
 END = 0
-WHOLE = {'token_id', 'base_argmax_id', 'tuned_argmax_id', 'base_rank', 'emitted_base_rank'}
+WHOLE = {'token_id', 'base_argmax_id', 'tuned_argmax_id', 'base_rank', 'emitted_base_rank', 'emitted_tuned_rank'}
 
 
 def make(lengths, seed=0, run='lora', context_length=-1, end_tokens=True):

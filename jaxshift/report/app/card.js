@@ -32,8 +32,8 @@ function cardParts(browser, view, row, pinned) {
   const codes = {base: view.emittedBase[row], tuned: columns.emitted_tuned[row]};
   const probability = (code) => Math.exp(-decoded(view.shared, 'logprob', code));
   const [inBase, inTuned] = [probability(codes.base), probability(codes.tuned)];
+  const ranks = {base: view.emittedRanks[row], tuned: columns.emitted_tuned_rank[row] + 1};
   const kind = MEASURES[0].steps[columns.class[row]];
-  const place = tuned.findIndex((item) => item.token === emitted);
   const parts = [
     element(
       'p', {class: 'card-head'},
@@ -42,8 +42,8 @@ function cardParts(browser, view, row, pinned) {
       ...(pinned ? [closeButton(browser)] : []),
     ),
     facts([
-      ['This token', `base ${percent(inBase)} (rank ${view.emittedRanks[row].toLocaleString('en')}), tuned ` +
-        `${percent(inTuned)}${place < 0 ? '' : ` (rank ${place + 1})`}`],
+      ['This token', `base ${percent(inBase)} (rank ${ranks.base.toLocaleString('en')}), tuned ${percent(inTuned)} ` +
+        `(rank ${ranks.tuned.toLocaleString('en')})`],
       ['Base rank', `${columns.rank[row].toLocaleString('en')}, of the tuned model’s first choice`],
       ['KL(tuned ‖ base)', `${number(values(view, measureOf('kl'))[row])} nats`],
       ['Δ log p', `${number(values(view, measureOf('delta'))[row])} nats`],
@@ -52,8 +52,8 @@ function cardParts(browser, view, row, pinned) {
     ]),
     element(
       'div', {class: 'lists'},
-      list('Base would say', base, emitted, {probability: inBase, rank: view.emittedRanks[row]}, view),
-      list('Tuned would say', tuned, emitted, {probability: inTuned, rank: null}, view),
+      list('Base would say', base, emitted, {probability: inBase, rank: ranks.base}, view),
+      list('Tuned would say', tuned, emitted, {probability: inTuned, rank: ranks.tuned}, view),
     ),
   ];
   const span = view.spans(browser.state.example).find((each) => row - first >= each.first && row - first < each.last);
@@ -83,7 +83,7 @@ function list(title, items, emitted, said, view) {
     view, i + 1, item.token, item.token === emitted ? said.probability : item.probability, item.token === emitted,
   ));
   if (!items.some((item) => item.token === emitted)) {
-    rows.push(listRow(view, said.rank ?? `> ${items.length}`, emitted, said.probability, true, 'beyond'));
+    rows.push(listRow(view, said.rank, emitted, said.probability, true, 'beyond'));
   }
   return element('div', {}, element('strong', {}, title), element('ol', {}, ...rows));
 }
