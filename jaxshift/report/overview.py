@@ -32,7 +32,7 @@ def verdict(rows: Sequence[Row]) -> str:
     ends = [choose(known, key=_other_top) for choose in (min, max)] if len(known) > 1 else known
     shares = ' to '.join(_share(row) for row in ends)
     kls = ' to '.join(
-        number(value) for value in sorted({row['kl_tuned_base'] for row in known})[:: len(known) - 1 or 1]
+        number(value) for value in sorted({choose(row['kl_tuned_base'] for row in known) for choose in (min, max)})
     )
     bound = f' Hardly is below {LITTLE:g} %, perhaps where the interval holds it.'
     return (

@@ -30,6 +30,9 @@ def test_several_runs_are_told_apart_and_by_the_least_and_the_greatest():
     assert told.startswith('Yes in a, b; hardly in c: ')
     assert 'at 0.100 % [0.00, 0.200] (c) to 20.0 % [18.0, 22.0] (b) of positions' in told
     assert 'of 0.00100 to 0.200 nats' in told
+    assert overview.verdict([row('a', 90, 88, 92), row('b', 80, 78, 82), row('c', 80, 78, 82)]).endswith(
+        'of 0.100 to 0.200 nats.'
+    )
 
 
 def test_nothing_compared_is_said():
