@@ -5,7 +5,8 @@ import numpy as np
 from jaxshift.shift.measures import Measures
 
 EXACT = (
-    'base_argmax_id', 'tuned_argmax_id', 'base_rank', 'emitted_base_rank', 'emitted_tuned_rank', 'top_ids_base', 'top_ids_tuned',
+    'base_argmax_id', 'tuned_argmax_id', 'base_rank', 'emitted_base_rank', 'emitted_tuned_rank',
+    'top_ids_base', 'top_ids_tuned',
 )  # fmt: skip
 
 
