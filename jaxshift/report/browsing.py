@@ -16,12 +16,11 @@ from jaxshift.report.islands import Column, island
 from jaxshift.report.results import Results
 from jaxshift.report.tables import Row
 from jaxshift.shift import records, summary
-from jaxshift.shift.classes import CLASSES
 
 Reader = Callable[[Sequence[int]], list[str]]  # token ids of a text -> the text that each begins
 
 _MOST_BYTES = 45_000_000  # of the page
-_LEAST_BYTES = 12  # a position takes so many at the least
+_LEAST_BYTES = 6  # a position takes so many at the least: where both models agree, 8 to 11
 _WHOSE = {'own': 'its own response', 'base': 'the base’s response', 'reference': 'the reference answer'}
 _Key = tuple[str, tuple[int, ...]]  # an example: its id, and what was asked, since another file may use the same ids
 
@@ -44,23 +43,34 @@ class View(NamedTuple):
 
 @dataclass(frozen=True)
 class Browser:
-    """The islands; how many examples they hold, and how many there was no room for."""
+    """What the page includes.
+
+    Attributes:
+      islands: elements with the data.
+      examples: prompts that they hold.
+      left_out: prompts that there was no room for.
+      unanswered: prompts of which no run has a position, because every response is empty.
+      least: probability below which lists leave out tokens.
+    """
 
     islands: Markup
     examples: int
     left_out: int
+    unanswered: int
+    least: float = positions.LEAST
 
 
 def browser(found: Results, reader: Reader, end_ids: Collection[int], most_bytes: int = _MOST_BYTES) -> Browser:
     """The islands of the examples that any run has records of, in the order in which they were answered."""
     lengths = _lengths(found)
-    examples = [key for key in _examples(found) if any(key in each for each in lengths.values())]
+    asked = _examples(found)
+    examples = [key for key in asked if any(key in each for each in lengths.values())]
     ends = np.cumsum([sum(each.get(key, 0) for each in lengths.values()) for key in examples])
     count = int(np.searchsorted(ends, most_bytes // _LEAST_BYTES, 'right'))
     while True:
         islands = _islands(found, examples[:count], reader, end_ids)
         if len(islands) <= most_bytes or not count:
-            return Browser(islands, count, len(examples) - count)
+            return Browser(islands, count, len(examples) - count, len(asked) - len(examples))
         count = int(0.95 * count * most_bytes / len(islands))
 
 
@@ -110,14 +120,11 @@ def _islands(found: Results, examples: Sequence[_Key], reader: Reader, end_ids: 
     about = {
         'views': [view.about for view in views],
         'codes': {name: {'scale': code.scale, 'per': code.per} for name, code in positions.CODES.items()},
-        'least': positions.LEAST,
         'nowhere': positions.NOWHERE,
-        'classes': CLASSES,
     }
     shared: dict[str, Column] = {
         'ids': [example for example, _ in examples],
         'prompts': [prompts[key] or '' for key in examples],
-        'token_ids': tokens.astype(np.uint32),
         'token_texts': texts,
         'ends': np.flatnonzero(np.isin(tokens, list(end_ids))).astype(np.uint32),
     }
@@ -146,7 +153,8 @@ def _views(found: Results, run: str, examples: Sequence[_Key]) -> list[View]:
             'whose': _whose(found, context),
         }
         spans = _borrowed(found, run, order) if context == 'own' else {}
-        about['borrowing'] = bool(spans)
+        about['spans'] = len(spans.get('span_borrowed', []))
+        about['borrowed'] = int(np.sum(spans.get('span_borrowed', 0)))
         views.append(View(about, rows, np.bincount(number, minlength=len(examples)), spans))
     return views
 

@@ -1,8 +1,10 @@
 """Token records as columns of an island: small, and as exact as a reader needs.
 
-Measures are coded on a logarithmic scale, within 1 % or 0.001 of the record (see `Code`). Of the likeliest tokens those
-below `LEAST` are left out, a fifth of all in a chat model, whose ids cost as much as those of the others; the first one
-always stays. Tokens are numbered anew, the most frequent first.
+Measures are coded on a logarithmic scale (see `Code`): KL and entropies within 1 % or 0.001 nats, differences of
+log-probabilities within 0.3 % or 0.001 nats, probabilities of 1 % and more within 1 % of themselves and smaller ones
+within 3 % down to one in a million, those in lists within 10 %. Of the likeliest tokens those below `LEAST` are left
+out, a fifth of all in a chat model, whose ids cost as much as those of the others; the first one always stays. Tokens
+are numbered anew, the most frequent first.
 """
 
 from __future__ import annotations
@@ -28,15 +30,21 @@ class Code(NamedTuple):
     per: int
 
     def of(self, values: np.ndarray) -> np.ndarray:
-        """Of values that all have the same sign, or are zero."""
+        """Of values whose signs do not matter."""
         exact = self.scale * np.log1p(self.per * np.abs(np.asarray(values, np.float64)))
         return np.minimum(np.round(exact), np.iinfo(self.dtype).max).astype(self.dtype)
+
+    def read(self, codes: np.ndarray) -> np.ndarray:
+        """The values behind codes, float64."""
+        return np.expm1(codes / self.scale) / self.per
 
 
 CODES = {
     'kl': Code('uint16', 64, 1000),
     'entropy': Code('uint16', 64, 100),
-    'logprob': Code('uint16', 64, 16),
+    'logprob': Code('uint16', 256, 4),
+    'delta': Code('uint16', 256, 8),
+    'listed': Code('uint8', 32, 16),
 }
 COLUMNS = (
     'token_id', 'shift_class', 'base_rank', 'emitted_base_rank', 'emitted_tuned_rank', 'base_logprob',
@@ -46,7 +54,7 @@ COLUMNS = (
 
 
 class Lists(NamedTuple):
-    """The likeliest tokens of a model, [P, k] each: ids, half codes of their log-probabilities, and which are kept."""
+    """The likeliest tokens of a model, [P, k] each: ids, codes of their log-probabilities, and which are kept."""
 
     ids: np.ndarray
     codes: np.ndarray
@@ -59,7 +67,7 @@ def lists(rows: pa.Table, model: str) -> Lists:
     kept = logprobs >= np.log(LEAST)
     kept[:, :1] = True
     kept[:, NOWHERE:] = False
-    return Lists(ids, _half(CODES['logprob'].of(logprobs)), kept)
+    return Lists(ids, CODES['listed'].of(logprobs), kept)
 
 
 def used(rows: pa.Table) -> np.ndarray:
@@ -77,29 +85,57 @@ def numbered(ids: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return tokens, places
 
 
+class Emitted(NamedTuple):
+    """What both models give the tokens of responses, [P] each.
+
+    The greater log-probability and the difference are coded, because either alone is near zero at most positions, and
+    since the likelier model then is as exact as can be; the nats are those that a reader of the codes finds.
+    """
+
+    likelier: np.ndarray
+    delta: np.ndarray
+    base_nats: np.ndarray
+    tuned_nats: np.ndarray
+
+
+def emitted(rows: pa.Table) -> Emitted:
+    """Of the tokens of `rows`; a difference has twice its code, and one more where the base is the likelier one."""
+    base, tuned = -_column(rows, 'emitted_base_logprob'), -_column(rows, 'emitted_tuned_logprob')
+    likelier, moved = CODES['logprob'].of(np.minimum(base, tuned)), CODES['delta'].of(base - tuned)
+    negative = (base < tuned) & (moved > 0)
+    near, further = CODES['logprob'].read(likelier), CODES['delta'].read(moved)
+    return Emitted(
+        likelier, 2 * moved + negative, near + np.where(negative, 0, further), near + np.where(negative, further, 0)
+    )
+
+
 def columns(rows: pa.Table, places: np.ndarray) -> Mapping[str, Column]:
     """The columns of `COLUMNS` for the positions of `rows` [P], which app/records.js reads.
 
-    `token`, `emitted_rank` and `emitted_base` are differences (modulo their dtype) to the first tuned token, the rank
-    and the code of the base's log-probability of the tuned model's first choice, `emitted_tuned_rank` is one less than
-    the rank: zero wherever that choice was emitted. Of lists there are the lengths [P], and their items one after the
-    other: the base's tokens and the steps of their codes, the first from `base`; of the tuned model's tokens the places
-    in what is left of the base's list, else `NOWHERE` and a number in `tuned_new`; their codes as steps from that in
-    the base's list, or else from the one before, the first from `emitted_tuned`. Codes in lists are halves of those of
-    `CODES`.
+    `token` and `emitted_rank` are differences (modulo their dtype) to the first tuned token and the base's rank of it,
+    `emitted_tuned_rank` is one less than the rank: zero wherever that first choice was emitted. So is `base`, the code
+    of the base's log-probability of the first choice, which there is that of the emitted token (see `emitted`). Of
+    lists there are the lengths [P], and their items one after the other: the base's tokens and the steps of their
+    codes, the first from that of the first choice; of the tuned model's tokens the places in what is left of the base's
+    list, else `NOWHERE` and a number in `tuned_new`; their codes as steps from that in the base's list, or else from
+    the one before, the first from that of the emitted token.
     """
-    base, tuned = lists(rows, 'base'), lists(rows, 'tuned')
+    token, said = _column(rows, 'token_id'), emitted(rows)
+    tuned = lists(rows, 'tuned')
+    choice = tuned.ids[:, 0]
+    logprob = np.where(choice == token, 0, CODES['logprob'].of(_column(rows, 'base_logprob'))).astype(np.uint16)
+    expected = CODES['listed'].of(np.where(choice == token, said.base_nats, CODES['logprob'].read(logprob)))
+    expected_tuned = CODES['listed'].of(said.tuned_nats)
+    base, tuned = _begun(lists(rows, 'base'), choice, expected), _begun(tuned, token, expected_tuned)
     where = _where(base, tuned)
     found = where < NOWHERE
     beside = np.take_along_axis(base.codes, np.where(found, where, 0), axis=1)
-    logprob = CODES['logprob'].of(_column(rows, 'base_logprob'))
-    emitted_tuned = CODES['logprob'].of(_column(rows, 'emitted_tuned_logprob'))
     # What is kept of a list comes first in it, because it is sorted.
-    steps = np.where(found, tuned.codes - beside, _steps(tuned.codes, emitted_tuned))
-    steps[:, 0] = tuned.codes[:, 0] - _half(emitted_tuned)
+    steps = np.where(found, tuned.codes - beside, _steps(tuned.codes, expected_tuned))
+    steps[:, 0] = tuned.codes[:, 0] - expected_tuned
     rank = _column(rows, 'base_rank').astype(np.uint32)
     return {
-        'token': _smallest(places[_column(rows, 'token_id')] - places[tuned.ids[:, 0]]),
+        'token': _smallest(places[token] - places[choice]),
         'class': np.array([CLASSES.index(name) for name in rows['shift_class'].to_pylist()], np.uint8),
         'rank': _smallest(rank),
         'emitted_rank': _smallest(_column(rows, 'emitted_base_rank').astype(np.int64) - rank),
@@ -107,17 +143,24 @@ def columns(rows: pa.Table, places: np.ndarray) -> Mapping[str, Column]:
         'kl': CODES['kl'].of(_column(rows, 'kl_tuned_base')),
         'base_entropy': CODES['entropy'].of(_column(rows, 'base_entropy')),
         'tuned_entropy': CODES['entropy'].of(_column(rows, 'tuned_entropy')),
+        'emitted': said.likelier,
+        'delta': said.delta,
         'base': logprob,
-        'emitted_base': CODES['logprob'].of(_column(rows, 'emitted_base_logprob')) - logprob,
-        'emitted_tuned': emitted_tuned,
         'base_count': base.kept.sum(axis=1).astype(np.uint8),
         'base_tokens': _smallest(places[base.ids[base.kept]]),
-        'base_steps': _steps(base.codes, logprob)[base.kept],
+        'base_steps': _steps(base.codes, expected)[base.kept],
         'tuned_count': tuned.kept.sum(axis=1).astype(np.uint8),
         'tuned_where': _among_left(where)[tuned.kept],
         'tuned_new': _smallest(places[tuned.ids[tuned.kept & ~found]]),
         'tuned_steps': steps[tuned.kept],
     }
+
+
+def _begun(found: Lists, token: np.ndarray, code: np.ndarray) -> Lists:
+    """With the code [P] that a first item has of its own column, where it is that token [P]: a step of zero."""
+    codes = found.codes.copy()
+    codes[:, 0] = np.where(found.ids[:, 0] == token, code, codes[:, 0])
+    return found._replace(codes=codes)
 
 
 def _where(base: Lists, tuned: Lists) -> np.ndarray:
@@ -135,14 +178,9 @@ def _among_left(where: np.ndarray) -> np.ndarray:
     return np.where(where < NOWHERE, where - np.stack(before, axis=1), NOWHERE).astype(np.uint8)
 
 
-def _half(codes: np.ndarray) -> np.ndarray:
-    """Codes of a coarser scale, whose numbers are two digits of a probability."""
-    return np.minimum(codes >> 1, 255).astype(np.uint8)
-
-
 def _steps(codes: np.ndarray, first: np.ndarray) -> np.ndarray:
     """From one code to the next, modulo 256; the first from that of a token which mostly is the first."""
-    return np.diff(codes, axis=1, prepend=_half(first)[:, None])
+    return np.diff(codes, axis=1, prepend=first[:, None])
 
 
 def _matrix(column: pa.ChunkedArray) -> np.ndarray:

@@ -1,8 +1,10 @@
 import itertools
+import json
 import math
 
 import made_up_responses
 import numpy as np
+import pyarrow as pa
 import pytest
 from made_up_responses import END, PIECES, reader
 from unpacked import unpacked
@@ -35,10 +37,28 @@ def shared(html):
     return unpacked(html, 'examples')
 
 
-def value(code, about, steps=1):
-    """The number behind a code, and the half of so many steps that it may be off."""
-    exact = math.expm1(code / about['scale']) / about['per']
-    return exact, (exact + 1 / about['per']) * math.expm1(steps / 2 / about['scale']) + 1e-9
+def value(name, code, about):
+    """The number behind a code."""
+    return math.expm1(code / about['codes'][name]['scale']) / about['codes'][name]['per']
+
+
+def listed(nats, about):
+    return min(round(about['codes']['listed']['scale'] * math.log1p(about['codes']['listed']['per'] * nats)), 255)
+
+
+def nats_of(row, columns, about):
+    """Minus the log-probabilities of the emitted token and of the first choice, and the difference of the former."""
+    code, likelier = columns['delta'][row], value('logprob', columns['emitted'][row], about)
+    delta = value('delta', code // 2, about) * (-1) ** code
+    found = {'delta': delta, 'emitted_base': likelier + max(delta, 0), 'emitted_tuned': likelier + max(-delta, 0)}
+    other = value('logprob', columns['base'][row], about)
+    return found | {'base': other if columns['token'][row] else found['emitted_base']}
+
+
+def probability_is_right(nats, logprob):
+    """As browser.html says."""
+    share = 0.01 if logprob >= math.log(0.01) else 0.03
+    assert math.exp(-nats) == pytest.approx(math.exp(logprob), rel=share) or logprob < math.log(1e-6)
 
 
 def rows_of(workdir, view):
@@ -49,12 +69,12 @@ def rows_of(workdir, view):
 
 def lists_of(row, columns, about, cursor):
     """Both lists at a position as (token, code) pairs; `cursor` remembers how far the columns have been read."""
-    base, tuned, code = [], [], min(columns['base'][row] // 2, 255)
+    base, tuned, code = [], [], listed(nats_of(row, columns, about)['base'], about)
     for _ in range(columns['base_count'][row]):
         index = next(cursor['base'])
         code = (code + columns['base_steps'][index]) % 256
         base.append((columns['base_tokens'][index], code))
-    left, code = list(base), min(columns['emitted_tuned'][row] // 2, 255)
+    left, code = list(base), listed(nats_of(row, columns, about)['emitted_tuned'], about)
     for place in range(columns['tuned_count'][row]):
         index = next(cursor['tuned'])
         where = columns['tuned_where'][index]
@@ -79,42 +99,57 @@ def test_a_view_says_what_the_records_say(workdir, html, shared, number):
     for place, row in enumerate(rows):
         lists = dict(zip(('base', 'tuned'), lists_of(place, columns, about, cursor), strict=True))
         first = lists['tuned'][0][0]
-        assert examples['token_ids'][(columns['token'][place] + first) % 2**32] == row['token_id']
+        assert examples['token_texts'][(columns['token'][place] + first) % 2**32] == PIECES[row['token_id']]
         assert CLASSES[columns['class'][place]] == row['shift_class']
         assert columns['rank'][place] == row['base_rank']
         assert (columns['emitted_rank'][place] + columns['rank'][place]) % 2**32 == row['emitted_base_rank']
         assert columns['emitted_tuned_rank'][place] + 1 == row['emitted_tuned_rank']
-        measured = {
-            'kl': ('kl', columns['kl'][place], row['kl_tuned_base']),
-            'base_entropy': ('entropy', columns['base_entropy'][place], row['base_entropy']),
-            'tuned_entropy': ('entropy', columns['tuned_entropy'][place], row['tuned_entropy']),
-            'base': ('logprob', columns['base'][place], -row['base_logprob']),
-            'emitted_base': (
-                'logprob',
-                (columns['emitted_base'][place] + columns['base'][place]) % 2**16,
-                -row['emitted_base_logprob'],
-            ),
-            'emitted_tuned': ('logprob', columns['emitted_tuned'][place], -row['emitted_tuned_logprob']),
-        }
-        for name, (code, stored, recorded) in measured.items():
-            near, off = value(stored, about['codes'][code])
-            assert near == pytest.approx(recorded, abs=off, rel=0), name
-            assert off <= 0.01 * recorded + 0.001, name
+        for name, code in (('kl_tuned_base', 'kl'), ('base_entropy', 'entropy'), ('tuned_entropy', 'entropy')):
+            stored = columns[name.removesuffix('_tuned_base')][place]
+            assert value(code, stored, about) == pytest.approx(row[name], rel=0.01, abs=0.001), name
+        nats = nats_of(place, columns, about)
+        delta = row['emitted_tuned_logprob'] - row['emitted_base_logprob']
+        assert nats['delta'] == pytest.approx(delta, rel=0.003, abs=0.001)
+        for name in ('base', 'emitted_base', 'emitted_tuned'):
+            probability_is_right(nats[name], row[f'{name}_logprob'])
         for name, pairs in lists.items():
             ids, logprobs = row[f'top_ids_{name}'], row[f'top_logprobs_{name}']
-            kept = [n for n in range(len(ids)) if n == 0 or logprobs[n] >= math.log(about['least'])]
-            assert [examples['token_ids'][token] for token, _ in pairs] == [ids[n] for n in kept]
-            for (_, stored), n in zip(pairs, kept, strict=True):
-                near, off = value(2 * stored + 0.5, about['codes']['logprob'], 2)
-                assert near == pytest.approx(-logprobs[n], abs=off, rel=0)
+            kept = [n for n in range(len(ids)) if n == 0 or logprobs[n] >= math.log(positions.LEAST)]
+            assert [examples['token_texts'][token] for token, _ in pairs] == [PIECES[ids[n]] for n in kept]
+            for (_, code), n in zip(pairs, kept, strict=True):
+                shown = math.exp(-value('listed', code, about))
+                assert shown == pytest.approx(math.exp(logprobs[n]), rel=0.1)
+
+
+@pytest.mark.parametrize('base', [1e-6, 1e-4, 0.01, 0.3, 0.9, 0.999])
+@pytest.mark.parametrize('tuned', [1e-6, 1e-4, 0.01, 0.3, 0.9, 0.999])
+def test_log_probabilities_of_emitted_tokens_are_as_exact_as_the_page_says(base, tuned):
+    names = ['emitted_base_logprob', 'emitted_tuned_logprob']
+    logs = np.log(np.multiply.outer([base, tuned], np.linspace(1, 1.001, 200)))
+    said = positions.emitted(pa.table(dict(zip(names, logs, strict=True))))
+    for nats, exact in zip((said.base_nats, said.tuned_nats), logs, strict=True):
+        for one, other in zip(nats, exact, strict=True):
+            probability_is_right(one, other)
+    differences = said.base_nats - said.tuned_nats
+    np.testing.assert_allclose(differences, logs[1] - logs[0], rtol=0.003, atol=0.001)
+
+
+def test_prompts_without_a_position_are_counted(tmp_path):
+    workdir = Workdir(made_up_responses.make(tmp_path / 'workdir', examples=3, contexts=('own',)))
+    for run in ('lora', 'full'):
+        empty = {'example_id': 'silent', 'prompt': '?', 'prompt_token_ids': [3], 'response': '', 'token_ids': []}
+        with workdir.responses(run).open('a') as file:
+            file.write(json.dumps(empty) + '\n')
+    found = browsing.browser(results.load(workdir), reader, [END])
+    assert (found.examples, found.left_out, found.unanswered) == (3, 0, 1)
 
 
 def test_examples_are_named_with_their_prompts(shared):
     about, examples = shared
     assert examples['ids'] == [f'q{n:02d}' for n in range(12)]
     assert examples['prompts'] == [f'what is {n} <b>&amp;</b> why?' for n in range(12)]
-    assert [PIECES[token] for token in examples['token_ids']] == examples['token_texts']
-    assert [examples['token_ids'][place] for place in examples['ends']] == [END]
+    assert set(examples['token_texts']) == set(PIECES)
+    assert [examples['token_texts'][place] for place in examples['ends']] == [PIECES[END]]
     assert [(view['run'], view['context'], view['whose']) for view in about['views']] == [
         ('lora', 'own', 'its own response'),
         ('lora', 'shared', 'the response of lora'),

@@ -8,6 +8,9 @@ class Browser {
     this.abouts = shared.about.views;
     this.names = this.abouts.map(({run, context}) => (context === 'own' ? run : `${run}@${context}`));
     this.views = new Map(); // of those that were shown, because unpacking takes a moment
+    this.unpacking = new Map();
+    this.wanted = {}; // changes that wait until their views are unpacked
+    this.scrolled = new WeakMap(); // where boxes were put, to scroll with another
     this.state = stateOf(location.hash, shared, this.names);
     this.list = new ExampleList(this);
   }
@@ -16,28 +19,50 @@ class Browser {
     return this.state.views.map((name) => this.views.get(name));
   }
 
-  // Unpacks the views to be shown.
-  async unpack() {
-    for (const name of this.state.views) {
-      if (this.views.has(name)) continue;
-      const number = this.names.indexOf(name);
-      const {columns} = await island(`view-${number}`);
-      this.views.set(name, new View(this.abouts[number], columns, this.shared));
-    }
+  async unpack(name) {
+    const number = this.names.indexOf(name);
+    const {columns} = await island(`view-${number}`);
+    this.views.set(name, new View(this.abouts[number], columns, this.shared));
   }
 
-  // Shows another choice of examples, runs or colours; in another order from its beginning.
+  // Unpacks those views that are not yet, each once.
+  unpacked(names) {
+    for (const name of names) if (!this.unpacking.has(name)) this.unpacking.set(name, this.unpack(name));
+    return Promise.all(names.map((name) => this.unpacking.get(name)));
+  }
+
+  // Shows another choice of examples, runs or colours; in another order from its beginning. Until all views that it
+  // asks for are unpacked, what was shown stays.
   async change(changes) {
-    Object.assign(this.state, changes, {token: null});
-    if ('sort' in changes) this.state.example = null;
-    await this.refresh();
+    const order = 'sort' in changes ? {example: null} : {};
+    const wanted = Object.assign(this.wanted, {token: null, linked: null}, order, changes);
+    const views = wanted.views ?? this.state.views;
+    if (!views.every((name) => this.views.has(name))) {
+      byId('browser-found').textContent = 'Unpacking …';
+      try {
+        await this.unpacked(views);
+      } catch (error) {
+        this.wanted = {};
+        this.refresh();
+        byId('browser-found').textContent = notShown(error);
+        return;
+      }
+    }
+    if (wanted !== this.wanted || views !== (wanted.views ?? this.state.views)) return; // done, or asked for others
+    this.wanted = {};
+    Object.assign(this.state, wanted);
+    this.refresh();
   }
 
-  async refresh() {
-    await this.unpack();
+  refresh() {
+    Object.assign(this.state, ordered(this.state));
+    setRuns(this.state.views);
+    setOrder(this);
     const {examples, matching} = choose(this.shared, this.shown(), this.state);
+    const note = this.noteOfLink(examples);
     if (examples.length && !examples.includes(this.state.example)) this.state.example = examples[0];
-    this.say(examples, matching);
+    this.say(examples, matching, note);
+    byId('browser').classList.toggle('many', this.state.views.length > 2);
     drawLegend(this);
     this.tints = legendTints();
     this.list.show(examples);
@@ -45,11 +70,19 @@ class Browser {
     this.draw();
   }
 
-  say(examples, matching) {
+  // Why another prompt is shown than a link names.
+  noteOfLink(examples) {
+    const {linked} = this.state;
+    if (!linked || examples.includes(linked.example)) return '';
+    const why = linked.example < 0 ? 'is not in this page' : 'does not pass the filters';
+    return `The linked prompt “${visible(linked.id, false)}” ${why}. `;
+  }
+
+  say(examples, matching, note) {
     const all = this.shared.columns.ids.length;
     const tokens = this.state.limit === null ? '' : `; ${counted(matching, 'token')} in them match the filter`;
     const of = examples.length === all ? '' : ` of ${all.toLocaleString('en')}`;
-    byId('browser-found').textContent = `${counted(examples.length, 'prompt')}${of}${tokens}`;
+    byId('browser-found').textContent = `${note}${counted(examples.length, 'prompt')}${of}${tokens}`;
   }
 
   open(example) {
@@ -68,30 +101,34 @@ class Browser {
     const none = this.list.examples.length === 0;
     byId('browser-example').hidden = none;
     byId('browser-none').hidden = !none;
+    this.remember();
     if (none) return;
     byId('browser-id').textContent = visible(ids[example], false);
     byId('browser-prompt').textContent = visible(prompts[example], this.state.marks);
     const panes = this.shown().map((view) => responsePane(this, view, example));
     byId('browser-panes').replaceChildren(...panes);
-    this.remember();
     if (this.state.token) this.pin(this.state.token.view, this.state.token.place);
   }
 
-  // Keeps the state in the address. Where the page is not yet asked for an example, its address stays as it is.
+  // Keeps the state in the address. Where the page is not yet asked for an example, its address stays as it is. Only
+  // every now and then, since browsers refuse hundreds of changes in some seconds, as of a key that is held.
   remember() {
     const hash = hashOf(this.state, this.shared);
     byId('browser-link').setAttribute('href', hash);
-    if (this.touched) history.replaceState(null, '', hash);
+    clearTimeout(this.remembering);
+    if (this.touched) this.remembering = setTimeout(() => history.replaceState(null, '', hash), 200);
   }
 
   pin(name, place) {
     const box = this.boxOf(name);
     const token = box?.children[place];
-    if (!token) return;
     this.unmark();
+    this.state.token = null;
+    if (!token) return;
     this.state.token = {view: name, place};
     token.id = 'browser-token';
     token.setAttribute('aria-selected', 'true');
+    token.setAttribute('aria-describedby', 'browser-card-head browser-card-facts');
     box.setAttribute('aria-activedescendant', token.id);
     token.scrollIntoView({block: 'nearest', inline: 'nearest'});
     showCard(this, this.views.get(name), this.rowOf(name, place), token, true);
@@ -99,6 +136,7 @@ class Browser {
   }
 
   unpin() {
+    if (byId('browser-card').contains(document.activeElement)) this.boxOf(this.state.token.view).focus();
     this.unmark();
     this.state.token = null;
     hideCard();
@@ -108,6 +146,7 @@ class Browser {
   unmark() {
     const token = byId('browser-token');
     token?.removeAttribute('aria-selected');
+    token?.removeAttribute('aria-describedby');
     token?.parentElement.removeAttribute('aria-activedescendant');
     token?.removeAttribute('id');
   }
@@ -138,8 +177,5 @@ class Browser {
 
 // The colours of the legend as the page's style has them.
 function legendTints() {
-  return [...byId('browser-legend').querySelectorAll('.t')].map((sample) => {
-    const style = getComputedStyle(sample);
-    return style.getPropertyValue('--strip') || style.backgroundColor;
-  });
+  return [...byId('browser-legend').querySelectorAll('.t')].map((sample) => getComputedStyle(sample).borderBottomColor);
 }

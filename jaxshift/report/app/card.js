@@ -29,14 +29,13 @@ function cardParts(browser, view, row, pinned) {
   const [first, last] = view.rows(browser.state.example);
   const emitted = view.tokens[row];
   const {base, tuned} = view.lists(row);
-  const codes = {base: view.emittedBase[row], tuned: columns.emitted_tuned[row]};
-  const probability = (code) => Math.exp(-decoded(view.shared, 'logprob', code));
-  const [inBase, inTuned] = [probability(codes.base), probability(codes.tuned)];
+  const nats = view.emittedNats(row);
+  const [inBase, inTuned] = [Math.exp(-nats.base), Math.exp(-nats.tuned)];
   const ranks = {base: view.emittedRanks[row], tuned: columns.emitted_tuned_rank[row] + 1};
   const kind = MEASURES[0].steps[columns.class[row]];
   const parts = [
     element(
-      'p', {class: 'card-head'},
+      'p', {class: 'card-head', id: 'browser-card-head'},
       element('b', {class: 'name'}, nameOf(view, row)),
       ` ${kind}, token ${row - first + 1} of ${last - first}`,
       ...(pinned ? [closeButton(browser)] : []),
@@ -56,8 +55,9 @@ function cardParts(browser, view, row, pinned) {
       list('Tuned would say', tuned, emitted, {probability: inTuned, rank: ranks.tuned}, view),
     ),
   ];
-  const span = view.spans(browser.state.example).find((each) => row - first >= each.first && row - first < each.last);
-  return span ? [...parts, spanPart(span)] : parts;
+  const worth = (span) => 2 * span.borrowed + (span.origin !== null);
+  const spans = view.spans(browser.state.example).filter((each) => row - first >= each.first && row - first < each.last);
+  return [...parts, ...spans.sort((one, other) => worth(other) - worth(one)).map(spanPart)];
 }
 
 function nameOf(view, row) {
@@ -73,7 +73,7 @@ function closeButton(browser) {
 }
 
 function facts(pairs) {
-  return element('dl', {}, ...pairs.flatMap(([name, value]) => [element('dt', {}, name), element('dd', {}, value)]));
+  return element('dl', {id: 'browser-card-facts'}, ...pairs.flatMap(([name, value]) => [element('dt', {}, name), element('dd', {}, value)]));
 }
 
 // The likeliest tokens of a model with their bars; the token that was said has a mark, and a line of its own where it
@@ -94,7 +94,7 @@ function listRow(view, rank, token, probability, emitted, kind = '') {
   const name = tokenName(view.shared.columns.token_texts[token]);
   return element(
     'li', {class: `${kind} ${emitted ? 'emitted' : ''}`}, bar,
-    element('span', {class: 'rank'}, rank.toLocaleString('en')), element('span', {class: 'name'}, name),
+    element('span', {class: 'rank'}, rank.toLocaleString('en')), element('span', {class: 'name', dir: 'auto'}, name),
     element('span', {class: 'share'}, emitted ? `◂ ${percent(probability)}` : percent(probability)),
   );
 }
@@ -102,7 +102,7 @@ function listRow(view, rank, token, probability, emitted, kind = '') {
 function spanPart(span) {
   const called = span.borrowed ? 'Borrowed' : 'Stands in the tuning data';
   const head = `${called}: a span of ${counted(span.last - span.first, 'token')}`;
-  if (!span.origin) return element('p', {class: 'origin'}, `${head}.`);
+  if (!span.origin) return element('p', {class: 'origin'}, `${head}; no row was looked for.`);
   const {id, text, rows} = span.origin;
   return element(
     'p', {class: 'origin'}, `${head}, in ${counted(rows, 'row')}; ${id}: `, element('q', {}, visible(text, false)),

@@ -9,6 +9,11 @@ const ORDERS = [
   ['length', 'length'],
 ];
 
+// Classes are no numbers, and have no mean.
+function ordered({by, sort}) {
+  return {sort: by === 'class' && sort === 'mean' ? 'shifted' : sort};
+}
+
 // A test of rows against the filter by measure; null where there is none.
 function matcher(view, state) {
   if (state.limit === null) return null;
@@ -59,16 +64,24 @@ function countOf(view, first, last, kind) {
 
 function searched(shared, views, example, search) {
   if (!search) return true;
-  const wanted = search.toLowerCase();
+  const wanted = lower(search);
   const {ids, prompts} = shared.columns;
-  if (ids[example].toLowerCase().includes(wanted) || prompts[example].toLowerCase().includes(wanted)) return true;
+  if (lower(ids[example]).includes(wanted) || lower(prompts[example]).includes(wanted)) return true;
   return views.some((view) => lowered(view)[example].includes(wanted));
 }
 
 // All responses in small letters.
 function lowered(view) {
-  if (!view.lowered) view.lowered = view.shared.columns.ids.map((_, i) => view.response(i).toLowerCase());
+  if (!view.lowered) view.lowered = view.shared.columns.ids.map((_, i) => lower(view.response(i)));
   return view.lowered;
+}
+
+// In small letters, each of them where its capital letter was.
+function lower(text) {
+  const lowered = text.toLowerCase();
+  if (lowered.length === text.length) return lowered;
+  const one = (char) => (char.toLowerCase().length === char.length ? char.toLowerCase() : char);
+  return Array.from(text, one).join('');
 }
 
 function sorted(examples, views, state) {
@@ -84,27 +97,33 @@ function sortKey(view, example, state) {
   if (state.sort === 'length') return last - first;
   if (state.sort === 'shifted' || state.sort === 'shifted_or_marginal') return shareOf(view, first, last, state.sort);
   const measure = measureOf(state.by);
-  return (measure.low ? -1 : 1) * summed(view, first, last, measure, state.sort);
+  const value = summed(view, first, last, measure, state.sort);
+  if (measure.signed && state.sort === 'most') return Math.abs(value);
+  return measure.low ? -value : value;
 }
 
 // The mean of a measure over a response, or its most remarkable value.
 function summed(view, first, last, measure, sort) {
   const column = values(view, measure).subarray(first, last);
   if (sort === 'mean') return column.reduce((sum, value) => sum + value, 0) / column.length;
-  return column.reduce((one, other) => (measure.low ? Math.min(one, other) : Math.max(one, other)));
+  const size = (value) => (measure.signed ? Math.abs(value) : measure.low ? -value : value);
+  return column.reduce((one, other) => (size(other) > size(one) ? other : one));
 }
 
 // What the list says of an example: of each run, what it is sorted by.
 function noteOf(views, example, state) {
   const measure = measureOf(state.by);
-  const [title, said] = {
+  const said = (value) => (measure.steps ? measure.steps[value] : number(value));
+  const share = (kind) => (view, first, last) => `${countOf(view, first, last, kind)} of ${last - first}`;
+  const [title, of] = {
     length: ['tokens', (view, first, last) => last - first],
-    mean: ['mean', (view, first, last) => number(summed(view, first, last, measure, 'mean'))],
-    most: ['most remarkable', (view, first, last) => number(summed(view, first, last, measure, 'most'))],
-  }[state.sort] || ['shifted', (view, first, last) => `${countOf(view, first, last, 'shifted')} of ${last - first}`];
+    mean: ['mean', (view, first, last) => said(summed(view, first, last, measure, 'mean'))],
+    most: ['most remarkable', (view, first, last) => said(summed(view, first, last, measure, 'most'))],
+    shifted_or_marginal: ['shifted or marginal', share('shifted_or_marginal')],
+  }[state.sort] || ['shifted', share('shifted')];
   const values = views.map((view) => {
     const [first, last] = view.rows(example);
-    return `${views.length > 1 ? `${view.name} ` : ''}${first === last ? 'not asked' : said(view, first, last)}`;
+    return `${views.length > 1 ? `${view.name} ` : ''}${first === last ? 'not asked' : of(view, first, last)}`;
   });
   return `${title}: ${values.join(', ')}`;
 }

@@ -7,8 +7,9 @@ function fillControls(browser) {
   }
   byId('browser-sort').append(...ORDERS.map(([key, label]) => element('option', {value: key}, label)));
   byId('browser-runs').append(...browser.abouts.map((about, i) => runChoice(browser, about, browser.names[i])));
-  const borrowed = browser.abouts.some(({borrowing}) => borrowing);
-  for (const id of ['borrowed', 'spans']) byId(`browser-${id}`).closest('label').hidden = !borrowed;
+  for (const id of ['borrowed', 'spans']) {
+    byId(`browser-${id}`).closest('label').hidden = !browser.abouts.some((about) => about[id]);
+  }
   if (state.limit !== null || state.share > 0 || state.borrowed) byId('browser-filters').open = true;
   setControls(browser);
 }
@@ -22,16 +23,22 @@ function runChoice(browser, about, name) {
 // Puts the state into the controls.
 function setControls(browser) {
   const {state} = browser;
-  for (const id of ['by', 'sort', 'search', 'filter', 'side', 'kind']) byId(`browser-${id}`).value = state[id];
+  for (const id of ['by', 'search', 'filter', 'side', 'kind']) byId(`browser-${id}`).value = state[id];
   byId('browser-limit').value = state.limit ?? '';
   byId('browser-share').value = state.share || '';
   for (const id of ['borrowed', 'marks', 'spans']) byId(`browser-${id}`).checked = state[id];
-  setRuns(browser);
+  setRuns(state.views);
+  setOrder(browser);
+}
+
+function setOrder(browser) {
+  const {by, sort} = browser.state;
+  byId('browser-sort').value = sort;
+  byId('browser-sort').querySelector('[value=mean]').disabled = by === 'class';
 }
 
 // At least one run is shown, and at most four.
-function setRuns(browser) {
-  const {views} = browser.state;
+function setRuns(views) {
   for (const box of byId('browser-runs').querySelectorAll('input')) {
     box.checked = views.includes(box.value);
     box.disabled = box.checked ? views.length === 1 : views.length === 4;
@@ -50,7 +57,7 @@ function listenToControls(browser) {
   for (const id of ['borrowed', 'marks', 'spans']) on(id, 'change', ({checked}) => ({[id]: checked}));
   on('runs', 'change', () => {
     const chosen = [...byId('browser-runs').querySelectorAll('input:checked')].map((box) => box.value);
-    queueMicrotask(() => setRuns(browser));
+    setRuns(chosen);
     return {views: chosen};
   });
   byId('browser-tools').addEventListener('submit', (event) => event.preventDefault());

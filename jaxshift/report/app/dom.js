@@ -19,10 +19,11 @@ const UNSEEN = new RegExp(
   '\\u{e0000}-\\u{e007f}]', 'gu',
 );
 
-// A text as it can be looked at: ends of lines and unseen characters have a mark; blanks where `marks` asks for them.
+// A text as it can be looked at: ends of lines and unseen characters have a mark; blanks where `marks` asks for them,
+// behind which a line may still be broken.
 function visible(text, marks) {
   const shown = text.replace(UNSEEN, unseen).replaceAll('\n', '⏎\n').replaceAll('\t', '⇥\t');
-  return marks ? shown.replaceAll(' ', '·').replaceAll('\u00a0', '⍽') : shown;
+  return marks ? shown.replaceAll(' ', '·\u200b').replaceAll('\u00a0', '⍽') : shown;
 }
 
 function unseen(char) {
@@ -33,7 +34,7 @@ function unseen(char) {
 
 // A token in one line.
 function tokenName(text) {
-  return text === '' ? '(nothing)' : visible(text, true).replaceAll('\n', '').replaceAll('\t', '');
+  return text === '' ? '(nothing)' : visible(text, true).replace(/[\n\t\u200b]/g, '');
 }
 
 function counted(count, thing) {

@@ -16,6 +16,9 @@ function listenToHands(browser) {
   panes.addEventListener('keydown', (event) => keyInTokens(browser, event));
   byId('browser-list').addEventListener('keydown', (event) => keyInList(browser, event));
   byId('browser').addEventListener('keydown', (event) => keyAnywhere(browser, event));
+  document.addEventListener('keydown', (event) => {
+    if (event.key === 'Escape' && browser.state.token) browser.unpin();
+  });
   byId('browser-next').addEventListener('click', () => browser.list.move(1));
   byId('browser-before').addEventListener('click', () => browser.list.move(-1));
   for (const event of ['resize', 'scroll']) window.addEventListener(event, follow);
@@ -40,27 +43,26 @@ function hover(browser, target) {
   showCard(browser, browser.views.get(name), browser.rowOf(name, placeOf(token)), token, false);
 }
 
-// Responses side by side show the same part of each.
+// Responses side by side show the same part of each. Where a box stands as it was put, it is not the reader's hand.
 function scrollTogether(browser, box) {
   follow();
-  if (browser.scrolling === box) {
-    browser.scrolling = null;
-    return;
-  }
+  if (browser.scrolled.get(box) === box.scrollTop) return;
+  browser.scrolled.delete(box);
   const share = box.scrollTop / Math.max(1, box.scrollHeight - box.clientHeight);
   for (const other of byId('browser-panes').querySelectorAll('.tokens')) {
     const top = Math.round(share * (other.scrollHeight - other.clientHeight));
     if (other === box || Math.abs(other.scrollTop - top) < 2) continue;
-    browser.scrolling = other;
     other.scrollTop = top;
+    browser.scrolled.set(other, other.scrollTop);
   }
 }
 
 const LIST_KEYS = {ArrowDown: 1, ArrowUp: -1, PageDown: 8, PageUp: -8, Home: -Infinity, End: Infinity};
 
 function keyInList(browser, event) {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key in LIST_KEYS) browser.list.move(LIST_KEYS[event.key]);
-  else if (event.key === 'Enter') byId('browser-panes').querySelector('.tokens').focus();
+  else if (event.key === 'Enter') byId('browser-panes').querySelector('.tokens')?.focus();
   else return;
   event.preventDefault();
 }
@@ -70,9 +72,10 @@ function keyInTokens(browser, event) {
   if (!box || event.ctrlKey || event.metaKey || event.altKey) return;
   const tokens = [...box.children];
   const {token} = browser.state;
+  const ahead = getComputedStyle(box).direction === 'rtl' ? -1 : 1;
   const place = token?.view === box.dataset.view ? token.place : -1;
   const next = {
-    ArrowRight: () => place + 1, ArrowLeft: () => place - 1, Home: () => 0, End: () => tokens.length - 1,
+    ArrowRight: () => place + ahead, ArrowLeft: () => place - ahead, Home: () => 0, End: () => tokens.length - 1,
     ArrowDown: () => lineBelow(tokens, place), ArrowUp: () => lineAbove(tokens, place),
     n: () => remarkable(tokens, place, 1), p: () => remarkable(tokens, place, -1),
   }[event.key];
@@ -103,10 +106,6 @@ function lineAbove(tokens, place) {
 }
 
 function keyAnywhere(browser, event) {
-  if (event.key === 'Escape') {
-    browser.unpin();
-    return;
-  }
   if (event.target.matches('input, select') || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === 'j') browser.list.move(1);
   else if (event.key === 'k') browser.list.move(-1);

@@ -1,6 +1,14 @@
 // Columns out of the page: what report/islands.py packed.
 
 async function island(name) {
+  try {
+    return await unpacked(name);
+  } catch {
+    throw new Error('this copy of the page is damaged, please fetch it anew');
+  }
+}
+
+async function unpacked(name) {
   const text = document.getElementById(`island-${name}`).textContent;
   const end = text.indexOf('\n');
   const head = JSON.parse(text.slice(0, end));

@@ -58,11 +58,12 @@ class ExampleList {
         role: 'option', id: `browser-example-${place}`, class: 'example', 'data-place': place,
         'aria-selected': String(chosen), 'aria-setsize': this.examples.length, 'aria-posinset': place + 1,
       },
-      element('span', {class: 'prompt-line'}, visible(prompts[example] || ids[example], false).replaceAll('\n', ' ')),
+      element('span', {class: 'prompt-line', dir: 'auto'}, visible(prompts[example] || ids[example], false).replaceAll('\n', ' ')),
       element('small', {}, noteOf(this.browser.shown(), example, this.browser.state)),
       element('canvas', {'aria-hidden': 'true', width: 240, height: STRIP * this.browser.state.views.length}),
     );
     row.style.top = `${ROW_HEIGHT * place}px`;
+    row.lastElementChild.style.height = `${row.lastElementChild.height}px`;
     return row;
   }
 }

@@ -12,7 +12,7 @@ const MEASURES = [
     bounds: [0.01, 0.1, 0.3, 1, 2, 4, 8], unit: 'nats', hint: 'over the whole vocabulary',
   },
   {
-    key: 'probability', label: 'Base probability', of: (view) => probabilities(view, view.columns.base), low: true,
+    key: 'probability', label: 'Base probability', of: probabilities, low: true,
     bounds: [0.9, 0.7, 0.5, 0.3, 0.1, 0.03, 0.01], unit: '', hint: 'of the tuned model’s first choice',
   },
   {
@@ -28,7 +28,7 @@ const MEASURES = [
     bounds: [0.1, 0.3, 0.6, 1, 2, 3, 5], unit: 'nats', hint: 'how unsure the tuned model is',
   },
   {
-    key: 'delta', label: 'Δ log p', of: deltas, bounds: [-3, -1, -0.3, 0.3, 1, 3], signed: true,
+    key: 'delta', label: 'Δ log p', of: (view) => byRow(view, (row) => view.delta(row)), bounds: [-3, -1, -0.3, 0.3, 1, 3], signed: true,
     unit: 'nats', hint: 'log-probability of this token: tuned minus base',
   },
 ];
@@ -51,13 +51,14 @@ function coded(view, name, codes) {
   return found;
 }
 
-function probabilities(view, codes) {
-  return coded(view, 'logprob', codes).map((nats) => Math.exp(-nats));
+function probabilities(view) {
+  return byRow(view, (row) => Math.exp(-view.choiceNats(row)));
 }
 
-function deltas(view) {
-  const base = coded(view, 'logprob', view.emittedBase);
-  return coded(view, 'logprob', view.columns.emitted_tuned).map((tuned, row) => base[row] - tuned);
+function byRow(view, of) {
+  const found = new Float32Array(view.size);
+  for (let row = 0; row < view.size; row++) found[row] = of(row);
+  return found;
 }
 
 // The step of a value, from 0.
@@ -100,15 +101,15 @@ function signed(measure, value) {
 function number(value) {
   if (Number.isInteger(value) || Math.abs(value) >= 100) return Math.round(value).toLocaleString('en');
   const size = Math.abs(value);
-  if (size < 0.001) return size === 0 ? '0' : '< 0.001';
+  if (size < 0.001) return value < 0 ? '> −0.001' : '< 0.001';
   return `${value < 0 ? '−' : ''}${size.toFixed(size >= 10 ? 1 : Math.min(4, 1 - Math.floor(Math.log10(size))))}`;
 }
 
 function percent(probability) {
   const value = 100 * probability;
-  if (value >= 99.95) return '> 99.9 %';
-  if (value >= 10) return `${value.toFixed(value >= 99 ? 1 : 0)} %`;
-  if (value >= 0.095) return `${value.toFixed(1)} %`;
-  if (value === 0) return '0 %';
-  return value >= 0.001 ? `${value.toPrecision(1)} %` : '< 0.001 %';
+  if (value >= 99.95) return '> 99.9 %';
+  if (value >= 10) return `${value.toFixed(value >= 99 ? 1 : 0)} %`;
+  if (value >= 0.095) return `${value.toFixed(1)} %`;
+  if (value === 0) return '0 %';
+  return value >= 0.001 ? `${value.toPrecision(1)} %` : '< 0.001 %';
 }

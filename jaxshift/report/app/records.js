@@ -15,21 +15,39 @@ class View {
     this.newBefore = sums(isNew);
     this.divided = new Map(Array.from(columns.divided, (row, i) => [row, columns.divided_texts[i]]));
     this.spansOf = grouped(columns.span_example || []);
-    this.restore();
     this.cached = new Map();
+    this.restore();
   }
 
   // Columns that are kept as differences.
   restore() {
-    const {token, rank, emitted_rank: emittedRank, base, emitted_base: emittedBase} = this.columns;
+    const {token, rank, emitted_rank: emittedRank} = this.columns;
     this.tokens = new Uint32Array(this.size);
     this.emittedRanks = new Uint32Array(this.size);
-    this.emittedBase = new Uint16Array(this.size);
     for (let row = 0; row < this.size; row++) {
       this.tokens[row] = token[row] + this.firstTuned(row);
       this.emittedRanks[row] = emittedRank[row] + rank[row];
-      this.emittedBase[row] = emittedBase[row] + base[row];
     }
+  }
+
+  // What a token has in the tuned model, less what it has in the base: its log-probability, in nats.
+  delta(row) {
+    const code = this.columns.delta[row];
+    const size = decoded(this.shared, 'delta', code >> 1);
+    return code & 1 ? -size : size;
+  }
+
+  // Minus the log-probability of the emitted token; the likelier one and the difference are kept.
+  emittedNats(row) {
+    const likelier = decoded(this.shared, 'logprob', this.columns.emitted[row]);
+    const delta = this.delta(row);
+    return {base: likelier + Math.max(delta, 0), tuned: likelier + Math.max(-delta, 0)};
+  }
+
+  // Minus the base's log-probability of the tuned model's first choice.
+  choiceNats(row) {
+    const {token, base} = this.columns;
+    return token[row] === 0 ? this.emittedNats(row).base : decoded(this.shared, 'logprob', base[row]);
   }
 
   firstTuned(row) {
@@ -60,28 +78,34 @@ class View {
   // The likeliest tokens of both models at a position, each {token, probability}.
   lists(row) {
     const base = this.baseList(row);
-    const {tuned_where: where, tuned_new: fresh, tuned_steps: steps, emitted_tuned: emitted} = this.columns;
+    const {tuned_where: where, tuned_new: fresh, tuned_steps: steps} = this.columns;
     const left = [...base];
     const tuned = [];
-    let code = half(emitted[row]);
+    let code = this.listed(this.emittedNats(row).tuned);
     for (let item = this.tunedAt[row]; item < this.tunedAt[row + 1]; item++) {
       const known = where[item] === this.shared.about.nowhere ? null : left.splice(where[item], 1)[0];
       code = ((known && tuned.length ? known.code : code) + steps[item]) & 255;
       tuned.push({token: known ? known.token : fresh[this.newBefore[item]], code});
     }
-    const read = ({token, code}) => ({token, probability: Math.exp(-decoded(this.shared, 'logprob', 2 * code + 0.5))});
+    const read = ({token, code}) => ({token, probability: Math.exp(-decoded(this.shared, 'listed', code))});
     return {base: base.map(read), tuned: tuned.map(read)};
   }
 
   baseList(row) {
-    const {base_tokens: tokens, base_steps: steps, base: first} = this.columns;
+    const {base_tokens: tokens, base_steps: steps} = this.columns;
     const list = [];
-    let code = half(first[row]);
+    let code = this.listed(this.choiceNats(row));
     for (let item = this.baseAt[row]; item < this.baseAt[row + 1]; item++) {
       code = (code + steps[item]) & 255;
       list.push({token: tokens[item], code});
     }
     return list;
+  }
+
+  // Lists have codes of a coarser scale.
+  listed(nats) {
+    const {scale, per} = this.shared.about.codes.listed;
+    return Math.min(Math.round(scale * Math.log1p(per * nats)), 255);
   }
 
   // Spans of the tuning data in a response: places of its tokens, and the row they came from where it is known.
@@ -110,11 +134,6 @@ function grouped(values) {
   const places = new Map();
   values.forEach((value, i) => (places.get(value) || places.set(value, []).get(value)).push(i));
   return places;
-}
-
-// Lists have codes of a coarser scale.
-function half(code) {
-  return Math.min(code >> 1, 255);
 }
 
 // The number behind a code of report/positions.py.

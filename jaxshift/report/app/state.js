@@ -9,7 +9,9 @@ const DEFAULTS = {
 // The state that an address asks for; what it does not name, or names wrongly, is as at first.
 function stateOf(hash, shared, names) {
   const asked = new URLSearchParams(hash.startsWith(MARK) ? hash.slice(MARK.length) : '');
-  const state = {...DEFAULTS, example: Math.max(0, exampleOf(asked, shared)), token: null};
+  const example = exampleOf(asked, shared);
+  const state = {...DEFAULTS, example: Math.max(0, example), token: null};
+  state.linked = asked.has('example') ? {id: asked.get('example'), example} : null;
   for (const key of ['by', 'filter']) state[key] = measureOf(asked.get(key) ?? DEFAULTS[key]).key;
   const among = (key, choices) => { if (choices.includes(asked.get(key))) state[key] = asked.get(key); };
   among('sort', ORDERS.map(([key]) => key));
@@ -19,11 +21,12 @@ function stateOf(hash, shared, names) {
   state.limit = asNumber(asked.get('limit'));
   state.share = asNumber(asked.get('share')) ?? 0;
   for (const key of ['borrowed', 'marks', 'spans']) state[key] = asked.has(key);
+  state.borrowed &&= shared.about.views.some(({borrowed}) => borrowed);
   const runs = (asked.get('runs') || '').split(',').filter((name) => names.includes(name)).slice(0, 4);
   state.views = runs.length ? runs : firstOfMethods(shared.about.views, names);
   const [place, view] = (asked.get('token') || '').split(/,(.*)/s);
   if (/^\d+$/.test(place) && state.views.includes(view)) state.token = {place: Number(place), view};
-  return state;
+  return {...state, ...ordered(state)};
 }
 
 // Of several prompts with the same id `prompt` tells which.
@@ -39,8 +42,11 @@ function asNumber(text) {
 
 function hashOf(state, shared) {
   const {ids} = shared.columns;
-  const asked = new URLSearchParams({example: ids[state.example]});
-  if (ids.indexOf(ids[state.example]) !== state.example) asked.set('prompt', state.example);
+  const asked = new URLSearchParams();
+  if (state.example !== null) {
+    asked.set('example', ids[state.example]);
+    if (ids.indexOf(ids[state.example]) !== state.example) asked.set('prompt', state.example);
+  }
   asked.set('runs', state.views.join(','));
   for (const [key, value] of Object.entries(DEFAULTS)) {
     if (state[key] !== value) asked.set(key, state[key] === true ? '' : state[key]);

@@ -10,7 +10,7 @@ function responsePane(browser, view, example) {
     element('small', {}, last > first ? summaryOf(view, first, last) : 'no records of this prompt'),
   );
   const box = element('div', {
-    class: 'tokens', role: 'listbox', tabindex: 0, 'aria-label': `Tokens of ${run}, ${whose}`, 'data-view': view.name,
+    class: 'tokens', role: 'listbox', tabindex: 0, dir: 'auto', 'aria-label': `Tokens of ${run}, ${whose}`, 'data-view': view.name,
   });
   drawTokens(browser, view, example, box);
   return element('div', {class: 'pane'}, head, box);
@@ -61,15 +61,17 @@ function drawTokens(browser, view, example, box) {
 function hitsOf(view, example, search) {
   const [first, last] = view.rows(example);
   const hits = new Uint8Array(last - first);
-  const wanted = search.toLowerCase();
+  const wanted = lower(search);
   if (!wanted) return hits;
-  const text = view.response(example).toLowerCase();
+  const text = lower(view.response(example));
+  const found = new Uint8Array(text.length);
   for (let from = text.indexOf(wanted); from >= 0; from = text.indexOf(wanted, from + 1)) {
-    for (let row = first, at = 0; row < last; row++) {
-      const length = view.text(row).length;
-      if (at < from + wanted.length && at + length > from) hits[row - first] = 1;
-      at += length;
-    }
+    found.fill(1, from, from + wanted.length);
+  }
+  for (let row = first, at = 0; row < last; row++) {
+    const end = at + view.text(row).length;
+    hits[row - first] = found.subarray(at, end).includes(1);
+    at = end;
   }
   return hits;
 }
