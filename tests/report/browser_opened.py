@@ -1,5 +1,7 @@
 """The page of made-up responses, opened in Chromium at its browser of responses, and what is looked up there."""
 
+import time
+
 import made_up_responses
 import pytest
 from made_up_responses import END, PIECES, reader
@@ -29,6 +31,14 @@ def shown(opened, talk_page):
         return found
 
     return show
+
+
+def wait_until(condition):
+    """Asks again and again: what waits inside of the page is an eval, which its policy refuses."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, 'waited for 20 s'
+        time.sleep(0.02)
 
 
 def rows_of(workdir, run, example, context='own'):

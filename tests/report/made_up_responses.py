@@ -106,9 +106,10 @@ def _run(folder, run, seed, examples, contexts):
 
 
 def _borrowing(folder):
-    """Two spans of the first responses, of which one is called borrowed and has a row."""
+    """Three spans of the first responses, of which one is called borrowed and has a row."""
     folder.mkdir()
     spans = [
+        {'example_id': 'q00', 'position': 0, 'tokens': 2, 'borrowed': False, 'text': 'overlaps'},
         {'example_id': 'q00', 'position': 1, 'tokens': 2, 'borrowed': True, 'text': 'the baker'},
         {'example_id': 'q03', 'position': 0, 'tokens': 4, 'borrowed': False, 'text': 'any'},
     ]

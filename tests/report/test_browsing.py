@@ -182,8 +182,8 @@ def test_a_character_of_several_tokens_reads_whole(workdir, html, shared):
 def test_borrowed_spans_stand_with_the_likeliest_row(html):
     _, columns = unpacked(html, 'view-0')
     spans = zip(*(columns[f'span_{name}'] for name in ('example', 'position', 'tokens', 'borrowed')), strict=True)
-    assert list(spans) == [(0, 1, 2, 1), (3, 0, 4, 0)]
-    assert columns['span_row'] == [1, 0]
+    assert list(spans) == [(0, 0, 2, 0), (0, 1, 2, 1), (3, 0, 4, 0)]
+    assert columns['span_row'] == [0, 1, 0]
     assert (columns['row_ids'], columns['row_counts']) == (['tune-7'], [3])
     assert columns['row_texts'] == ['best </script><b>row</b>']
     assert 'span_example' not in unpacked(html, 'view-1')[1]  # of a shared context

@@ -10,7 +10,7 @@ const DEFAULTS = {
 function stateOf(hash, shared, names) {
   const asked = new URLSearchParams(hash.startsWith(MARK) ? hash.slice(MARK.length) : '');
   const example = exampleOf(asked, shared);
-  const state = {...DEFAULTS, example: Math.max(0, example), token: null};
+  const state = {...DEFAULTS, example: example < 0 ? null : example, token: null};
   state.linked = asked.has('example') ? {id: asked.get('example'), example} : null;
   for (const key of ['by', 'filter']) state[key] = measureOf(asked.get(key) ?? DEFAULTS[key]).key;
   const among = (key, choices) => { if (choices.includes(asked.get(key))) state[key] = asked.get(key); };
