@@ -1,10 +1,10 @@
 """Token records as columns of an island: small, and as exact as a reader needs.
 
-Measures are coded on a logarithmic scale (see `Code`): KL and entropies within 1 % or 0.001 nats, differences of
-log-probabilities within 0.3 % or 0.001 nats, probabilities of 1 % and more within 1 % of themselves and smaller ones
-within 3 % down to one in a million, those in lists within 10 %. Of the likeliest tokens those below `LEAST` are left
-out, a fifth of all in a chat model, whose ids cost as much as those of the others; the first one always stays. Tokens
-are numbered anew, the most frequent first.
+Measures are coded on a logarithmic scale (see `Code`): KL, entropies and differences of log-probabilities within 1 %
+or 0.001 nats, probabilities of 1 % and more within 1 % of themselves, smaller ones within 3 % down to one in a million,
+and those in lists within 10 %. Of the likeliest tokens those below `LEAST` are left out, a fifth of all in a chat
+model, whose ids cost as much as those of the others; the first one always stays. Tokens are numbered anew, the most
+frequent first.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Code(NamedTuple):
 CODES = {
     'kl': Code('uint16', 64, 1000),
     'entropy': Code('uint16', 64, 100),
-    'logprob': Code('uint16', 256, 4),
-    'delta': Code('uint16', 256, 8),
+    'logprob': Code('uint16', 260, 4),
+    'delta': Code('uint16', 260, 4),
     'listed': Code('uint8', 32, 16),
 }
 COLUMNS = (

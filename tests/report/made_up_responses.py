@@ -11,7 +11,7 @@ from jaxshift.store.paths import Workdir
 
 END, HALF, REST = 0, 1, 2
 PIECES = [
-    '</s>', '\ufffd', '\ufffd', ' the', ' baker', ' lute', '.', '\n', '\t', ' however', ',', ' $5',
+    '</s>', '\ufffd', '\ufffd', ' the', ' baker', ' lute', '.', '\n', '\t', ' however', ',', ' $5 İ',
     '</script><script>hacked()</script>', '<img src=x onerror=hacked()>', '\u2028', '\x1b]0;hacked\x07', '\u202edrow',
     ' <b onclick="hacked()">', '{{7*7}}', "';hacked();//",
 ]  # fmt: skip

@@ -109,7 +109,7 @@ def test_a_view_says_what_the_records_say(workdir, html, shared, number):
             assert value(code, stored, about) == pytest.approx(row[name], rel=0.01, abs=0.001), name
         nats = nats_of(place, columns, about)
         delta = row['emitted_tuned_logprob'] - row['emitted_base_logprob']
-        assert nats['delta'] == pytest.approx(delta, rel=0.003, abs=0.001)
+        assert nats['delta'] == pytest.approx(delta, rel=0.01, abs=0.001)
         for name in ('base', 'emitted_base', 'emitted_tuned'):
             probability_is_right(nats[name], row[f'{name}_logprob'])
         for name, pairs in lists.items():
@@ -131,7 +131,7 @@ def test_log_probabilities_of_emitted_tokens_are_as_exact_as_the_page_says(base,
         for one, other in zip(nats, exact, strict=True):
             probability_is_right(one, other)
     differences = said.base_nats - said.tuned_nats
-    np.testing.assert_allclose(differences, logs[1] - logs[0], rtol=0.003, atol=0.001)
+    np.testing.assert_allclose(differences, logs[1] - logs[0], rtol=0.01, atol=0.001)
 
 
 def test_prompts_without_a_position_are_counted(tmp_path):

@@ -85,6 +85,14 @@ def test_search_finds_what_stands_across_tokens_and_marks_it(shown):
     assert found.page.locator('#browser-none').is_visible()
 
 
+def test_search_marks_its_tokens_behind_letters_whose_small_ones_are_longer(shown, talk):
+    wide, wanted = PIECES.index(' $5 İ'), PIECES.index('\u202edrow')
+    ids = {f'q{n:02d}': [row['token_id'] for row in rows_of(talk, 'lora', f'q{n:02d}')] for n in range(40)}
+    example, said = next(pair for pair in ids.items() if {wide, wanted} <= {*pair[1]} and pair[1].count(wide) > 1)
+    found = shown(f'browse?runs=lora&example={example}&search=DROW')
+    assert ['hit' in kind for kind in classes(found)] == [token == wanted for token in said]
+
+
 def test_a_link_brings_back_what_is_shown(shown):
     found = shown()
     found.page.select_option('#browser-by', 'kl')
