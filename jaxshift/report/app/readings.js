@@ -1,8 +1,6 @@
 // Reads out the lines of a figure at the place under the pointer, or from place to place along the arrow keys.
 // What the lines are comes from report/readings.py.
 
-const SVG = 'http://www.w3.org/2000/svg';
-
 /** What share of an axis's length lies before a value. */
 function alongAxis({ limits: [low, high], log }, value) {
   return log ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low);
@@ -89,7 +87,7 @@ class Readable {
     this.at = { index, place };
     this.output.textContent = reading(panel, place, this.hidden);
     this.mark?.remove();
-    this.mark = document.createElementNS(SVG, 'line');
+    this.mark = document.createElementNS(svg.namespaceURI, 'line');
     const x = left + alongAxis(panel.x, place) * width;
     const ends = { x1: x, x2: x, y1: 1 - bottom - height, y2: 1 - bottom };
     for (const [name, share] of Object.entries(ends)) this.mark.setAttribute(name, `${100 * share}%`);
