@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pyarrow.compute as pc
@@ -26,16 +26,16 @@ def sentences(found: Results) -> list[str]:
     return [*lines, *common, *of_runs, *_of_base(found), *_of_judges(found)]
 
 
-def of_fonts(tokens: Mapping[str, Sequence[Row]]) -> list[str]:
-    """The caveat of characters that figures cannot draw; `tokens`: rows of `tables.top_tokens` by run."""
-    lacking = style.without_glyph(row['token'] for rows in tokens.values() for row in rows)
+def of_fonts(svgs: Iterable[str]) -> list[str]:
+    """The caveat of characters of the figures that their PNG files cannot draw."""
+    lacking = style.without_glyph(svgs)
     if not lacking:
         return []
     more = ' …' if len(lacking) > _MOST_CHARACTERS else ''
     return [
-        f'No font was found for {counted(len(lacking), "character")} of tokens ({" ".join(lacking[:_MOST_CHARACTERS])}'
-        f'{more}), so figures name them by number, as U+4E2D. Install one, such as Noto Sans CJK SC, remove '
-        'report/, and run --mode=report.'
+        f'No font was found for {counted(len(lacking), "character")} of the figures '
+        f'({" ".join(lacking[:_MOST_CHARACTERS])}{more}), so their PNG files name them by number, as U+4E2D. '
+        'Install one, such as Noto Sans CJK SC, remove report/, and run --mode=report.'
     ]
 
 

@@ -122,7 +122,11 @@ def inline(svg: str, name: str) -> Markup:
 
     Colours become those of the page by their names, light and dark. The caption beside it says what it shows.
     """
-    svg = re.sub(r'<metadata>.*?</metadata>|\s+xmlns(:xlink)?="[^"]*"', '', svg[svg.index('<svg') :], flags=re.DOTALL)
-    svg = re.sub(r'(\sid="|url\(#|href="#)', rf'\g<1>{name}-', svg)
-    svg = re.sub('|'.join(_NAMED), lambda found: f'var(--{_NAMED[found[0]]})', svg)
-    return Markup(svg)
+
+    def of_the_page(tag: re.Match[str]) -> str:
+        own = re.sub(r'\sid="run:\d+:', ' data-run="', tag[0])
+        own = re.sub(r'(\sid="|url\(#|href="#)', rf'\g<1>{name}-', re.sub(r'\sxmlns(:xlink)?="[^"]*"', '', own))
+        return re.sub('|'.join(_NAMED), lambda found: f'var(--{_NAMED[found[0]]})', own)
+
+    svg = re.sub('<metadata>.*?</metadata>', '', svg[svg.index('<svg') :], flags=re.DOTALL)
+    return Markup(re.sub('<[^>]*>', of_the_page, svg))  # tags alone: what lies between is text, maybe of a model

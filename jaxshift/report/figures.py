@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -128,6 +129,7 @@ def position_curves(curves: Mapping[tuple[str, str, str], Mapping[str, Curve]], 
     of_kl = curves['kl_tuned_base', 'absolute', 'all']
     few = min(_FEW, *(curve.prompts.max(initial=0) for curve in of_kl.values()))
     longest = max(len(curve.at) for curve in of_kl.values())
+    artists: list[tuple[str, Artist]] = []
     for run, look in style.run_styles(methods).items():
         line = {key: look[key] for key in ('color', 'linestyle')}
         for panels, measure in zip(grid, BY_POSITION, strict=False):
@@ -137,13 +139,15 @@ def position_curves(curves: Mapping[tuple[str, str, str], Mapping[str, Curve]], 
                 (panels[0], absolute, absolute.at + 1, reached),
                 (panels[1], relative, 100 * relative.at, relative.n > 0),
             ):
-                axes.plot(x[kept], curve.mean[kept], label=style.label(run), **line)
-                axes.fill_between(x[kept], curve.low[kept], curve.high[kept], color=look['color'], alpha=0.15)
+                drawn = axes.plot(x[kept], curve.mean[kept], label=style.label(run), **line)
+                band = axes.fill_between(x[kept], curve.low[kept], curve.high[kept], color=look['color'], alpha=0.15)
+                artists += [(run, drawn[0]), (run, band)]
             thin = style.label(f'{run}, without end')
-            panels[1].plot(100 * no_end.at, no_end.mean, label=thin, linewidth=0.8, **line)
-        grid[-1][0].plot(of_kl[run].at + 1, of_kl[run].n, label=style.label(run), **line)
+            artists += [(run, panels[1].plot(100 * no_end.at, no_end.mean, label=thin, linewidth=0.8, **line)[0])]
         in_parts = curves['kl_tuned_base', 'relative', 'all'][run]
-        grid[-1][1].plot(100 * in_parts.at, in_parts.n, label=style.label(run), **line)
+        for axes, x, n in ((grid[-1][0], of_kl[run].at + 1, of_kl[run].n), (grid[-1][1], 100 * in_parts.at, in_parts.n)):
+            artists += [(run, axes.plot(x, n, label=style.label(run), **line)[0])]
+    style.set_runs(artists)
     for (left, right), (title, bottom) in zip(grid, [*BY_POSITION.values(), ('n, positions', 0)], strict=True):
         left.set_ylabel(title)
         for axes in (left, right):

@@ -28,7 +28,7 @@ def verdict(rows: Sequence[Row]) -> str:
     told: dict[str, list[str]] = {'yes': [], 'perhaps': [], 'hardly': [], 'no': []}
     for row in known:
         told[_answer(row)].append(row['run'])
-    answers = '; '.join(f'{answer} in {", ".join(runs)}' for answer, runs in told.items() if runs)
+    answers = '; '.join(f'{answer} in {_named(runs, len(known))}' for answer, runs in told.items() if runs)
     ends = [choose(known, key=_other_top) for choose in (min, max)] if len(known) > 1 else known
     shares = ' to '.join(_share(row) for row in ends)
     kls = ' to '.join(
@@ -39,6 +39,10 @@ def verdict(rows: Sequence[Row]) -> str:
         f'{answers[0].upper()}{answers[1:]}: another top token than the base’s at {shares} of positions, a mean '
         f'KL(tuned ‖ base) of {kls} nats.{bound if told["perhaps"] or told["hardly"] else ""}'
     )
+
+
+def _named(runs: Sequence[str], all_runs: int) -> str:
+    return f'all {len(runs)} runs' if len(runs) == all_runs > 2 else ', '.join(runs)
 
 
 def _other_top(row: Row) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -29,6 +30,8 @@ from jaxshift.shift.classes import CLASSES
 from jaxshift.store import paths
 
 _MOST_TOKENS_SHOWN = 10
+_MOST_BYTES = 50_000_000  # of the page
+_BYTES_AROUND = 20_000  # of what stands around the responses of the browser
 
 Curves = dict[tuple[str, str, str], dict[str, curves.Curve]]
 
@@ -76,16 +79,18 @@ def write(
         saved['forgetting'] = tables.forgetting(found.forgetting)
     for name, items in saved.items():
         tables.save(items, folder / 'tables', name)
-    page = rendering.render(
+    svgs = drawings.draw(found, rows['all'], head, tokens, lines, folder / 'figures')
+    svgs |= explained.draw(sections, folder / 'figures')
+    svgs |= judged.draw(judges, {row['run']: row['method'] for row in rows['all']}, folder / 'figures')
+    rendered = partial(
+        rendering.render,
         Path(__file__).with_name('page.html'),
         found.config['name'],
         found=found,
-        warnings=[*caveats.sentences(found), *caveats.of_fonts(tokens)],
+        warnings=[*caveats.sentences(found), *caveats.of_fonts(svgs.values())],
         verdict=overview.verdict(head['all']),
         findings=findings.sentences(head['all'], pairs, tokens, truths),
-        svgs=drawings.draw(found, rows['all'], head, tokens, lines, folder / 'figures')
-        | explained.draw(sections, folder / 'figures')
-        | judged.draw(judges, {row['run']: row['method'] for row in rows['all']}, folder / 'figures'),
+        svgs=svgs,
         sections=sections,
         judged=judged.sections(judges),
         agreement=judges.get('judge_agreement', []),
@@ -93,14 +98,17 @@ def write(
         rows=rows,
         head=head,
         truth=truth.table(truths),
-        tokens={run: items[:_MOST_TOKENS_SHOWN] for run, items in tokens.items()},
-        browser=browsing.browser(found, reader or (lambda ids: [pieces[token] for token in ids]), end_ids),
+        tokens=tokens,
+        most_tokens=_MOST_TOKENS_SHOWN,
         classes=CLASSES,
         parts=curves.BINS,
         forgetting=saved.get('forgetting', []),
         saved=[name for name, items in saved.items() if items],
     )
-    paths.write_text(folder / 'index.html', page)
+    room = _MOST_BYTES - _BYTES_AROUND - len(rendered(browser=None).encode())
+    reader = reader or (lambda ids: [pieces[token] for token in ids])
+    browser = browsing.browser(found, reader, end_ids, max(room, 0))
+    paths.write_text(folder / 'index.html', rendered(browser=browser))
     return folder / 'index.html'
 
 

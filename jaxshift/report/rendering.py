@@ -39,8 +39,8 @@ def render(path: Path, title: str, **values: Any) -> str:
     )  # fmt: skip
     environment.filters |= {
         'number': number, 'counted': counted, 'mean': _mean, 'truth': _truth, 'shown': token_text, 'source': _source,
-        'windows': summary.described, 'table': explained.shown, 'cell': _cell,
-        'parted': parted, 'json': _json,
+        'windows': summary.described, 'table': explained.shown, 'headed': explained.headed, 'cell': _cell,
+        'parted': parted, 'json': _json, 'unbroken': _unbroken,
     }  # fmt: skip
     template = environment.from_string(path.read_text(encoding='utf-8'))
     return template.render(title=title, script=script.joined(), **values)
@@ -59,11 +59,17 @@ def _truth(row: Row | None) -> Markup:
     return _mean({'value': row['value'], 'value_low': row['low'], 'value_high': row['high']} if row else {}, 'value')
 
 
-def _cell(value: Any) -> str:
-    """A value of a table, whatever it is."""
+def _cell(row: Row, name: str) -> str:
+    """A value of a row, whatever it is, and below it its interval."""
+    value = row.get(name)
     if isinstance(value, bool):
         return 'yes' if value else 'no'
-    return value if isinstance(value, str) else number(value)
+    return value if isinstance(value, str) else _mean(row, name)
+
+
+def _unbroken(text: str) -> str:
+    """A text in which no line begins with a percent sign."""
+    return text.replace(' %', '\u00a0%')
 
 
 def _json(value: Any) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib import font_manager
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
@@ -27,6 +30,8 @@ _CJK_FONTS = (
     'Arial Unicode MS',
 )  # fmt: skip
 _LONGEST = 18  # characters of a token
+_MARK = '\u2060'  # has no width; before a number that stands for a character, which data may write themselves
+_SPELLED = re.compile(_MARK + 'U\\+([0-9A-F]{4,6})')
 _SHOWN_BLANKS = {' ': '␣', '\n': '⏎', '\t': '→', '\r': '↵'}
 
 
@@ -68,7 +73,10 @@ def styled(draw):
 
 
 def save(figure: Figure, folder: str | Path, name: str) -> str:
-    """Writes NAME.svg and NAME.png (the same bytes for the same data); returns the SVG's text."""
+    """Writes NAME.svg and NAME.png (the same bytes for the same data); returns the SVG's text.
+
+    Characters that the PNG spells out are themselves in the SVG, whose viewer may have a font for them.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(_settings()):
@@ -77,9 +85,11 @@ def save(figure: Figure, folder: str | Path, name: str) -> str:
         if engine is not None:
             engine.execute(figure)
             figure.set_layout_engine('none')  # the layout stands; each file would work it out again
-        figure.savefig(folder / f'{name}.svg', metadata={'Date': None})
+        figure.savefig(svg := io.StringIO(), format='svg', metadata={'Date': None})
         figure.savefig(folder / f'{name}.png', dpi=160)
-    return (folder / f'{name}.svg').read_text(encoding='utf-8')
+    text = unspelled(svg.getvalue())
+    (folder / f'{name}.svg').write_text(text, encoding='utf-8', newline='\n')
+    return text
 
 
 def _mark_cut_axes(figure: Figure) -> None:
@@ -92,15 +102,24 @@ def _mark_cut_axes(figure: Figure) -> None:
 
 
 def without_glyph(texts: Iterable[str]) -> list[str]:
-    """The printable characters that `label` has to spell out, since no font that it knows has them."""
-    lacking = {char for text in texts for char in token_text(text) if char.isprintable() and ord(char) not in _glyphs()}
-    return sorted(lacking)
+    """The printable characters that `label` spells out, since no font that it knows has them."""
+    return sorted(char for char in set().union(*texts) if char.isprintable() and ord(char) not in _glyphs())
 
 
 def label(text: str) -> str:
     """Text as matplotlib may draw it: no mathematics begins at '$', and a character without glyph reads U+4E2D."""
-    shown = ''.join(char if ord(char) in _glyphs() else f'U+{ord(char):04X}' for char in text)
+    shown = ''.join(char if ord(char) in _glyphs() else f'{_MARK}U+{ord(char):04X}' for char in text)
     return shown.replace('$', r'\$')
+
+
+def unspelled(text: str) -> str:
+    """A text with the printable characters that `label` has spelled out."""
+
+    def read(found: re.Match[str]) -> str:
+        char = chr(int(found[1], 16))
+        return char if char.isprintable() else found[0]
+
+    return _SPELLED.sub(read, text)
 
 
 def token_text(text: str) -> str:
@@ -112,6 +131,17 @@ def token_label(text: str) -> str:
     """A token as matplotlib may draw it, cut where it is long."""
     shown = token_text(text)
     return label(shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + '…')
+
+
+def set_runs(artists: Iterable[tuple[str, Artist]]) -> None:
+    """Says which run each (run, artist) of a figure belongs to, so that the page can hide it."""
+    for number, (run, artist) in enumerate(artists):
+        artist.set_gid(f'run:{number}:{run}')
+
+
+def run_of(artist: Artist) -> str:
+    """What `set_runs` says; '' where it says nothing."""
+    return (artist.get_gid() or '').removeprefix('run:').partition(':')[2]
 
 
 def colour(method: str) -> str:

@@ -17,6 +17,7 @@ from jaxshift.shift.curves import Curve, Pieces, ratio
 
 Row = dict[str, Any]
 
+_FORMULA = ('=', '+', '-', '@', '\t', '\r')  # what begins one
 _MOST_TOKENS = 125  # the number of tokens in Fig. 12 of arXiv 2402.05119
 
 
@@ -129,14 +130,22 @@ def forgetting(found: Mapping[str, Sequence[Row]]) -> list[Row]:
 
 
 def save(rows: Sequence[Row], folder: str | Path, name: str) -> None:
-    """Writes NAME.csv and NAME.parquet; the columns are all keys of the rows in order of appearance."""
+    """Writes NAME.csv and NAME.parquet; the columns are all keys of the rows in order of appearance.
+
+    A text that a spreadsheet would read as a formula has an apostrophe before it in the CSV: models write such texts.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     names = list(dict.fromkeys(key for row in rows for key in row))
     table = pa.table({key: pa.array([row.get(key) for row in rows]) for key in names})
     table = table.cast(pa.schema([f if f.type != pa.null() else pa.field(f.name, pa.float64()) for f in table.schema]))
-    pa_csv.write_csv(table, folder / f'{name}.csv')
+    texts = {key: pa.array(_inert(table[key].to_pylist())) for key in names if table[key].type == pa.string()}
+    pa_csv.write_csv(pa.table({key: texts.get(key, table[key]) for key in names}), folder / f'{name}.csv')
     pq.write_table(table, folder / f'{name}.parquet')
+
+
+def _inert(texts: Sequence[str | None]) -> list[str | None]:
+    return [f"'{text}" if text and text.startswith(_FORMULA) else text for text in texts]
 
 
 def pairs(

@@ -15,6 +15,11 @@ def marked(workdir, tmp_path):
     """A workdir where two annotators say of both runs the same, but for one response of nine."""
     root = tmp_path / 'workdir'
     shutil.copytree(workdir, root)
+    mark(root)
+    return root
+
+
+def mark(root):
     rows = [
         sheet.Row(f'{run}{place}', run, f'q{place}', 'ask', 'a b c') for run in ('lora', 'full') for place in range(9)
     ]
@@ -23,7 +28,6 @@ def marked(workdir, tmp_path):
     found = sheet.figures(rows, {'first': one, 'second': other}, ['a b'], 100, 0)
     found['files'] = manifest.digests(root, [Workdir(root).responses(run) for run in ('lora', 'full')])
     paths.write_json(root / 'sheet/figures.json', found)
-    return root
 
 
 def section(root):

@@ -1,3 +1,5 @@
+from matplotlib.figure import Figure
+
 from jaxshift.report import drawings
 
 
@@ -15,3 +17,13 @@ def test_runs_that_differ_in_the_learning_rate_alone_share_a_line():
         'c': 'lora, targets=q_proj/v_proj',
         'd': 'full',
     }
+
+
+def test_what_a_text_says_is_left_as_it_is(tmp_path):
+    figure = Figure()
+    said = '#ffffff url(#a) id="b" <i href="#c">'
+    figure.text(0, 0, said)
+    svg = drawings.drawn(figure, tmp_path, 'said')
+    assert said in svg.unescape()
+    assert 'var(--paper)' in svg
+    assert 'id="said-figure_1"' in svg

@@ -53,7 +53,7 @@ def square(path):
 
 @style.styled
 def written(text):
-    figure = Figure(figsize=(3, 3))
+    figure = Figure(figsize=(6, 3))
     axes = figure.subplots()
     axes.set_axis_off()
     axes.text(0.3, 0.3, style.label(text), fontsize=20)
@@ -69,12 +69,15 @@ def test_a_glyph_of_the_chinese_font_is_in_both_files(chinese_fonts, tmp_path):
     ink = image.imread(tmp_path / 'drawn.png')[..., :3].mean(axis=2) < 0.5
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     assert ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].mean() > 0.95  # the square
-    assert caveats.of_fonts({'a': [{'token': '中'}]}) == []
+    assert caveats.of_fonts([svg]) == []
 
 
-def test_without_such_a_font_figures_name_the_character_and_the_page_says_so(chinese_fonts, tmp_path):
+def test_without_such_a_font_the_png_names_the_character_the_svg_keeps_it_and_the_page_says_so(chinese_fonts, tmp_path):
     chinese_fonts()
-    svg = style.save(written('中'), tmp_path, 'drawn')
-    assert '>U+4E2D</text>' in svg
-    (line,) = caveats.of_fonts({'a': [{'token': ' 中文'}, {'token': 'a\x1b'}]})
-    assert 'No font was found for 2 characters of tokens (中 文)' in line
+    figure = written('中文 U+4E2D \x1b')
+    assert figure.axes[0].texts[0].get_text().replace('\u2060', '') == 'U+4E2DU+6587 U+4E2D U+001B'
+    svg = style.save(figure, tmp_path, 'drawn')
+    assert '>中文 U+4E2D \u2060U+001B</text>' in svg
+    assert svg == (tmp_path / 'drawn.svg').read_text(encoding='utf-8')
+    (line,) = caveats.of_fonts([svg, '<svg>'])
+    assert 'No font was found for 2 characters of the figures (中 文)' in line

@@ -21,6 +21,11 @@ def explained(workdir, tmp_path_factory):
     """The made-up workdir with what the stages would have written, where the judge dislikes length."""
     root = tmp_path_factory.mktemp('explained') / 'workdir'
     shutil.copytree(workdir, root)
+    explain(root)
+    return root
+
+
+def explain(root):
     for run in RUNS:
         folder = root / 'runs' / run
         rows = responses.read(folder / 'responses.jsonl')
@@ -37,7 +42,6 @@ def explained(workdir, tmp_path_factory):
         ]
         judgement.write(folder / 'judge/stern.jsonl', scores)
         summary.write(folder / 'judge', 'stern', rows, {}, 1, 100, 0)
-    return root
 
 
 def test_a_planted_price_of_length_is_told_for_each_run_and_within_prompts(explained):

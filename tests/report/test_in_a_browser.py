@@ -4,7 +4,6 @@ import re
 
 import pytest
 from made_up import END, PIECES, RUNS, make_workdir
-from pyarrow import csv
 
 from jaxshift.report import page
 
@@ -114,30 +113,6 @@ def test_words_are_explained_one_click_away(opened, plain):
     assert not words.get_by_text('Jensen').is_visible()
     words.locator('summary').click()
     assert words.get_by_text('Jensen').is_visible()
-
-
-def test_lines_are_read_out_under_the_pointer(opened, plain):
-    found = opened(plain)
-    figure = found.page.locator('figure', has=found.page.locator('[aria-label="Figure position_curves"]'))
-    drawn = figure.locator('svg').bounding_box()
-    assert figure.locator('.reading').text_content() == 'Point at lines to read them.'
-    rows = csv.read_csv(plain.parent / 'tables/curves.csv').to_pylist()
-    told = set()
-    for share in (0.15, 0.25, 0.4):
-        at = {'x': share * drawn['width'], 'y': 0.15 * drawn['height']}
-        figure.locator('svg').hover(position=at, force=True)
-        at, values = re.fullmatch(r'At (\d+): (.*)\.', figure.locator('.reading').text_content()).groups()
-        for value in values.split('; '):
-            run, number = value.rsplit(' ', 1)
-            (mean,) = [
-                row['mean']
-                for row in rows
-                if (row['run'], row['measure'], row['kind'], row['positions_counted'], row['at'])
-                == (run, 'kl_tuned_base', 'absolute', 'all', int(at) - 1)
-            ]
-            assert float(number) == pytest.approx(mean, rel=1e-3)
-            told.add((run, at))
-    assert len(told) == 6  # both runs at three places
 
 
 def test_drawings_take_the_colours_of_the_page(opened, plain):

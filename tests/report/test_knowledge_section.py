@@ -17,15 +17,21 @@ def mean(value):
     return {'mean': value, 'interval': [value - 0.01, value + 0.01]}
 
 
+BINS = [bin_('highly known', 192, 0.75, 0.7, 0.8, 0.4), bin_('unknown', 1, 1.0, None, None, None)]
+KNOWN = {'draws': 8, 'answer_tokens': 32, 'bins': BINS, 'windows': 'context own'}
+FORGOTTEN = {
+    **{name: mean(0.5) for name in ('base_loss', 'tuned_loss', 'same_top_1', 'kl_tuned_base')},
+    'base_entropy': mean(0.43), 'cross_entropy': mean(0.78), 'kl_base_tuned': mean(0.35),
+    'text': 'passages', 'positions': 1898, 'passages': 64,
+}  # fmt: skip
+
+
 def found(**explained):
     return SimpleNamespace(explained=explained, config={'runs': {'lora': {'method': 'lora'}}})
 
 
 def test_bins_of_every_run_are_told_with_their_intervals():
-    bins = [bin_('highly known', 192, 0.75, 0.7, 0.8, 0.4), bin_('unknown', 1, 1.0, None, None, None)]
-    section = knowledge.knowledge(
-        found(lora={'knowledge': {'draws': 8, 'answer_tokens': 32, 'bins': bins, 'windows': 'context own'}}, other={})
-    )
+    section = knowledge.knowledge(found(lora={'knowledge': KNOWN}, other={}))
     assert 'of 192 highly known facts 75.0 % [70.0, 80.0] are right' in section.sentences[1]
     assert 'of 1 unknown fact 100 % are right' in section.sentences[1]
     assert 'Of every answer the first 32 tokens count.' in section.sentences[0]
@@ -36,10 +42,7 @@ def test_bins_of_every_run_are_told_with_their_intervals():
 
 
 def test_forgetting_is_what_cross_entropy_has_above_entropy():
-    figures = {name: mean(0.5) for name in ('base_loss', 'tuned_loss', 'same_top_1', 'kl_tuned_base')}
-    figures |= {'base_entropy': mean(0.43), 'cross_entropy': mean(0.78), 'kl_base_tuned': mean(0.35)}
-    figures |= {'text': 'passages', 'positions': 1898, 'passages': 64}
-    section = knowledge.forgetting(found(lora={'forgetting': figures}))
+    section = knowledge.forgetting(found(lora={'forgetting': FORGOTTEN}))
     assert 'cross-entropy 0.780 nats a token, entropy 0.430: 0.350 [0.340, 0.360] more' in section.sentences[1]
     assert section.tables['forgetting_text'][0]['kl_base_tuned'] == 0.35
 

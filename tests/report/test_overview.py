@@ -33,6 +33,7 @@ def test_several_runs_are_told_apart_and_by_the_least_and_the_greatest():
     assert overview.verdict([row('a', 90, 88, 92), row('b', 80, 78, 82), row('c', 80, 78, 82)]).endswith(
         'of 0.100 to 0.200 nats.'
     )
+    assert overview.verdict([row(name, 90, 88, 92) for name in 'abc']).startswith('Yes in all 3 runs: ')
 
 
 def test_nothing_compared_is_said():

@@ -114,7 +114,7 @@ def test_the_numbers_are_those_of_the_summaries(workdir, html):
 
 def test_the_world_s_truth_is_shown(html):
     assert 'ground truth' in html
-    assert 'full 65.0 %' in html  # a finding
+    assert 'full 65.0\u00a0%' in html  # a finding
     assert '<td>0.650<br>' in html  # the table
 
 
@@ -134,6 +134,25 @@ def test_the_head_says_what_was_trained_on_and_how(workdir, tmp_path, html):
     assert '&#34;marginal_above&#34;: 1' in head
 
 
+def test_tables_that_are_shown_in_part_say_how_many_rows_are_left(html, report):
+    rows = pq.read_table(report / 'tables/top_tokens.parquet').to_pylist()
+    for run in RUNS:
+        left = sum(row['run'] == run for row in rows) - 10
+        shown = re.search(f'Table top_tokens, {run}".*?</table>\n</div>\n<p class="below">(.*?)</p>', html, re.DOTALL)[1]
+        assert left > 1
+        assert f'{left} more rows in the files. ' in shown
+
+
+def test_the_browser_has_the_room_that_figures_and_tables_leave(workdir, monkeypatch, tmp_path):
+    shutil.copytree(workdir, tmp_path, dirs_exist_ok=True)
+    full = page.write(tmp_path, PIECES, [END]).read_bytes()
+    assert b'had no room in this page' not in full
+    monkeypatch.setattr(page, '_MOST_BYTES', len(full) - 10_000)
+    less = page.write(tmp_path, PIECES, [END]).read_bytes()
+    assert b'had no room in this page' in less
+    assert len(less) < len(full) - 10_000
+
+
 def test_what_was_cut_is_said_first(parsed):
     text = ' '.join(parsed.text)
     assert 'Run lora: cut examples: 2.' in text
@@ -144,13 +163,15 @@ def test_what_was_cut_is_said_first(parsed):
 def test_a_compared_checkpoint_alone_makes_a_page(workdir, tmp_path):
     """No training here: no metrics, no truth, no learning rate."""
     experiment = json.loads((workdir / 'experiment.json').read_text())
-    experiment['config']['runs'] = {'tuned': {'method': 'given', 'learning_rate': 5e-5}, 'later': {'method': 'lora'}}
+    given = {'method': 'given', 'learning_rate': 5e-5, 'source': 'hf:someone/tuned'}
+    experiment['config']['runs'] = {'tuned': given, 'later': {'method': 'lora'}}
     (tmp_path / 'experiment.json').write_text(json.dumps(experiment))
     make_run(tmp_path / 'runs/tuned', 'tuned', 'given', None, 0.2, 0.9, 0.1, 6, 0)
     shutil.rmtree(tmp_path / 'runs/tuned/causes')
     (tmp_path / 'runs/tuned/metrics.jsonl').unlink()
     html = page.write(tmp_path, PIECES, [END]).read_text()
     assert 'Run later has not been compared' in html
+    assert '<dt>Tuned</dt><dd>tuned (given: hf:someone/tuned)</dd>' in html
     assert 'ground truth' not in html
     assert not (tmp_path / 'report/figures/learning_rate.svg').exists()
     assert not (tmp_path / 'report/figures/loss.svg').exists()

@@ -24,6 +24,11 @@ def explained(workdir, tmp_path_factory):
     """The made-up workdir with what the stage would have written."""
     root = tmp_path_factory.mktemp('explained') / 'workdir'
     shutil.copytree(workdir, root)
+    explain(root)
+    return root
+
+
+def explain(root):
     for run in RUNS:
         ((_, table),) = summary.groups(records.read(root / 'runs' / run / 'tokens'))
         kind = causes.kinds(table, read, {END})
@@ -34,7 +39,6 @@ def explained(workdir, tmp_path_factory):
         pq.write_table(pa.Table.from_pylist(rows), folder / 'style_tokens.tokens.parquet')
         around = causes.contexts(table, rows, read)
         pq.write_table(pa.Table.from_pylist(around), folder / 'style_tokens.contexts.parquet')
-    return root
 
 
 def test_the_section_tells_each_run_and_each_pair(explained):

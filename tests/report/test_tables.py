@@ -63,7 +63,7 @@ def test_csv_and_parquet_hold_the_same_rows(tmp_path):
     assert pq.read_table(tmp_path / 'top.parquet').to_pylist() == rows
     with (tmp_path / 'top.csv').open(newline='') as file:
         read = list(csv.DictReader(file))
-    assert [row['token'] for row in read] == PIECES
+    assert [row['token'] for row in read] == [*PIECES[:3], "'=1\n"]  # a spreadsheet would reckon it
     assert [row['share'] for row in read] == ['0.5', '', '', '']
 
 

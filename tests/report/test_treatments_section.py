@@ -20,6 +20,11 @@ def treated(workdir, tmp_path):
     """The made-up workdir, where `full` is `lora` on short answers, and `lora_best` is `lora` with NEFTune."""
     root = tmp_path / 'workdir'
     shutil.copytree(workdir, root)
+    treat(root)
+    return root
+
+
+def treat(root):
     path = root / 'experiment.json'
     experiment = json.loads(path.read_text())
     runs = experiment['config']['runs']
@@ -29,7 +34,6 @@ def treated(workdir, tmp_path):
     short = {'source': '', 'score': '', 'min_score': 0.0, 'simplify': 'rules', 'sentences': 1}
     experiment['config']['treatments'] = {'short': short}
     path.write_text(json.dumps(experiment))
-    return root
 
 
 def judge(root, run, better):
