@@ -143,7 +143,7 @@ def test_conversations_are_prompts_and_no_file_of_the_user_is_touched(perturbed,
     found = jaxshift.compare(base, tuned, ['Paris', turns], tmp_path, respond=SHORT)
     assert (tmp_path / 'prompts.json').read_text() == 'MY PROMPTS'
     first, second = responses.read(tmp_path / 'runs/tuned/responses.jsonl')
-    assert len(first['prompt_token_ids']) + len('is the capital'.split()) <= len(second['prompt_token_ids'])
+    assert len(first['prompt_token_ids']) + 3 <= len(second['prompt_token_ids'])
     again = jaxshift.compare(base, tuned, ['Paris'], tmp_path, respond=SHORT)
     assert set(again.tokens['example_id']) == {'0'}
     assert len(list((tmp_path / 'prompts').iterdir())) == 2

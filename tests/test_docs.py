@@ -3,7 +3,6 @@
 import ast
 import importlib.util
 import re
-from pathlib import Path
 
 import pytest
 from commandline import ROOT

@@ -146,7 +146,7 @@ def _client():
 class StopSignal:
     """Turns the first SIGINT or SIGTERM into a request that loops ask for at points where everything is saved.
 
-    A second signal ends the process at once. Python lets the main thread alone receive them: elsewhere none is asked for.
+    A second signal ends the process at once. Python lets the main thread alone receive them; elsewhere none is heeded.
     """
 
     def __init__(self) -> None:

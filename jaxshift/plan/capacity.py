@@ -68,7 +68,7 @@ def needed_bytes(experiment: Experiment, name: str, mode: str, config: LlamaConf
 
 
 def _is_whole(run: Run) -> bool:
-    """Whether the run is a model beside the base, not low-rank terms; a given one that is not here yet may be either."""
+    """Whether a run is a model beside the base, not low-rank terms; a given one that is not here may be either."""
     kind, _, path = run.source.partition(':')
     folder = Path(path).expanduser()
     of_given = kind in ('gguf', 'package') or (kind == 'dir' and folder.is_dir() and not peft.is_adapter(folder))
