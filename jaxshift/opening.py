@@ -30,7 +30,7 @@ def tell(study: Study, mode: str) -> None:
     config, memory = tuning.base_config(study), chip(list(study.mesh.devices.flat))
     kept = study.experiment.base.quantize or study.experiment.base.dtype
     study.say(f'the base is {study.experiment.base.source}, {config.parameters:,} parameters in {kept}')
-    study.say(f'memory: {size(memory.memory)} a device, {memory.source}; of it the weights take at least')
+    study.say(f'memory: {size(memory.memory)} a device, {memory.source}; weights and optimizer take of it at least:')
     rows = [row(study, name, config, mode) for name in study.only]
     if study.experiment.base.source == MADE_HERE and mode in ('run', 'train'):
         documents = partial(dataset.open_dataset, study.workdir.data / 'pretraining')

@@ -33,9 +33,9 @@ def test_a_start_tells_what_each_run_trains_on_how_much_and_what_it_holds(copy):
         held = 4 * (count + 2 * count + (run == 'lora') * numbers['full'])
         told = line(ended.out, run)
         assert told[1:5] == [run, f'{count:,}', share, '%']
-        # Training has counted what it read; the demo's batches are 32 examples, and its data 24.
-        examples, tokens = 32 * metrics['step'], metrics['num_tokens']
-        assert metrics['step'] * 32 > len(lengths)
+        # Training has counted what it read; the demo's batches are 16 examples, and its data 24.
+        examples, tokens = 16 * metrics['step'], metrics['num_tokens']
+        assert metrics['step'] * 16 > len(lengths)
         assert told[5:7] == [f'{examples:,}', f'{tokens:,}']
         assert told[7:10] == [f'{100 * counts["trained_tokens"] / counts["tokens"]:.3g}', '%', f'{metrics["step"]:,}']
         assert abs(float(told[10]) - held / 2**20) <= 0.011
@@ -56,7 +56,7 @@ def test_two_whole_models_that_are_compared_are_both_counted(copy):
 
 def test_a_mode_that_computes_nothing_tells_nothing_of_that(copy):
     for mode in ('data', 'report'):
-        assert 'the weights take' not in start(*TINY, f'--workdir={copy}', f'--mode={mode}').out
+        assert 'weights and optimizer take' not in start(*TINY, f'--workdir={copy}', f'--mode={mode}').out
 
 
 def test_the_report_ends_with_the_shift_of_each_run_and_where_it_lies(copy):

@@ -39,7 +39,7 @@ def test_causes_count_both_models_as_they_are_held(monkeypatch, tmp_path, analys
     assert f'needs {68_976_648_192 * bytes_each / GIB:.1f} GiB a device' in ended.error()
 
 
-@pytest.mark.parametrize(('method', 'models'), [('lora', 1), ('full', 2), ('pretrain', 2)])
+@pytest.mark.parametrize(('method', 'models'), [('lora', 1), ('full', 2)])
 def test_a_sweep_of_two_whole_models_counts_both(monkeypatch, tmp_path, method, models):
     memory(monkeypatch, GIB)
     ended = start(LORA_70B, f'--workdir={tmp_path}', '--mode=sweep', f'--config.runs.lora.method={method}')
