@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import io
 import os
 import sys
@@ -13,7 +12,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from jaxshift import cells, config, helptext, options
-from jaxshift.errors import InputError, outcome
+from jaxshift.errors import InputError, meant, outcome
 from jaxshift.lines import inert
 
 FLAGS = flags.FLAGS
@@ -57,8 +56,9 @@ def parse(argv: list[str]) -> tuple[config.Experiment | None, dict[str, cells.Ce
     if len(rest) > 1:
         raise InputError(f'unexpected argument {rest[1]!r}; flags begin with --')
     if MODE.value not in helptext.MODES:
-        near = difflib.get_close_matches(MODE.value, helptext.MODES, n=1, cutoff=0.0)[0]
-        raise InputError(f'--mode={MODE.value}: no such mode; did you mean {near}? --help tells what each does')
+        raise InputError(
+            f'--mode={MODE.value}: no such mode; {meant(MODE.value, helptext.MODES)} --help tells what each does'
+        )
     if FLAGS['only'].present and not ONLY.value:
         raise InputError('--only= names nothing; leave it out to work on all')
     if CONFIG.value is None:
@@ -77,7 +77,7 @@ def parse(argv: list[str]) -> tuple[config.Experiment | None, dict[str, cells.Ce
         cells.experiments(experiment, {name: grid[name] for name in cells.chosen(ONLY.value, grid) or grid})
         return experiment, grid
     if unknown := [name for name in ONLY.value if name not in experiment.runs]:
-        raise InputError(f'--only: no run {unknown[0]!r}; the config has {", ".join(experiment.runs)}')
+        raise InputError(f'--only: no run {unknown[0]!r}; {meant(unknown[0], experiment.runs)}')
     config.check(experiment, tuple(ONLY.value))
     return experiment, {}
 
@@ -85,18 +85,19 @@ def parse(argv: list[str]) -> tuple[config.Experiment | None, dict[str, cells.Ce
 def main(argv: list[str]) -> int:
     name = options.config_path(argv[1:])
     if any(text in ('--help', '-h', '-help', '--helpfull', '--helpshort') for text in argv[1:]):
-        print(help_text(name), flush=True)
+        print(inert(help_text(name)), flush=True)
         return 0
     (experiment, grid), workdir = parse(argv), workdir_of(name)
     if MODE.value == 'list' or experiment is None:
         from jaxshift import listing
 
         folder = Path(workdir) if workdir else None
-        print(listing.text(Path(__file__).parent / 'configs', folder, tuple(grid), helptext.columns()), flush=True)
+        print(inert(listing.text(options.CONFIGS, folder, tuple(grid), helptext.columns())), flush=True)
         return 0
     from jaxshift.devices import host_memory, topology
 
     host_memory.keep()  # takes effect only before JAX is imported
+    topology.host_alone()  # likewise
     os.environ.setdefault('TRANSFORMERS_VERBOSITY', 'error')  # else it tells that PyTorch was not found
     only = tuple(ONLY.value) or tuple(experiment.runs)
     if MODE.value == 'plan':

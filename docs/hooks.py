@@ -1,4 +1,4 @@
-"""MkDocs' hooks: the page of config keys is written from the typed config, so that it cannot be out of date."""
+"""MkDocs' hook, and the page of config keys, which `python docs/hooks.py` writes from the typed config."""
 
 from __future__ import annotations
 
@@ -17,13 +17,6 @@ def on_config(config: Any) -> None:
     if (Path(config.docs_dir) / FOUND).is_file():
         results = next(section['Results'] for section in config.nav if 'Results' in section)
         results.insert(0, {'Findings': FOUND})
-
-
-def on_files(files: Any, config: Any) -> None:
-    """Adds the page of keys."""
-    from mkdocs.structure.files import File
-
-    files.append(File.generated(config, 'reference.md', content=reference()))
 
 
 def reference() -> str:
@@ -49,3 +42,7 @@ def reference() -> str:
 def _plain(text: str) -> str:
     """Text in which nothing is Markdown."""
     return re.sub(r'([\\`*_\[\]<>|#~])', r'\\\1', text)
+
+
+if __name__ == '__main__':
+    Path(__file__).with_name('reference.md').write_text(reference(), encoding='utf-8')

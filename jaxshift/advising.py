@@ -209,7 +209,7 @@ def _memory(study: Study) -> dict[str, Any]:
         own = (run for run in study.experiment.runs.values() if run.method == method)
         alone = copy.copy(study.experiment)
         alone.runs = {method: next(own, Run(method=method))}
-        sizes[method] = capacity.needed_bytes(alone, method, True, study.base.config, study.mesh)
+        sizes[method] = capacity.needed_bytes(alone, method, 'train', study.base.config, study.mesh)
     return {
         'before_a_step': sizes,
         'device_bytes': here.memory,

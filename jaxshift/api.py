@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import pyarrow as pa
+import pyarrow.compute as pc
 from jax.experimental.compilation_cache import compilation_cache
 
-from jaxshift import config, options, settings, start
-from jaxshift.data import sources
+from jaxshift import asking, saving, settings, start
+from jaxshift.asking import RUN
 from jaxshift.devices.process import StopSignal
 from jaxshift.errors import InputError
 from jaxshift.explain import pieces
@@ -25,12 +26,11 @@ from jaxshift.report import notebook
 from jaxshift.shift import records, summary
 from jaxshift.store import jsonl, paths
 from jaxshift.study import Study
-from jaxshift.weights import source
 
 if TYPE_CHECKING:
     import pandas as pd
 
-RUN = 'tuned'  # what `compare` calls the run, as configs/compare.py does
+ORDER = ('context', 'template', 'context_length', 'step', 'example_id', 'position')  # of the rows of `tokens`
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,18 @@ class Comparison:
 
     @property
     def tokens(self) -> pd.DataFrame:
-        """The token records: a row for each position of each response and window, all measures, lists as arrays."""
-        return self._records.to_pandas()
+        """The token records: a row for each position of each response and window, all measures, lists as arrays.
+
+        Rows of the same windows stand together, by example_id, as text, and position.
+        """
+        columns = {name: self._records[name] for name in ORDER if name in self._records.column_names}
+        # Arrow does not sort what is kept as the numbers of a dictionary's texts.
+        plain = {
+            name: column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+            for name, column in columns.items()
+        }
+        order = pc.sort_indices(pa.table(plain), sort_keys=[(name, 'ascending') for name in plain])
+        return self._records.take(order).to_pandas()
 
     @cached_property
     def pieces(self) -> list[str]:
@@ -75,17 +85,17 @@ class Comparison:
         """
         return self._study.pieces
 
-    def show(self, example: str = '') -> notebook.View:
+    def show(self, example: str | int | None = None) -> notebook.View:
         """The response to one prompt, each token marked by its class; pointing at a token tells its measures.
 
         Args:
-          example: its example_id; empty: that of the greatest mean KL(tuned || base).
+          example: its example_id; None: that of the greatest mean KL(tuned || base).
 
         Raises:
           InputError: there is no such example, or the tokenizer is not where the study had it.
         """
         rows = next(part for key, part in summary.groups(self._records) if self._windows.items() <= key.items())
-        chosen = notebook.chosen(rows, example)
+        chosen = notebook.chosen(rows, None if example is None else str(example))
         texts = pieces.reader(self._study.tokenizer)(chosen['token_id'].to_pylist())
         name = chosen['example_id'][0].as_py()
         answered = {row['example_id']: row for row in jsonl.read(self._files.responses(self.run))}
@@ -96,17 +106,14 @@ class Comparison:
     def save(self, folder: str | Path) -> Path:
         """Copies the report of the study into a folder; returns the path of its page.
 
+        A folder that holds nothing but such a report gets this one instead.
+
         Raises:
-          InputError: the study has no report, or the folder cannot be written.
+          InputError: the study has no report, the folder holds other files, or it cannot be written.
         """
         if not (self._files.report / 'index.html').is_file():
             raise InputError(f'{self._files.report}: no report yet; write it by --mode=report --workdir={self.workdir}')
-        target = Path(folder).expanduser()
-        try:
-            shutil.copytree(self._files.report, target, dirs_exist_ok=True)
-        except OSError as error:
-            raise InputError(f'{target}: the report cannot be written there ({error}); name another folder') from error
-        return target / 'index.html'
+        return saving.copy(self._files.report, Path(folder).expanduser())
 
     def __repr__(self) -> str:
         kl = self.summary['all']['kl_tuned_base']['mean']
@@ -138,7 +145,7 @@ class Comparison:
 def compare(
     base: str | Path,
     tuned: str | Path,
-    prompts: str | Path | Sequence[str],
+    prompts: str | Path | Iterable[str | list[dict[str, str]]],
     workdir: str | Path | None = None,
     **keys: Any,
 ) -> Comparison:
@@ -147,7 +154,8 @@ def compare(
     Args:
       base: the model before tuning: a folder, or a source as in config.base.source.
       tuned: the model after it, likewise, or the folder of a PEFT LoRA adapter of the base.
-      prompts: texts; or a file, or a source as in config.prompts.source.
+      prompts: texts, or conversations as lists of messages, [{'role': 'user', 'content': ...}]; or a file, or a source
+        as in config.prompts.source.
       workdir: where everything is written, so that the same call does only what is missing; None: a temporary folder
         that lives as long as the result.
       keys: of the config, a section as a dict: seed=1, respond={'max_new_tokens': 64}; or by their dotted names in a
@@ -160,11 +168,13 @@ def compare(
     temporary = tempfile.TemporaryDirectory(prefix='jaxshift-') if workdir is None else None
     folder = Path(temporary.name if temporary else str(workdir)).expanduser()
     if isinstance(prompts, str | Path):
-        asked = experiment(base, tuned, prompts, keys)
+        asking.check(prompts)
+        asked = asking.experiment(base, tuned, prompts, keys)
     else:
-        path, records_of = folder / 'prompts.json', _texts(list(prompts))
-        asked = experiment(base, tuned, path, keys)
-        _write(path, records_of)
+        listed = asking.records(prompts)
+        path = asking.place(listed, folder)
+        asked = asking.experiment(base, tuned, path, keys)
+        asking.write(path, listed)
     with _as_before():
         start.run(asked, folder, 'run', (RUN,), ['jaxshift.compare'])
     return Comparison(folder, RUN, (RUN,), temporary)
@@ -184,6 +194,8 @@ def load(workdir: str | Path, run: str = '') -> Comparison:
     first = [*settings.recorded(files.experiment).runs]
     found = {path.parent.name for path in files.run('').glob('*/summary.json')}
     runs = (*(name for name in first if name in found), *sorted(found.difference(first)))
+    if not runs and (cells := sorted(path.name for path in (files.root / 'cells').glob('*') if path.is_dir())):
+        raise InputError(f'{files.root}: a grid; give the folder of a cell, {files.root / "cells" / cells[0]} for one')
     if not runs:
         raise InputError(f'{files.run("")}: no run has a summary.json; run the sweep (--mode=sweep) first')
     if run and run not in runs:
@@ -191,61 +203,18 @@ def load(workdir: str | Path, run: str = '') -> Comparison:
     return Comparison(files.root, run or runs[0], runs)
 
 
-def experiment(base: str | Path, tuned: str | Path, prompts: str | Path, keys: Mapping[str, Any]) -> config.Experiment:
-    """What `compare` runs, checked; prompts are a file or a source, see there for the others.
-
-    Raises:
-      InputError: names the key at fault.
-    """
-    common = config.Experiment(
-        name='Base against tuned',
-        base=config.Base(source=_source(base, source.KINDS, 'dir'), dtype='float32'),
-        prompts=config.Prompts(source=_source(prompts, sources.KINDS, 'file')),
-        runs={RUN: config.Run(method='given', source=_source(tuned, source.KINDS, 'dir'))},
-    )
-    changed = settings.flat(keys)
-    for key in changed:
-        options.check_key(key, common)
-    found = settings.changed(common, changed)
-    config.check(found)
-    return found
-
-
-def _source(given: str | Path, kinds: Sequence[str], plain: str) -> str:
-    """A source as the config names it; a path without a kind is one of kind `plain`."""
-    if not isinstance(given, str | Path):
-        raise InputError(f'{given!r} is no model and no file; give a path, or a source such as {plain}:PATH')
-    kind, colon, _ = str(given).partition(':')
-    return str(given) if colon and kind in kinds else f'{plain}:{given}'
-
-
-def _texts(texts: Sequence[str]) -> list[dict[str, str]]:
-    """Texts as records of prompts."""
-    if not texts:
-        raise InputError('prompts is empty; give at least one text')
-    for index, text in enumerate(texts):
-        if not isinstance(text, str) or not text.strip():
-            raise InputError(f'prompts[{index}] is {text!r}; it must be a text, and not empty')
-    return [{'instruction': text} for text in texts]
-
-
-def _write(path: Path, value: Any) -> None:
-    try:
-        paths.write_json(path, value)
-    except OSError as error:
-        raise InputError(f'{path}: cannot be written ({error.strerror}); name another workdir') from error
-
-
 @contextmanager
 def _as_before() -> Iterator[None]:
     """Gives back what a start takes of the process: the handlers of signals, and JAX's compilation cache."""
-    handlers = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
+    main = threading.current_thread() is threading.main_thread()  # a start elsewhere leaves signals alone
+    handlers = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM) if main}
     cache = jax.config.values['jax_compilation_cache_dir']
     compilation_cache.reset_cache()  # JAX goes on with the first folder that it used, whatever it is told
     try:
         yield
     finally:
         for name, handler in handlers.items():
-            signal.signal(name, handler)
+            if handler is not None:  # set from C: it cannot be set again
+                signal.signal(name, handler)
         jax.config.update('jax_compilation_cache_dir', cache)
         compilation_cache.reset_cache()

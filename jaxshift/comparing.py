@@ -144,6 +144,7 @@ def _summary(study: Study, name: str, counts: Counts) -> None:
         rows = records.read(path.parent / 'tokens')
         seed, resamples = study.experiment.seed, study.experiment.sweep.bootstrap
         extra, samples = _extra(study, name, counts), study.experiment.respond.samples
+        study.say(f'summary {name}: {rows.num_rows:,} windows, {resamples:,} resamples of the prompts')
         objects = summary.summarise(rows, study.pieces, study.template.stop_ids, seed, resamples, extra, samples)
         objects = [item | ({'steps': item['step']} if 'step' in item else {}) for item in objects]
         summary.write(path, objects)

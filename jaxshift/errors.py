@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class InputError(Exception):
     """Usage, configuration or input at fault (exit code 2).
@@ -20,6 +23,13 @@ class RunFailed(Exception):
 
 class Stopped(Exception):
     """A signal arrived and everything is saved (exit code 75): the same command goes on from here."""
+
+
+def meant(asked: str, known: Iterable[str]) -> str:
+    """For an error about a name that does not exist: 'did you mean NAME?', or where none is near, all of them."""
+    names = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(asked.lower(), names, n=1, cutoff=0.5)
+    return f'did you mean {names[near[0]]}?' if near else f'there are {", ".join(names.values())}.'
 
 
 def outcome(error: BaseException, config: str | None) -> tuple[int, str]:

@@ -10,6 +10,7 @@ from rich.cells import cell_len, chop_cells
 
 # Controls, of the terminal and of the direction of writing; lone surrogates, which have no bytes; line separators.
 _COMMANDS = ('Cc', 'Cf', 'Cs', 'Zl', 'Zp')
+_JOINERS = '\u200c\u200d'  # Persian, Indic scripts and emoji need them; they command nothing
 NARROW = 28  # columns that a text needs at least beside its name
 
 
@@ -18,7 +19,7 @@ def inert(text: str, kept: str = '\n\t') -> str:
     if text.isprintable():
         return text
     return ''.join(
-        char if char in kept or unicodedata.category(char) not in _COMMANDS
+        char if char in kept or char in _JOINERS or unicodedata.category(char) not in _COMMANDS
         else char.encode('unicode_escape', 'surrogatepass').decode()
         for char in text
     )  # fmt: skip

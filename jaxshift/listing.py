@@ -15,7 +15,9 @@ ORDER = (
     'pairs', 'scores', 'evaluate', 'forgetting', 'report', 'export', 'card', 'answers', 'verify_export',
 )  # fmt: skip
 
-Records = dict[str, list[str]]  # by stage, what it was done for: runs, or RUN.ANALYSIS and the like; '' for all
+STATES = ('done', 'damaged', 'begun')
+# By state and stage, what it is of: runs, or RUN.ANALYSIS and the like; '' for all.
+Records = dict[str, dict[str, list[str]]]
 
 
 def text(configs: Path, workdir: Path | None, cells: Collection[str], width: int) -> str:
@@ -32,44 +34,51 @@ def text(configs: Path, workdir: Path | None, cells: Collection[str], width: int
     if workdir is not None:
         begun = {folder.parent.name: _records(folder.parent) for folder in sorted((workdir / 'cells').glob('*/done'))}
         lines += ['', f'{workdir}:']
-        lines += [*_grid(begun, cells, width)] if begun or cells else [*described(stages(*_records(workdir)), width)]
+        if not workdir.is_dir():
+            lines += ['  no such folder']
+        elif begun or cells:
+            lines += _grid(begun, cells, width)
+        else:
+            lines += described(stages(_records(workdir)), width)
     return '\n'.join(lines)
 
 
-def stages(done: Records, begun: Records) -> list[tuple[str, str]]:
-    """Each stage that was begun: what it is done for, and for what it is not finished."""
+def stages(records: Records) -> list[tuple[str, str]]:
+    """Each stage that was begun: what it is done for, and for what its files are damaged, or it is not finished."""
     found = []
-    for stage in (each for each in ORDER if each in done or each in begun):
-        states = [_state(word, runs[stage]) for word, runs in (('done', done), ('begun', begun)) if stage in runs]
-        found.append((stage, '; '.join(states)))
+    for stage in ORDER:
+        if states := [_state(word, records[word][stage]) for word in STATES if stage in records[word]]:
+            found.append((stage, '; '.join(states)))
     return found or [('nothing is done yet', '')]
 
 
-def _grid(begun: dict[str, tuple[Records, Records]], cells: Collection[str], width: int) -> Iterator[str]:
+def _grid(begun: dict[str, Records], cells: Collection[str], width: int) -> Iterator[str]:
     """Cells in the same state together: how many records of each stage are done, and which are not finished."""
     states: dict[str, list[str]] = {}
     for name in dict.fromkeys([*cells, *begun]):
-        states.setdefault(_counts(*begun[name]) if name in begun else 'not begun', []).append(name)
+        states.setdefault(_counts(begun[name]) if name in begun else 'not begun', []).append(name)
     for state, names in states.items():
         yield from folded(f'{len(names)} {"cell" if len(names) == 1 else "cells"}: {state}', width, 2)
         yield from folded(', '.join(names), width, 6)
 
 
-def _counts(done: Records, begun: Records) -> str:
+def _counts(records: Records) -> str:
+    done = records['done']
     counts = ', '.join(f'{stage} {len(done[stage])}' for stage in ORDER if stage in done)
-    return f'done {counts or "nothing"}' + (f'; begun {", ".join(begun)}' if begun else '')
+    others = (f'; {word} {", ".join(records[word])}' for word in STATES[1:] if records[word])
+    return f'done {counts or "nothing"}{"".join(others)}'
 
 
-def _records(workdir: Path) -> tuple[Records, Records]:
-    """What is done, and what is not finished."""
-    done: Records = {}
-    begun: Records = {}
+def _records(workdir: Path) -> Records:
+    """The records of a workdir; whether its settings are still those of a config is not asked."""
+    found: Records = {word: {} for word in STATES}
     for path in sorted((workdir / 'done').glob('*.json')):
         stage, _, run = path.stem.partition('-')
         kept = record.read(path)
-        finished = kept is not None and kept['files'] is not None
-        (done if finished else begun).setdefault(stage, []).append(run)
-    return done, begun
+        files = kept['files'] if kept else None
+        word = 'begun' if files is None else 'damaged' if record.altered(workdir, files) else 'done'
+        found[word].setdefault(stage, []).append(run)
+    return found
 
 
 def _state(word: str, names: Sequence[str]) -> str:

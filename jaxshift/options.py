@@ -7,6 +7,7 @@ import dataclasses
 import difflib
 import inspect
 import json
+import os
 import re
 import runpy
 import typing
@@ -18,6 +19,7 @@ from absl import flags
 from jaxshift import checks, config
 from jaxshift.errors import InputError
 
+CONFIGS = Path(__file__).parents[1] / 'configs'
 # What the flag parser reads a value with, by the type of its key, and what that must be.
 PARSERS = {
     kind.__name__: (parser, checks.WORDS[kind])
@@ -87,7 +89,10 @@ def config_path(arguments: list[str]) -> str | None:
 def load(path: str) -> config.Experiment:
     """Runs a config file; whatever goes wrong in it is its author's to mend."""
     if not Path(path).is_file():
-        raise InputError(f'--config={path}: no such config file; --mode=list shows those of configs/')
+        known = {each.stem: os.path.relpath(each) for each in CONFIGS.glob('*.py')}
+        near = difflib.get_close_matches(Path(path).stem, known, n=1, cutoff=0.5)
+        told = f'did you mean {known[near[0]]}? ' if near else ''
+        raise InputError(f'--config={path}: no such config file; {told}--mode=list shows those of configs/')
     try:
         experiment = runpy.run_path(path)['get_config']()
     except (Exception, SystemExit) as error:
@@ -124,9 +129,11 @@ def check_key(key: str, experiment: config.Experiment) -> str:
     """
     known = {option.key: option.type for section in sections(experiment) for option in section.options}
     if key not in known:
-        below = [each for each in known if each.startswith(f'{key}.')]
-        near = difflib.get_close_matches(key, below or known, n=1, cutoff=0.0)[0]
-        raise InputError(f'unknown key config.{key}; did you mean config.{near}? --help lists all keys')
+        if below := [f'config.{each}' for each in known if each.startswith(f'{key}.')]:
+            raise InputError(f'config.{key} is a section; set one of its keys: {", ".join(below)}')
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+        told = f'did you mean config.{near[0]}? ' if near else ''
+        raise InputError(f'unknown key config.{key}; {told}--help lists all keys')
     return known[key]
 
 

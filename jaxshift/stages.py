@@ -129,6 +129,7 @@ def report(study: Study) -> None:
             study.ledger.finished('evaluate', name, outward.of_evaluated(study, name))
 
     def work() -> list[Path]:
+        study.say('report: tables, figures, page')
         page.write(study.workdir.root, study.pieces, study.template.stop_ids, pieces.reader(study.tokenizer))
         return [path for path in study.workdir.report.rglob('*') if path.is_file() and path != study.workdir.shown_data]
 

@@ -151,6 +151,8 @@ def _run(
         # A refused config must not be taken for the one that made what lies here.
         if before:
             paths.write_text(workdir.experiment, before)
+        elif process.leads() and not any(folder.glob('done/*.json')):
+            workdir.experiment.unlink()
         raise
 
 

@@ -102,12 +102,14 @@ class Study:
 
     @cached_property
     def tokenizer(self):
-        """The tokenizer of `base`; a base that is made here has one before its weights."""
-        if self.experiment.base.source == MADE_HERE and not any(
-            self.experiment.runs[name].method == 'given' for name in self.only
-        ):
-            self._made(self.workdir.base / 'tokenizer.json', 'data')
-            return source.open_tokenizer(f'dir:{self.workdir.base}')
+        """The tokenizer of `base`; a base that is made here, or fetched, has one before its weights."""
+        asked = self.experiment.base
+        if not any(self.experiment.runs[name].method == 'given' for name in self.only):
+            if asked.source == MADE_HERE:
+                self._made(self.workdir.base / 'tokenizer.json', 'data')
+                return source.open_tokenizer(f'dir:{self.workdir.base}')
+            if asked.source.startswith('hf:') and '_base' not in vars(self):
+                return source.open_tokenizer(asked.tokenizer or asked.source)
         return self.base.tokenizer
 
     @cached_property

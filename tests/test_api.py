@@ -14,7 +14,7 @@ import pytest
 from commandline import ROOT
 
 import jaxshift
-from jaxshift import api, options
+from jaxshift import asking, options
 from jaxshift.errors import InputError
 from jaxshift.respond import responses
 
@@ -118,13 +118,58 @@ def test_a_call_leaves_the_process_as_it_was(compared):
     assert jax.config.jax_compilation_cache_dir is None
 
 
-def test_it_asks_for_what_the_config_file_asks_for():
+def test_an_example_is_named_by_its_number_or_its_text(compared):
+    for example in ('0', '1', '2'):
+        assert f'<strong>tuned, {example}, ' in compared.show(example).html
+        assert compared.show(int(example)).html == compared.show(example).html
+    with pytest.raises(InputError, match="no example '3' among 3"):
+        compared.show(3)
+    assert repr(compared.show()).startswith('<View: ')
+    assert len(repr(compared.show())) < 100
+
+
+def test_rows_stand_by_example_and_position(compared):
+    tokens = compared.tokens
+    assert tokens[['example_id', 'position']].equals(
+        tokens[['example_id', 'position']].sort_values(['example_id', 'position'], ignore_index=True)
+    )
+
+
+def test_conversations_are_prompts_and_no_file_of_the_user_is_touched(perturbed, tmp_path):
+    (base, tuned), _ = perturbed
+    (tmp_path / 'prompts.json').write_text('MY PROMPTS')
+    turns = [{'role': 'user', 'content': 'Paris'}, {'role': 'assistant', 'content': 'is'},
+             {'role': 'user', 'content': 'the capital'}]  # fmt: skip
+    found = jaxshift.compare(base, tuned, ['Paris', turns], tmp_path, respond=SHORT)
+    assert (tmp_path / 'prompts.json').read_text() == 'MY PROMPTS'
+    first, second = responses.read(tmp_path / 'runs/tuned/responses.jsonl')
+    assert len(first['prompt_token_ids']) + 3 <= len(second['prompt_token_ids'])
+    again = jaxshift.compare(base, tuned, ['Paris'], tmp_path, respond=SHORT)
+    assert set(again.tokens['example_id']) == {'0'}
+    assert len(list((tmp_path / 'prompts').iterdir())) == 2
+    assert len(found.workdir.joinpath('runs/tuned/responses.jsonl').read_text().splitlines()) == 1
+
+
+def test_it_works_in_a_thread_too(perturbed, tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    (base, tuned), _ = perturbed
+    with ThreadPoolExecutor() as pool:
+        found = pool.submit(jaxshift.compare, base, tuned, PROMPTS[2:], tmp_path, respond=SHORT).result()
+    assert set(found.tokens['example_id']) == {'0'}
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_it_asks_for_what_the_config_file_asks_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path('TUNED').mkdir()
     by_file = options.load(str(ROOT / 'configs/compare.py'))
     by_file.base.source, by_file.prompts.source = 'hf:OWNER/NAME', 'file:PROMPTS.json'
     by_file.runs['tuned'].source, by_file.sweep.contexts = 'dir:TUNED', ('own', 'base')
-    asked = api.experiment('hf:OWNER/NAME', Path('TUNED'), 'PROMPTS.json', {'sweep': {'contexts': ['own', 'base']}})
+    asked = asking.experiment('hf:OWNER/NAME', Path('TUNED'), 'PROMPTS.json', {'sweep': {'contexts': ['own', 'base']}})
     assert asked == by_file
-    assert api.experiment('BASE', 'TUNED', 'P.json', {'base.dtype': 'bfloat16', 'seed': 3}).base.dtype == 'bfloat16'
+    asked = asking.experiment('TUNED', 'hf:OWNER/NAME', 'P.json', {'base.dtype': 'bfloat16', 'seed': 3})
+    assert (asked.base.dtype, asked.base.source, asked.seed) == ('bfloat16', 'dir:TUNED', 3)
 
 
 def test_every_run_of_a_study_can_be_loaded(finished, tmp_path):
@@ -151,14 +196,28 @@ def test_a_study_whose_tokenizer_is_gone_still_has_its_numbers(perturbed, compar
         found.show()
 
 
+class Long:
+    """As a model in memory is shown."""
+
+    def __repr__(self):
+        return 'Model(\n  (layers)\n)'
+
+
 @pytest.mark.parametrize(
     ('changes', 'line'),
     [
         ({'prompts': []}, 'prompts is empty; give at least one text'),
-        ({'prompts': ['the', 3]}, 'prompts[1] is 3; it must be a text, and not empty'),
-        ({'prompts': 'nowhere.json'}, 'config.prompts.source: nowhere.json does not exist; give the path of a file'),
-        ({'base': 'nowhere'}, 'nowhere'),
-        ({'base': 3}, '3 is no model and no file; give a path, or a source such as dir:PATH'),
+        ({'prompts': ['the', 3]}, 'prompts[1] is 3; it must be a text that is not empty, or a list of'),
+        ({'prompts': [Long()]}, 'prompts[0] is of type Long; it must be a text'),
+        ({'prompts': [{'role': 'user', 'content': 'Hi'}]}, 'prompts[0] is of type dict; it must be a text'),
+        ({'prompts': None}, 'prompts is of type NoneType; give a list of texts, or the path of a file'),
+        ({'prompts': {'instruction': 'Hi'}}, 'prompts is of type dict; give a list of texts'),
+        ({'prompts': 'nowhere.json'}, 'prompts: nowhere.json does not exist; give the path of a file, of a folder of'),
+        ({'prompts': 'What is it? ' * 500}, 'prompts: File name too long; give the path of a file; or texts as a list'),
+        ({'base': 'nowhere'}, 'base is nowhere: no such folder; give the one that holds config.json'),
+        ({'tuned': 'dir:gone'}, 'tuned is gone: no such folder'),
+        ({'base': 3}, 'base is of type int; give the path of a model, or a source such as hf:OWNER/NAME'),
+        ({'tuned': Long()}, 'tuned is of type Long; give the path of a model'),
         ({'respond': {'max_tokens': 4}}, 'unknown key config.respond.max_tokens; did you mean config.respond.max_'),
         ({'sweep': {'top_k': 0}}, 'config.sweep.top_k is 0; it must be at least 1'),
     ],
@@ -168,23 +227,9 @@ def test_what_is_at_fault_is_told_in_a_line(perturbed, tmp_path, monkeypatch, ch
     (base, tuned), _ = perturbed
     with pytest.raises(InputError) as raised:
         jaxshift.compare(**{'base': base, 'tuned': tuned, 'prompts': PROMPTS, 'workdir': 'W'} | changes)
+    assert not Path('W').exists()
     assert line in str(raised.value)
     assert '\n' not in str(raised.value)
-
-
-def test_a_folder_that_is_no_workdir_is_refused(finished, copy, tmp_path):
-    with pytest.raises(InputError, match=r'experiment.json: cannot be read \(No such file or directory\); name the'):
-        jaxshift.load(tmp_path)
-    with pytest.raises(InputError, match='no such run has been compared; there are lora, full'):
-        jaxshift.load(finished, 'lora_best')
-    with pytest.raises(InputError, match=r"no example 'held-ou' among \d+; did you mean 'held-out"):
-        jaxshift.load(finished).show('held-ou')
-    shutil.rmtree(copy / 'report')
-    with pytest.raises(InputError, match='no report yet; write it by --mode=report'):
-        jaxshift.load(copy).save(tmp_path)
-    (copy / 'experiment.json').write_text('{"config": {"other": 1}}')
-    with pytest.raises(InputError, match='not of this version of jaxshift'):
-        jaxshift.load(copy)
 
 
 def test_the_example_of_the_readme_runs(finished, tmp_path):

@@ -3,7 +3,6 @@
 import ast
 import importlib.util
 import re
-from pathlib import Path
 
 import pytest
 from commandline import ROOT
@@ -14,7 +13,6 @@ from jaxshift.shift import aligntds, classes, records
 
 PAGES = sorted((ROOT / 'docs').glob('*.md'))
 TEXTS = [ROOT / 'README.md', ROOT / 'BUILD.md', *PAGES]
-GENERATED = 'reference.md'  # by docs/hooks.py
 
 
 def hooks():
@@ -28,10 +26,6 @@ def page(name: str) -> str:
     return (ROOT / 'docs' / name).read_text(encoding='utf-8')
 
 
-def text_of(path: Path) -> str:
-    return hooks().reference() if path.name == GENERATED else path.read_text(encoding='utf-8')
-
-
 def anchors(text: str) -> set[str]:
     """The anchors of headings, as GitHub and MkDocs make them of plain ones."""
     titles = re.findall(r'^#+ (.+)$', text, re.MULTILINE)
@@ -39,7 +33,8 @@ def anchors(text: str) -> set[str]:
 
 
 def test_the_reference_has_every_key_with_its_default_and_meaning():
-    text = hooks().reference()
+    text = page('reference.md')
+    assert text == hooks().reference(), 'run python docs/hooks.py'
     rows = dict(re.findall(r'^\| `([\w.]+)` \| (.*) \|$', text, re.MULTILINE))
     every = Experiment(runs={'RUN': Run()}, treatments={'NAME': Treatment()}, world=World())
     known = [option for section in options.sections(every) for option in section.options]
@@ -57,7 +52,7 @@ def test_a_key_that_a_page_sets_exists():
     every = Experiment(runs={'RUN': Run()}, treatments={'NAME': Treatment()}, world=World())
     known = {option.key for section in options.sections(every) for option in section.options}
     for path in TEXTS:
-        for key in re.findall(r'--config\.([a-z_]+(?:\.\w+)*)=', text_of(path)):
+        for key in re.findall(r'--config\.([a-z_]+(?:\.\w+)*)=', path.read_text(encoding='utf-8')):
             assert re.sub(r'^runs\.\w+\.', 'runs.RUN.', key) in known, f'{path.name}: {key}'
 
 
@@ -76,12 +71,31 @@ def test_every_column_of_the_records_is_defined():
         assert f'| {name} | ' in page('measures.md')
 
 
+def test_every_measure_has_its_definition_and_its_source():
+    heads, *rows = re.findall(r'^\| (.*) \|$', page('measures.md').partition('## Why it shifted')[2], re.MULTILINE)
+    assert heads == 'figure | is | after'
+    assert len(rows) > 10
+    for row in rows[1:]:
+        assert all(cell.strip() for cell in row.replace('\\|', '').split('|')), row
+
+
+def test_the_page_tells_every_key_and_tool_of_the_browser_of_responses():
+    browser = (ROOT / 'jaxshift/report/browser.html').read_text(encoding='utf-8')
+    told = page('reading_the_report.md')
+    keys = {key for names in re.findall(r'<dt>(.*?)</dt>', browser) for key in names.split()}
+    assert {'Enter', '/', 'n'} <= keys
+    assert [key for key in keys if f'`{key}`' not in told] == []
+    for tool in ('Search', 'Order by', 'Colour by', 'Filters', 'mark blanks', 'mark spans of the tuning data'):
+        assert tool in browser
+        assert f'*{tool}*' in told
+
+
 def test_every_extra_of_setup_cfg_that_a_page_names_exists():
     extras = set(
         re.findall(r'^(\w+) =$', (ROOT / 'setup.cfg').read_text().partition('extras_require]')[2], re.MULTILINE)
     )
     for path in TEXTS:
-        named = re.findall(r"pip install (?:-e )?'(?:jaxshift|\.)\[(\w+)\]'", text_of(path))
+        named = re.findall(r"pip install (?:-e )?'(?:jaxshift|\.)\[(\w+)\]'", path.read_text(encoding='utf-8'))
         assert extras.issuperset(named), path.name
 
 
@@ -119,21 +133,24 @@ def test_links_lead_somewhere(path):
             continue
         name, _, anchor = target.partition('#')
         file = (path.parent / name) if name else path
-        assert file.name == GENERATED or file.is_file(), f'{path.name}: {target}'
+        assert file.is_file(), f'{path.name}: {target}'
         if anchor:
-            assert anchor in anchors(text_of(file)), f'{path.name}: {target}'
+            assert anchor in anchors(file.read_text(encoding='utf-8')), f'{path.name}: {target}'
 
 
 @pytest.mark.parametrize('path', TEXTS, ids=lambda path: path.name)
 def test_files_that_a_page_names_exist(path):
-    named = re.findall(r'(?<![\w/])(?:configs|jaxshift|tests|docs|benchmarks)/[\w/]+\.(?:py|css|js)\b', text_of(path))
+    named = re.findall(
+        r'(?<![\w/])(?:configs|jaxshift|tests|docs|benchmarks)/[\w/]+\.(?:py|css|js)\b',
+        path.read_text(encoding='utf-8'),
+    )
     for name in set(named) - {'configs/NAME.py'}:
         assert (ROOT / name).is_file(), name
-    for module in re.findall(r'python -m (benchmarks\.\w+)', text_of(path)):
+    for module in re.findall(r'python -m (benchmarks\.\w+)', path.read_text(encoding='utf-8')):
         assert (ROOT / f'{module.replace(".", "/")}.py').is_file(), module
 
 
 def test_every_page_is_in_the_navigation():
     listed = set(re.findall(r': (\w+\.md)$', (ROOT / 'mkdocs.yml').read_text(), re.MULTILINE))
-    assert {path.name for path in PAGES} | {GENERATED} == listed | ({hooks().FOUND} & {path.name for path in PAGES})
+    assert {path.name for path in PAGES} == listed | ({hooks().FOUND} & {path.name for path in PAGES})
     assert len(listed) > 10

@@ -36,6 +36,21 @@ def test_stages_stand_in_the_order_in_which_they_are_done(workdir):
     ]
 
 
+def test_a_stage_whose_files_are_gone_or_changed_is_not_done(workdir):
+    folder = workdir(['data', 'train-lora', 'train-full'])
+    for name, file in (('data', 'a.npy'), ('train-lora', 'b.npy'), ('train-full', 'c.npy')):
+        (folder / f'done/{name}.json').write_text(json.dumps({'settings': {}, 'files': {file: {'bytes': 2}}}))
+    (folder / 'a.npy').write_text('ab')
+    (folder / 'b.npy').write_text('abc')
+    assert listed(folder) == ['  data   done', '  train  damaged full, lora']
+    (folder / 'b.npy').write_text('ab')
+    assert listed(folder) == ['  data   done', '  train  done lora; damaged full']
+
+
+def test_a_workdir_that_is_not_there_is_told(tmp_path):
+    assert listed(tmp_path / 'mistyped') == ['  no such folder']
+
+
 def test_runs_with_the_same_analyses_stand_together(workdir):
     done = [f'causes-{run}.{name}' for run in ('a', 'b') for name in ('truth', 'imitation')]
     folder = workdir([*done, 'causes-c.truth'], ('causes-c.imitation',))

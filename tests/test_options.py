@@ -45,12 +45,18 @@ def test_a_value_stands_in_the_help_as_it_is_typed_and_a_long_one_is_wrapped():
         ('swep.chunk', 'sweep.chunk'),
         ('learning_rate', 'runs.lora.learning_rate'),
         ('data.maxlength', 'data.max_length'),
-        ('data', 'data.limit'),
     ],
 )
 def test_an_unknown_key_is_answered_by_the_nearest(asked, near):
     with pytest.raises(InputError, match=f'unknown key config.{asked}; did you mean config.{near}[?]'):
         options.check_overrides([f'--config.{asked}=1'], TUNED)
+
+
+def test_a_section_names_its_keys_and_what_is_like_nothing_names_none():
+    with pytest.raises(InputError, match='config.mesh is a section; set one of its keys: config.mesh.data, config.mes'):
+        options.check_overrides(['--config.mesh=1'], TUNED)
+    with pytest.raises(InputError, match='unknown key config.qqqqqq; --help lists all keys'):
+        options.check_overrides(['--config.qqqqqq=1'], TUNED)
 
 
 def test_the_last_config_that_is_named_counts_as_it_does_for_the_flag():

@@ -112,6 +112,30 @@ def test_what_was_cut_and_refused_is_counted_and_named(shown):
         assert 'full: several examples in a row, without attention between them' in text
 
 
+def test_a_base_of_the_hub_is_shown_without_its_weights(show, base, tmp_path, monkeypatch):
+    import huggingface_hub
+
+    asked = []
+
+    def fetched(name, allow_patterns, **_):
+        asked.append(allow_patterns)
+        return str(base)
+
+    monkeypatch.setattr(huggingface_hub, 'snapshot_download', fetched)
+    ended = show[0]('--config.base.source=hf:OWNER/NAME', f'--workdir={tmp_path}')
+    assert ended.code == 0, ended.err
+    assert asked
+    assert not any('safetensors' in pattern for patterns in asked for pattern in patterns)
+
+
+def test_a_first_start_that_was_refused_leaves_no_experiment_that_the_next_would_take(show, tmp_path):
+    command = f'--config={ROOT / "configs/smollm2_135m.py"}', '--mode=show_data', f'--workdir={tmp_path}'
+    refused = start(*command, '--config.data.source=file:nothere.json')
+    assert 'nothere.json does not exist' in refused.error()
+    assert not (tmp_path / 'experiment.json').exists()
+    assert 'nothere.json' not in start(*command).err
+
+
 def test_only_the_first_examples_are_shown(shown):
     assert shown[0].count('\nexample ') == shown[1].count('<h3>') == showing.FIRST < 7
 
@@ -121,6 +145,10 @@ def test_nothing_of_the_data_commands_a_terminal(shown):
     assert lines.inert(text) == text
     assert r'\x1b│]│0│;│o│w│n│e│d│\x07│' in text
     assert r'\u202e│││\u2028│││↵│\x08│' in text
+
+
+def test_joiners_of_letters_and_emoji_are_no_commands():
+    assert lines.inert('سلام\u200cها 👨\u200d👩\u202e\u2066') == 'سلام\u200cها 👨\u200d👩\\u202e\\u2066'
 
 
 def test_nothing_of_the_data_is_markup_of_the_page(shown):

@@ -24,23 +24,39 @@ def test_a_start_tells_what_each_run_trains_on_how_much_and_what_it_holds(copy):
         'full': safetensors.numpy.load_file(copy / 'base/model.safetensors'),
     }
     numbers = {run: sum(array.size for array in arrays.values()) for run, arrays in sizes.items()}
-    tokens = int(np.load(copy / 'data/lengths.npy').sum())
+    lengths, counts = np.load(copy / 'data/lengths.npy'), json.loads((copy / 'data/counts.json').read_text())
     assert f'the base is world:, {numbers["full"]:,} parameters in float32' in ended.out
     for run, count in numbers.items():
-        rows = (copy / 'runs' / run / 'metrics.jsonl').read_text().splitlines()
+        metrics = json.loads((copy / 'runs' / run / 'metrics.jsonl').read_text().splitlines()[-1])
         share = f'{100 * count / numbers["full"]:.3g}'
-        steps = json.loads(rows[-1])['step']
         # AdamW keeps two numbers for each that is trained; its count of steps is a third.
         held = 4 * (count + 2 * count + (run == 'lora') * numbers['full'])
         told = line(ended.out, run)
-        assert told[1:8] == [run, f'{count:,}', share, '%', '24', f'{tokens:,}', f'{steps:,}']
-        assert abs(float(told[8]) - held / 2**20) <= 0.011
-        assert told[9] == 'MiB'
+        assert told[1:5] == [run, f'{count:,}', share, '%']
+        # Training has counted what it read; the demo's batches are 16 examples, and its data 24.
+        examples, tokens = 16 * metrics['step'], metrics['num_tokens']
+        assert metrics['step'] * 16 > len(lengths)
+        assert told[5:7] == [f'{examples:,}', f'{tokens:,}']
+        assert told[7:10] == [f'{100 * counts["trained_tokens"] / counts["tokens"]:.3g}', '%', f'{metrics["step"]:,}']
+        assert abs(float(told[10]) - held / 2**20) <= 0.011
+        assert told[11] == 'MiB'
+    pretrained = json.loads((copy / 'base/pretraining/metrics.jsonl').read_text().splitlines()[-1])
+    told = line(ended.out, 'the base')
+    assert told[2:6] == ['pretrain', f'{numbers["full"]:,}', '100', '%']
+    assert told[7] == f'{pretrained["num_tokens"]:,}'
+    assert told[10] == f'{pretrained["step"]:,}'
+
+
+def test_two_whole_models_that_are_compared_are_both_counted(copy):
+    count = sum(array.size for array in safetensors.numpy.load_file(copy / 'base/model.safetensors').values())
+    out = start(*TINY, f'--workdir={copy}', '--mode=sweep').out
+    for run, models in (('lora', 1), ('full', 2)):
+        assert abs(float(line(out, run)[-2]) - models * 4 * count / 2**20) <= 0.011
 
 
 def test_a_mode_that_computes_nothing_tells_nothing_of_that(copy):
     for mode in ('data', 'report'):
-        assert 'holds a device' not in start(*TINY, f'--workdir={copy}', f'--mode={mode}').out
+        assert 'weights and optimizer take' not in start(*TINY, f'--workdir={copy}', f'--mode={mode}').out
 
 
 def test_the_report_ends_with_the_shift_of_each_run_and_where_it_lies(copy):

@@ -22,7 +22,7 @@ def keep() -> None:
     faults: a third of the processor time of a small training step. Where JAX has an accelerator, or under another C
     library, nothing is done.
     """
-    if _accelerated():
+    if accelerated():
         return
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -33,7 +33,7 @@ def keep() -> None:
     mallopt(_M_ARENA_MAX, 1)
 
 
-def _accelerated() -> bool:
+def accelerated() -> bool:
     """Whether JAX will find an accelerator; libtpu alone is no TPU, it compiles for absent ones too."""
     if os.environ.get('JAX_PLATFORMS') == 'cpu':
         return False

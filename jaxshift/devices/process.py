@@ -11,6 +11,7 @@ import itertools
 import json
 import signal
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -145,15 +146,16 @@ def _client():
 class StopSignal:
     """Turns the first SIGINT or SIGTERM into a request that loops ask for at points where everything is saved.
 
-    A second signal ends the process at once.
+    A second signal ends the process at once. Python lets the main thread alone receive them; elsewhere none is heeded.
     """
 
     def __init__(self) -> None:
         self.requested = False
 
     def install(self) -> StopSignal:
-        for name in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(name, self._receive)
+        if threading.current_thread() is threading.main_thread():
+            for name in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(name, self._receive)
         return self
 
     def _receive(self, number: int, frame: FrameType | None) -> None:

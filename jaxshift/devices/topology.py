@@ -5,10 +5,13 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
+from pathlib import Path
 
+from jaxshift.devices import host_memory
 from jaxshift.errors import InputError
 
 HERE = 'devices'
+_DEVICES = Path('/dev')
 # What libtpu would otherwise ask the metadata server of a TPU VM for.
 _ENVIRONMENT = {
     'TPU_SKIP_MDS_QUERY': '1',
@@ -24,6 +27,20 @@ def prepare(name: str) -> None:
     """Sets what compiling for an absent topology needs; must be called before JAX is imported."""
     if name != HERE:
         os.environ.update(_ENVIRONMENT)
+
+
+def host_alone() -> None:
+    """Tells JAX not to look for a TPU where libtpu is installed to plan for others; before JAX is imported.
+
+    It would look for half a minute, and print what it misses. Any sign of a TPU, or a word of the user, is heeded.
+    """
+    signs = (
+        *_DEVICES.glob('accel*'),
+        *_DEVICES.glob('vfio*'),
+        *(name for name in os.environ if name.startswith('TPU_')),
+    )
+    if importlib.util.find_spec('libtpu') and not signs and not host_memory.accelerated():
+        os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 
 
 @functools.cache  # devices of two descriptions of one topology are never equal, and neither are programs for them

@@ -27,6 +27,7 @@ from jaxshift.shift.measures import measures
 from jaxshift.shift.sweep import laid_out, positions
 from jaxshift.store import paths
 from jaxshift.study import Study
+from jaxshift.terminal import Bar
 from jaxshift.tune import lora
 from jaxshift.weights.source import open_adapter, open_source
 
@@ -68,11 +69,12 @@ def _verify(study: Study, name: str, path: Path) -> list[Path]:
     if not cases:
         raise InputError(f'{source}: no response has a token, so there is nothing to compare; answer other prompts')
     hidden, heads = {}, {}
-    for kind, params in _models(study, name):
-        tree = params()
-        hidden[kind] = hidden_states(study, tree, cases)
-        heads[kind] = model.head(tree)
-        del tree
+    with Bar(f'verify_export {name}', brief=True) as bar:
+        for kind, params in bar.over([*_models(study, name)]):
+            tree = params()
+            hidden[kind] = hidden_states(study, tree, cases)
+            heads[kind] = model.head(tree)
+            del tree
     found = [
         {'between': [first, second], **distance(hidden[first], hidden[second], heads[first], heads[second])}
         for first, second in itertools.combinations(hidden, 2)

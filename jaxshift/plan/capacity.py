@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from jaxshift.config import Experiment
+from jaxshift.config import Experiment, Run
 from jaxshift.devices import mesh as meshes
 from jaxshift.devices import sharding
 from jaxshift.devices.chips import GIB, chip
@@ -16,6 +17,7 @@ from jaxshift.llama import model
 from jaxshift.llama.config import LlamaConfig
 from jaxshift.plan import shape, steps
 from jaxshift.tune.step import recipe
+from jaxshift.weights import peft
 
 # Modes that hold parameters of the base.
 COMPUTING = ('run', 'train', 'respond', 'sweep', 'causes', 'evaluate', 'export', 'verify_export', 'advise')
@@ -38,9 +40,7 @@ def check(experiment: Experiment, only: Sequence[str], mode: str) -> None:
     mesh = meshes.make(experiment.mesh)
     here = chip(list(mesh.devices.flat))
     for name in only:
-        needed = needed_bytes(experiment, name, mode in ('run', 'train'), config, mesh)
-        if mode in ('run', 'causes'):
-            needed = max(needed, analysed_bytes(experiment, name, config, mesh))
+        needed = needed_bytes(experiment, name, mode, config, mesh)
         if needed > here.memory:
             raise Absent(
                 f'run {name} on {experiment.base.source} needs {needed / GIB:.1f} GiB a device before it begins, '
@@ -50,13 +50,29 @@ def check(experiment: Experiment, only: Sequence[str], mode: str) -> None:
             )
 
 
-def needed_bytes(experiment: Experiment, name: str, trains: bool, config: LlamaConfig, mesh: Mesh) -> int:
-    """Bytes on one device of what a run holds before it begins: parameters and, where it trains, optimizer state."""
+def needed_bytes(experiment: Experiment, name: str, mode: str, config: LlamaConfig, mesh: Mesh) -> int:
+    """The most bytes on one device that a run holds at once, of parameters and of the optimizer's state alone.
+
+    Steps take activations, and training gradients, on top.
+    """
     run, base = experiment.runs[name], steps.device_bytes(steps.base(experiment, config, mesh))
-    if not trains or run.method == 'given':
-        return base
-    trained = steps.device_bytes(steps.trained(recipe(run, config, experiment.base.dtype), mesh))
-    return trained + base if run.method == 'lora' else trained
+    needed = [base]
+    if mode in ('run', 'train') and run.method != 'given':
+        trained = steps.device_bytes(steps.trained(recipe(run, config, experiment.base.dtype), mesh))
+        needed.append(trained + base if run.method == 'lora' else trained)
+    if mode in ('run', 'sweep') and _is_whole(run):
+        needed.append(2 * base)  # both models are compared (`comparing.compare`)
+    if mode in ('run', 'causes'):
+        needed.append(analysed_bytes(experiment, name, config, mesh))
+    return max(needed)
+
+
+def _is_whole(run: Run) -> bool:
+    """Whether a run is a model beside the base, not low-rank terms; a given one that is not here may be either."""
+    kind, _, path = run.source.partition(':')
+    folder = Path(path).expanduser()
+    of_given = kind in ('gguf', 'package') or (kind == 'dir' and folder.is_dir() and not peft.is_adapter(folder))
+    return of_given if run.method == 'given' else run.method != 'lora'
 
 
 def analysed_bytes(experiment: Experiment, name: str, config: LlamaConfig, mesh: Mesh) -> int:

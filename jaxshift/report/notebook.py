@@ -31,14 +31,17 @@ class View:
     def _repr_html_(self) -> str:
         return self.html
 
+    def __repr__(self) -> str:
+        return f'<View: {len(self.html):,} characters of HTML, which a notebook shows; .html has them>'
 
-def chosen(rows: pa.Table, example: str) -> pa.Table:
+
+def chosen(rows: pa.Table, example: str | None) -> pa.Table:
     """The rows of one example; of the one with the greatest mean KL(tuned || base) where none is named.
 
     Raises:
       InputError: there is no such example.
     """
-    if not example:
+    if example is None:
         means = rows.group_by('example_id').aggregate([('kl_tuned_base', 'mean')])
         means = means.sort_by([('kl_tuned_base_mean', 'descending'), ('example_id', 'ascending')])
         example = means['example_id'][0].as_py()

@@ -14,3 +14,9 @@ def read(path: Path) -> dict[str, Any] | None:
         return record if isinstance(record, dict) and {'settings', 'files'} <= record.keys() else None
     except (FileNotFoundError, ValueError):
         return None
+
+
+def altered(folder: Path, files: dict[str, dict[str, Any]]) -> bool:
+    """Whether a file of a record is missing or of another size; what `manifest.difference` finds is more, and dear."""
+    paths = ((folder / name, want['bytes']) for name, want in files.items())
+    return any(not path.is_file() or path.stat().st_size != size for path, size in paths)

@@ -39,6 +39,14 @@ def test_causes_count_both_models_as_they_are_held(monkeypatch, tmp_path, analys
     assert f'needs {68_976_648_192 * bytes_each / GIB:.1f} GiB a device' in ended.error()
 
 
+@pytest.mark.parametrize(('method', 'models'), [('lora', 1), ('full', 2)])
+def test_a_sweep_of_two_whole_models_counts_both(monkeypatch, tmp_path, method, models):
+    memory(monkeypatch, GIB)
+    ended = start(LORA_70B, f'--workdir={tmp_path}', '--mode=sweep', f'--config.runs.lora.method={method}')
+    assert ended.code == 2
+    assert f'needs {models * 68_976_648_192 * 2 / GIB:.1f} GiB a device' in ended.error()
+
+
 def test_causes_that_read_files_alone_need_no_devices(monkeypatch, tmp_path):
     memory(monkeypatch, 1)
     ended = start(LORA_70B, f'--workdir={tmp_path}', '--mode=causes', '--config.causes.analyses=uncertainty')

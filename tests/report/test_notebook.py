@@ -84,12 +84,23 @@ def test_marks_are_more_than_colour():
     assert 'border-bottom: 3px solid' in html
 
 
+def test_what_a_token_tells_is_reached_by_keyboard(opened, tmp_path):
+    html = notebook.view(rows([8, 9], [7, 1], [1.0, 0.0]), ['x', 'y'], PIECES, 'lora', '').html
+    (tmp_path / 'view.html').write_text(f'<!doctype html><meta charset="utf-8">{html}', encoding='utf-8')
+    page = opened(tmp_path / 'view.html').page
+    page.keyboard.press('Tab')
+    told = page.evaluate('getComputedStyle(document.activeElement, "::after").content')
+    assert 'KL(tuned ‖ base) 1.00 nats' in told
+    page.keyboard.press('Tab')
+    assert page.evaluate('document.activeElement.textContent') == 'y'
+
+
 def test_hostile_text_is_inert():
     pieces = [HOSTILE] * len(PIECES)
     html = notebook.view(rows([8, 9], [1, 5], [0.0, 2.0], HOSTILE), [HOSTILE] * 2, pieces, HOSTILE, HOSTILE).html
     spans = Spans(html)
     assert {tag for tag, _ in spans.elements} == {'div', 'style', 'p', 'strong', 'span', 'details', 'summary'}
-    assert {name for _, attrs in spans.elements for name in attrs} == {'class', 'title'}
+    assert {name for _, attrs in spans.elements for name in attrs} == {'class', 'tabindex', 'title'}
     assert spans.text == [HOSTILE] * 2
 
 
@@ -97,7 +108,7 @@ def test_without_a_name_the_most_shifted_example_is_shown():
     import pyarrow as pa
 
     both = pa.concat_tables([rows([8, 9], [1, 1], [0.2, 0.2], 'first'), rows([8], [1], [0.3], 'second')])
-    assert notebook.chosen(both, '')['example_id'].to_pylist() == ['second']
+    assert notebook.chosen(both, None)['example_id'].to_pylist() == ['second']
     assert notebook.chosen(both, 'first')['example_id'].to_pylist() == ['first', 'first']
     with pytest.raises(InputError, match="no example 'firts' among 2; did you mean 'first'"):
         notebook.chosen(both, 'firts')

@@ -1,0 +1,52 @@
+"""Copies of a report spare the files of others; and what is no workdir is not loaded."""
+
+import shutil
+
+import pytest
+
+import jaxshift
+from jaxshift.errors import InputError
+
+
+def test_saving_replaces_a_saved_report_whole_and_nothing_else(finished, tmp_path):
+    found, target = jaxshift.load(finished), tmp_path / 'mine'
+    found.save(target)
+    (target / 'tables/older.csv').write_text('')
+    found.save(target)
+    assert not (target / 'tables/older.csv').exists()
+    assert sorted(path.name for path in target.iterdir()) == ['figures', 'index.html', 'tables']
+    (target / 'notes.txt').write_text('mine')
+    (tmp_path / 'page').mkdir()
+    (tmp_path / 'page/index.html').write_text('mine')
+    for other in (target, tmp_path / 'page', tmp_path):
+        with pytest.raises(InputError, match='holds files that are no saved report; name a new or an empty folder'):
+            found.save(other)
+    assert (tmp_path / 'page/index.html').read_text() == 'mine'
+    for inside in (finished / 'report', finished / 'report/copy'):
+        with pytest.raises(InputError, match='is where the report of the study lies; name another folder'):
+            found.save(inside)
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(InputError, match=r'cannot be written there \(Not a directory\); name another folder'):
+        found.save(tmp_path / 'file')
+
+
+def test_a_grid_names_its_cells(finished, tmp_path):
+    shutil.copy(finished / 'experiment.json', tmp_path)
+    (tmp_path / 'cells/n1').mkdir(parents=True)
+    with pytest.raises(InputError, match='a grid; give the folder of a cell, .*/cells/n1 for one'):
+        jaxshift.load(tmp_path)
+
+
+def test_a_folder_that_is_no_workdir_is_refused(finished, copy, tmp_path):
+    with pytest.raises(InputError, match=r'experiment.json: cannot be read \(No such file or directory\); name the'):
+        jaxshift.load(tmp_path)
+    with pytest.raises(InputError, match='no such run has been compared; there are lora, full'):
+        jaxshift.load(finished, 'lora_best')
+    with pytest.raises(InputError, match=r"no example 'held-ou' among \d+; did you mean 'held-out"):
+        jaxshift.load(finished).show('held-ou')
+    shutil.rmtree(copy / 'report')
+    with pytest.raises(InputError, match='no report yet; write it by --mode=report'):
+        jaxshift.load(copy).save(tmp_path)
+    (copy / 'experiment.json').write_text('{"config": {"other": 1}}')
+    with pytest.raises(InputError, match='not of this version of jaxshift'):
+        jaxshift.load(copy)
