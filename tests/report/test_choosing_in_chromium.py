@@ -206,3 +206,18 @@ def test_the_keyboard_walks_through_examples_and_tokens(shown):
     assert not found.page.locator('#browser-card').is_visible()
     found.page.keyboard.press('/')
     assert found.page.evaluate('document.activeElement.id') == 'browser-search'
+
+
+def test_a_key_that_is_held_writes_the_address_once_and_keys_of_the_browser_itself_are_left_to_it(shown):
+    found = shown('browse?runs=lora')
+    found.page.locator('#browser-list').press('Control+End')
+    assert found.page.locator('#browser-id').text_content() == 'q00'
+    found.page.evaluate("""() => {
+      const real = history.replaceState.bind(history);
+      window.calls = 0;
+      history.replaceState = (...all) => { window.calls += 1; real(...all); };
+      const list = document.getElementById('browser-list');
+      for (let i = 0; i < 39; i++) list.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowDown', bubbles: true}));
+    }""")
+    wait_until(lambda: 'example=q39' in found.page.evaluate('location.hash'))
+    assert found.page.evaluate('window.calls') == 1
