@@ -41,7 +41,7 @@ def test_a_start_tells_what_each_run_trains_on_how_much_and_what_it_holds(copy):
         assert abs(float(told[10]) - held / 2**20) <= 0.011
         assert told[11] == 'MiB'
     pretrained = json.loads((copy / 'base/pretraining/metrics.jsonl').read_text().splitlines()[-1])
-    told = line(ended.out, 'the base')
+    told = line(ended.out, 'the base ')  # a column, not the sentence
     assert told[2:6] == ['pretrain', f'{numbers["full"]:,}', '100', '%']
     assert told[7] == f'{pretrained["num_tokens"]:,}'
     assert told[10] == f'{pretrained["step"]:,}'
