@@ -144,8 +144,8 @@ def position_curves(curves: Mapping[tuple[str, str, str], Mapping[str, Curve]], 
                 artists += [(run, drawn[0]), (run, band)]
             thin = style.label(f'{run}, without end')
             artists += [(run, panels[1].plot(100 * no_end.at, no_end.mean, label=thin, linewidth=0.8, **line)[0])]
-        in_parts = curves['kl_tuned_base', 'relative', 'all'][run]
-        for axes, x, n in ((grid[-1][0], of_kl[run].at + 1, of_kl[run].n), (grid[-1][1], 100 * in_parts.at, in_parts.n)):
+        each, parts = of_kl[run], curves['kl_tuned_base', 'relative', 'all'][run]
+        for axes, x, n in ((grid[-1][0], each.at + 1, each.n), (grid[-1][1], 100 * parts.at, parts.n)):
             artists += [(run, axes.plot(x, n, label=style.label(run), **line)[0])]
     style.set_runs(artists)
     for (left, right), (title, bottom) in zip(grid, [*BY_POSITION.values(), ('n, positions', 0)], strict=True):

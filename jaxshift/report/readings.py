@@ -36,7 +36,7 @@ def _panel(axes: Axes) -> dict[str, Any]:
         'box': _rounded(axes.get_position().bounds),
         'x': {'name': _name(_x_label(axes)), **_axis(axes.xaxis), 'names': _names(axes.xaxis)},
         'y': {'name': _name(_y_label(axes)), **_axis(axes.yaxis)},
-        'lines': [_line(line) for line in named if len(line.get_xydata()) > 1],
+        'lines': [made for line in named if len((made := _line(line))['x']) > 1],
     }
 
 
@@ -54,7 +54,7 @@ def _axis(axis: Axis) -> dict[str, Any]:
 def _names(axis: Axis) -> dict[str, str]:
     if not isinstance(axis.get_major_formatter(), FuncFormatter):  # the others write numbers
         return {}
-    places = axis.get_majorticklocs()
+    places = list(map(float, axis.get_majorticklocs()))
     told = zip(places, axis.get_major_formatter().format_ticks(places), strict=True)
     return {f'{place:g}': text for place, text in told if text != f'{place:g}'}
 

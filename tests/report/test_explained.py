@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 from jaxshift.report import explained, page
 from jaxshift.report.explained import Section
 
-
 BOUNDS = {'share_of_all_low': 0.2, 'share_of_all_high': 0.3}
 
 

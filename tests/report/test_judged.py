@@ -75,7 +75,7 @@ def test_every_mean_stands_beside_how_all_responses_ended(judged_dir, html):
         assert int(row['n']) == sum(ended[:2]) == 55
         low, high = float(row['score_low']), float(row['score_high'])
         cell = f'{number(float(row["score"]))}<br><small>[{number(low)}, {number(high)}]</small>'
-        assert f'<td>{row["aspect"]}</td><td>{cell}</td>' in html
+        assert f'<td class="words">{row["aspect"]}</td><td>{cell}</td>' in html
 
 
 def test_differences_are_those_of_the_scores(judged_dir, html):

@@ -99,3 +99,8 @@ def test_nothing_is_off_the_paper(opened, whole):
             && !each.closest('#browser')).map((each) => each.closest('[aria-label]')?.ariaLabel ?? each.outerHTML)"""
     )
     assert outside == []
+    cut = found.page.evaluate(
+        """[...document.querySelectorAll('.wide')].filter((box) => box.scrollHeight > box.clientHeight + 1
+            || getComputedStyle(box).maxHeight !== 'none').map((box) => box.ariaLabel)"""
+    )
+    assert cut == []
