@@ -18,6 +18,7 @@ from jaxshift import asking, options
 from jaxshift.errors import InputError
 from jaxshift.respond import responses
 
+AT_FIRST = signal.getsignal(signal.SIGINT)  # in a job in the background it is ignored
 PROMPTS = ['the capital of France', 'is Paris the capital of France', 'Paris']
 SHORT = {'max_new_tokens': 6}
 
@@ -114,7 +115,7 @@ def test_the_same_call_finds_what_is_done_and_a_loaded_one_is_equal(perturbed, c
 def test_a_call_leaves_the_process_as_it_was(compared):
     import jax
 
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is AT_FIRST
     assert jax.config.jax_compilation_cache_dir is None
 
 
@@ -157,7 +158,7 @@ def test_it_works_in_a_thread_too(perturbed, tmp_path):
     with ThreadPoolExecutor() as pool:
         found = pool.submit(jaxshift.compare, base, tuned, PROMPTS[2:], tmp_path, respond=SHORT).result()
     assert set(found.tokens['example_id']) == {'0'}
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is AT_FIRST
 
 
 def test_it_asks_for_what_the_config_file_asks_for(tmp_path, monkeypatch):
