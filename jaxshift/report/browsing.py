@@ -19,7 +19,6 @@ from jaxshift.shift import records, summary
 
 Reader = Callable[[Sequence[int]], list[str]]  # token ids of a text -> the text that each begins
 
-_MOST_BYTES = 45_000_000  # of the page
 _LEAST_BYTES = 6  # a position takes so many at the least: where both models agree, 8 to 11
 _WHOSE = {'own': 'its own response', 'base': 'the base’s response', 'reference': 'the reference answer'}
 _Key = tuple[str, tuple[int, ...]]  # an example: its id, and what was asked, since another file may use the same ids
@@ -60,8 +59,11 @@ class Browser:
     least: float = positions.LEAST
 
 
-def browser(found: Results, reader: Reader, end_ids: Collection[int], most_bytes: int = _MOST_BYTES) -> Browser:
-    """The islands of the examples that any run has records of, in the order in which they were answered."""
+def browser(found: Results, reader: Reader, end_ids: Collection[int], most_bytes: int) -> Browser:
+    """The islands of the examples that any run has records of, in the order in which they were answered.
+
+    Those beyond `most_bytes` of islands are left out.
+    """
     lengths = _lengths(found)
     asked = _examples(found)
     examples = [key for key in asked if any(key in each for each in lengths.values())]

@@ -14,6 +14,8 @@ from jaxshift.shift import records
 from jaxshift.shift.classes import CLASSES
 from jaxshift.store.paths import Workdir
 
+ROOM = 10**7  # bytes, more than any of these takes
+
 
 @pytest.fixture(scope='module')
 def workdir(tmp_path_factory):
@@ -29,7 +31,7 @@ def found(workdir):
 
 @pytest.fixture(scope='module')
 def html(found):
-    return browsing.browser(found, reader, [END]).islands
+    return browsing.browser(found, reader, [END], ROOM).islands
 
 
 @pytest.fixture(scope='module')
@@ -140,7 +142,7 @@ def test_prompts_without_a_position_are_counted(tmp_path):
         empty = {'example_id': 'silent', 'prompt': '?', 'prompt_token_ids': [3], 'response': '', 'token_ids': []}
         with workdir.responses(run).open('a') as file:
             file.write(json.dumps(empty) + '\n')
-    found = browsing.browser(results.load(workdir), reader, [END])
+    found = browsing.browser(results.load(workdir), reader, [END], ROOM)
     assert (found.examples, found.left_out, found.unanswered) == (3, 0, 1)
 
 
@@ -190,7 +192,7 @@ def test_borrowed_spans_stand_with_the_likeliest_row(html):
 
 
 def test_outdated_spans_are_not_shown(workdir):
-    html = browsing.browser(results.load(workdir), reader, [END]).islands
+    html = browsing.browser(results.load(workdir), reader, [END], ROOM).islands
     assert 'span_example' not in unpacked(html, 'view-0')[1]
 
 
@@ -207,7 +209,7 @@ def test_the_same_id_of_another_prompt_is_another_example(tmp_path):
     workdir = Workdir(made_up_responses.make(tmp_path / 'workdir', examples=3, contexts=('own',)))
     path = workdir.responses('full')
     path.write_text(path.read_text().replace('"prompt_token_ids": [3, 1]', '"prompt_token_ids": [4, 1]'))
-    html = browsing.browser(results.load(workdir), reader, [END]).islands
+    html = browsing.browser(results.load(workdir), reader, [END], ROOM).islands
     assert unpacked(html, 'examples')[1]['ids'] == ['q00', 'q01', 'q02', 'q01']
     lengths = [unpacked(html, f'view-{number}')[1]['lengths'] for number in range(2)]
     assert lengths == [[7, 8, 9, 0], [7, 0, 9, 8]]

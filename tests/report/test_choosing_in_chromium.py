@@ -39,7 +39,7 @@ def explained_report(talk, tmp_path, monkeypatch):
     folder = shutil.copytree(talk.root, tmp_path / 'workdir')
     loaded = results.load(talk)
     asked = {run: {'borrowing': {}} for run in loaded.responses}
-    islands = browsing.browser(dataclasses.replace(loaded, explained=asked), reader, [END])
+    islands = browsing.browser(dataclasses.replace(loaded, explained=asked), reader, [END], most_bytes=10**7)
     monkeypatch.setattr(browsing, 'browser', lambda *_: islands)
     return page.write(folder, PIECES, [END])
 
