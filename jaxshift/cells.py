@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import runpy
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from jaxshift import config, settings
 from jaxshift.config import Experiment
-from jaxshift.errors import InputError
+from jaxshift.errors import InputError, near
 
 
 @dataclass(frozen=True)
@@ -53,8 +52,10 @@ def chosen(asked: Sequence[str], cells: Mapping[str, Cell]) -> list[str]:
     found = {each: fnmatch.filter(cells, each) for each in asked}
     for each, names in found.items():
         if not names:
-            near = difflib.get_close_matches(each, cells, n=1, cutoff=0.0)[0]
-            raise InputError(f'--only: no cell {each!r} among the {len(cells)} of the config; did you mean {near}?')
+            told = f'did you mean {name}? ' if (name := near(each, cells)) else ''
+            raise InputError(
+                f'--only: no cell {each!r} among the {len(cells)} of the config; {told}--mode=list has all of them'
+            )
     return [name for name in cells if any(name in names for names in found.values())]
 
 

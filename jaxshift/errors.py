@@ -25,11 +25,18 @@ class Stopped(Exception):
     """A signal arrived and everything is saved (exit code 75): the same command goes on from here."""
 
 
+def near(asked: str, known: Iterable[str]) -> str:
+    """The name that one which does not exist is most like; '' where none is near."""
+    names = {name.lower(): name for name in known}
+    found = difflib.get_close_matches(asked.lower(), names, n=1, cutoff=0.5)
+    return names[found[0]] if found else ''
+
+
 def meant(asked: str, known: Iterable[str]) -> str:
     """For an error about a name that does not exist: 'did you mean NAME?', or where none is near, all of them."""
-    names = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(asked.lower(), names, n=1, cutoff=0.5)
-    return f'did you mean {names[near[0]]}?' if near else f'there are {", ".join(names.values())}.'
+    names = list(known)
+    name = near(asked, names)
+    return f'did you mean {name}?' if name else f'there are {", ".join(names)}.'
 
 
 def outcome(error: BaseException, config: str | None) -> tuple[int, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import difflib
 import inspect
 import json
 import os
@@ -17,7 +16,7 @@ from pathlib import Path
 from absl import flags
 
 from jaxshift import checks, config
-from jaxshift.errors import InputError
+from jaxshift.errors import InputError, near
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 # What the flag parser reads a value with, by the type of its key, and what that must be.
@@ -89,9 +88,9 @@ def config_path(arguments: list[str]) -> str | None:
 def load(path: str) -> config.Experiment:
     """Runs a config file; whatever goes wrong in it is its author's to mend."""
     if not Path(path).is_file():
-        known = {each.stem: os.path.relpath(each) for each in CONFIGS.glob('*.py')}
-        near = difflib.get_close_matches(Path(path).stem, known, n=1, cutoff=0.5)
-        told = f'did you mean {known[near[0]]}? ' if near else ''
+        asked = CONFIGS / f'{Path(path).stem}.py'  # 'demo' is near enough
+        name = near(os.path.relpath(asked), [os.path.relpath(each) for each in CONFIGS.glob('*.py')])
+        told = f'did you mean {name}? ' if name else ''
         raise InputError(f'--config={path}: no such config file; {told}--mode=list shows those of configs/')
     try:
         experiment = runpy.run_path(path)['get_config']()
@@ -130,9 +129,10 @@ def check_key(key: str, experiment: config.Experiment) -> str:
     known = {option.key: option.type for section in sections(experiment) for option in section.options}
     if key not in known:
         if below := [f'config.{each}' for each in known if each.startswith(f'{key}.')]:
-            raise InputError(f'config.{key} is a section; set one of its keys: {", ".join(below)}')
-        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-        told = f'did you mean config.{near[0]}? ' if near else ''
+            more = f' and {len(below) - 3} more; --help lists all' if len(below) > 3 else ''
+            raise InputError(f'config.{key} is a section; set one of its keys: {", ".join(below[:3])}{more}')
+        name = near(key, known)
+        told = f'did you mean config.{name}? ' if name else ''
         raise InputError(f'unknown key config.{key}; {told}--help lists all keys')
     return known[key]
 

@@ -14,19 +14,16 @@ _HEAD = 100_000  # characters of a page that hold its title
 def copy(report: Path, target: Path) -> Path:
     """Copies a report into a folder that is not there, is empty, or holds an older copy; returns the path of the page.
 
+    No file is lost but those of the older copy that this one has too.
+
     Raises:
-      InputError: the folder is the report or part of it, holds other files, or cannot be written.
+      InputError: the folder is one of a study, holds files that the report has not, or cannot be written.
     """
-    if target.resolve().is_relative_to(report.resolve()):
-        raise InputError(f'{target}: is where the report of the study lies; name another folder')
+    if target.resolve().is_relative_to(report.resolve()) or (target.parent / 'experiment.json').exists():
+        raise InputError(f'{target}: is where the report of a study lies; name another folder')
     try:
-        if not _may_be_replaced(target):
-            raise InputError(f'{target}: holds files that are no saved report; name a new or an empty folder')
-        for path in target.glob('*'):
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+        if not _may_be_written(report, target):
+            raise InputError(f'{target}: holds files that this report has not; name a new or an empty folder')
         shutil.copytree(report, target, dirs_exist_ok=True)
     except OSError as error:
         # Of several errors the first one: (from, to, what).
@@ -35,14 +32,12 @@ def copy(report: Path, target: Path) -> Path:
     return target / 'index.html'
 
 
-def _may_be_replaced(target: Path) -> bool:
-    """Whether nothing is lost: there is no such folder, or nothing in it but a report."""
-    if not target.exists():
-        return True
-    held, page = {path.name for path in target.iterdir()}, target / 'index.html'
-    if not held:
-        return True
-    if not page.is_file() or not held <= {'index.html', 'show_data.html', 'figures', 'tables'}:
-        return False
-    with page.open(encoding='utf-8', errors='replace') as file:
-        return _MARK in file.read(_HEAD)
+def _may_be_written(report: Path, target: Path) -> bool:
+    """Whether there is nothing, or nothing but what another copy has left."""
+    page = target / 'index.html'
+    if page.is_file():
+        with page.open(encoding='utf-8', errors='replace') as file:
+            if _MARK not in file.read(_HEAD):
+                return False
+    files = (path for path in target.rglob('*') if not path.is_dir() or path.is_symlink())
+    return all((report / path.relative_to(target)).is_file() for path in files)

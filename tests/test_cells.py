@@ -49,7 +49,7 @@ def test_a_cell_that_cannot_be_is_named(cell, said):
 def test_cells_are_chosen_by_name_or_pattern_in_their_order():
     assert cells.chosen(['a_large', 'a_s*'], TWO) == ['a_small', 'a_large']
     assert cells.chosen([], TWO) == []
-    with pytest.raises(InputError, match="no cell 'a_smal' among the 2 of the config; did you mean a_small?"):
+    with pytest.raises(InputError, match="no cell 'a_smal' among the 2 of the config; did you mean a_small[?] --mode"):
         cells.chosen(['a_smal'], TWO)
 
 

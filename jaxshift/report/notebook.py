@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jinja2 import Environment, StrictUndefined
 
-from jaxshift.errors import InputError
+from jaxshift.errors import InputError, near
 from jaxshift.report.style import token_text
 from jaxshift.report.tables import Row
 from jaxshift.report.wording import number
@@ -48,8 +47,8 @@ def chosen(rows: pa.Table, example: str | None) -> pa.Table:
     found = rows.filter(pc.equal(rows['example_id'], example))
     if not found.num_rows:
         known = pc.unique(rows['example_id']).to_pylist()
-        near = difflib.get_close_matches(str(example), known, n=1, cutoff=0.0)[0]
-        raise InputError(f'no example {example!r} among {len(known)}; did you mean {near!r}? .tokens has all of them')
+        told = f'did you mean {name}? ' if (name := near(example, known)) else ''
+        raise InputError(f'no example {example!r} among {len(known)}; {told}.tokens has all of them')
     return found
 
 

@@ -30,8 +30,8 @@ _CJK_FONTS = (
     'Arial Unicode MS',
 )  # fmt: skip
 _LONGEST = 18  # characters of a token
-_MARK = '\u2060'  # has no width; before a number that stands for a character, which data may write themselves
-_SPELLED = re.compile(_MARK + 'U\\+([0-9A-F]{4,6})')
+_MARK = '\u2060'  # has no width; about a number that stands for a character, which data may write themselves
+_SPELLED = re.compile(f'{_MARK}U\\+([0-9A-F]{{4,6}}){_MARK}')
 _SHOWN_BLANKS = {' ': '␣', '\n': '⏎', '\t': '→', '\r': '↵'}
 
 
@@ -107,8 +107,13 @@ def without_glyph(texts: Iterable[str]) -> list[str]:
 
 
 def label(text: str) -> str:
-    """Text as matplotlib may draw it: no mathematics begins at '$', and a character without glyph reads U+4E2D."""
-    shown = ''.join(char if ord(char) in _glyphs() else f'{_MARK}U+{ord(char):04X}' for char in text)
+    """Text as matplotlib may draw it: no mathematics begins at '$', and a character without glyph reads U+4E2D.
+
+    So does the mark about such a number: `unspelled` reads back what was spelled here, nothing that data may write.
+    """
+    shown = ''.join(
+        char if ord(char) in _glyphs() and char != _MARK else f'{_MARK}U+{ord(char):04X}{_MARK}' for char in text
+    )
     return shown.replace('$', r'\$')
 
 

@@ -17,7 +17,7 @@ from jaxshift.shift.curves import Curve, Pieces, ratio
 
 Row = dict[str, Any]
 
-_FORMULA = ('=', '+', '-', '@', '\t', '\r')  # what begins one
+_MARKED = ('=', '+', '-', '@', '\t', '\r', "'")  # begin a formula, or look like the mark before one
 _MOST_TOKENS = 125  # the number of tokens in Fig. 12 of arXiv 2402.05119
 
 
@@ -145,7 +145,7 @@ def save(rows: Sequence[Row], folder: str | Path, name: str) -> None:
 
 
 def _inert(texts: Sequence[str | None]) -> list[str | None]:
-    return [f"'{text}" if text and text.startswith(_FORMULA) else text for text in texts]
+    return [f"'{text}" if text and text.startswith(_MARKED) else text for text in texts]
 
 
 def pairs(

@@ -1,5 +1,7 @@
 """Chinese in figures, with a font that is made here and has nothing but one glyph."""
 
+from xml.etree import ElementTree
+
 import numpy as np
 import pytest
 from fontTools.fontBuilder import FontBuilder
@@ -77,7 +79,18 @@ def test_without_such_a_font_the_png_names_the_character_the_svg_keeps_it_and_th
     figure = written('中文 U+4E2D \x1b')
     assert figure.axes[0].texts[0].get_text().replace('\u2060', '') == 'U+4E2DU+6587 U+4E2D U+001B'
     svg = style.save(figure, tmp_path, 'drawn')
-    assert '>中文 U+4E2D \u2060U+001B</text>' in svg
+    assert '>中文 U+4E2D \u2060U+001B\u2060</text>' in svg
     assert svg == (tmp_path / 'drawn.svg').read_text(encoding='utf-8')
     (line,) = caveats.of_fonts([svg, '<svg>'])
     assert 'No font was found for 2 characters of the figures (中 文)' in line
+
+
+BESIDE = ('年2024', '第1', '中A', 'A中', '秩16', '\u2060U+003Cb\u2060U+003E', '\u2060U+003C\u2060', '<&>')
+
+
+@pytest.mark.parametrize('text', BESIDE)
+def test_what_stands_beside_a_spelled_character_is_never_read_as_its_number_or_as_markup(chinese_fonts, tmp_path, text):
+    chinese_fonts()
+    svg = style.save(written(text), tmp_path, 'drawn')
+    (drawn,) = [each.text for each in ElementTree.fromstring(svg).iter('{http://www.w3.org/2000/svg}text')]
+    assert drawn == text.replace('\u2060', '\u2060U+2060\u2060')

@@ -110,5 +110,5 @@ def test_without_a_name_the_most_shifted_example_is_shown():
     both = pa.concat_tables([rows([8, 9], [1, 1], [0.2, 0.2], 'first'), rows([8], [1], [0.3], 'second')])
     assert notebook.chosen(both, None)['example_id'].to_pylist() == ['second']
     assert notebook.chosen(both, 'first')['example_id'].to_pylist() == ['first', 'first']
-    with pytest.raises(InputError, match="no example 'firts' among 2; did you mean 'first'"):
+    with pytest.raises(InputError, match="no example 'firts' among 2; did you mean first"):
         notebook.chosen(both, 'firts')
