@@ -180,6 +180,26 @@ def test_right_to_left_text_runs_from_right_to_left(shown):
     assert tokens(found).nth(2).get_attribute('aria-selected') == 'true'
 
 
+@pytest.mark.parametrize('word', ['word', 'שלום'])
+def test_arrows_go_to_the_token_above_and_below_in_either_direction(shown, word):
+    found = shown('browse?example=q39&runs=lora', 360)
+    fill = "(all, word) => all.forEach((token, i) => { token.textContent = word.repeat(1 + (5 * i) % 3) + ' '; })"
+    tokens(found).evaluate_all(fill, word)
+    rows = {}
+    for place, token in enumerate(tokens(found).all()):
+        box = bounds(token)
+        rows.setdefault(box['y'], []).append((place, box['x'], box['x'] + box['width']))
+    upper, lower = list(rows.values())[1:3]
+    for number, key, there in ((0, 'ArrowDown', lower), (1, 'ArrowDown', lower), (0, 'ArrowUp', upper)):
+        place, left, right = (upper if key == 'ArrowDown' else lower)[number]
+        tokens(found).nth(place).click()
+        found.page.keyboard.press(key)
+        places = tokens(found).evaluate_all('all => all.flatMap((token, i) => (token.id ? [i] : []))')
+        overlapping = [at for at, begin, end in there if begin < right and left < end]
+        assert len(places) == 1
+        assert places[0] in overlapping
+
+
 def test_marks_of_blanks_do_not_divide_words(shown):
     found = shown('browse?marks=')
     assert '·\u200b' in found.page.locator('#browser-prompt').text_content()

@@ -128,6 +128,21 @@ def test_a_link_to_a_prompt_that_is_not_shown_says_so(shown):
     assert found.page.locator('#browser-found').text_content() == '40 prompts'
 
 
+@pytest.mark.parametrize('link', ['example=nowhere', f'example=q03&search={quote("what is 17 ")}'])
+def test_the_token_of_a_linked_prompt_that_is_not_shown_is_pinned_in_no_other(shown, link):
+    found = shown(f'browse?{link}&token=2,lora')
+    again = shown()
+    again.page.evaluate(f'location.hash = "browse?{link}&token=2,lora"')
+    wait_until(lambda: 'The linked prompt' in again.page.locator('#browser-found').text_content())
+    for each in (found, again):
+        assert not each.page.locator('#browser-card').is_visible()
+        wait_until(lambda at=each: abs(at.page.locator('#browser').bounding_box()['y']) < 50)
+        tokens(each).nth(1).click()  # a reader's own one stays
+        each.page.emulate_media(color_scheme='dark')
+        wait_until(lambda at=each: 'The linked' not in at.page.locator('#browser-found').text_content())
+        assert each.page.locator('#browser-card').is_visible()
+
+
 @pytest.mark.parametrize('width', [360, 1440])
 def test_a_linked_token_is_in_sight_above_its_card_which_escape_closes(shown, width):
     found = shown('browse?example=q30&token=5,full&runs=full', width)
@@ -143,6 +158,17 @@ def test_a_linked_token_is_in_sight_above_its_card_which_escape_closes(shown, wi
     tokens(found, 'full').nth(2).click()
     card.locator('.close').click()
     assert found.page.evaluate('document.activeElement.dataset.view') == 'full'
+
+
+@pytest.mark.parametrize('focused', ['#browser-card .close', '#browser .tokens[data-view="full"]'])
+def test_keys_that_change_the_prompt_leave_the_focus_in_the_tokens(shown, focused):
+    found = shown('browse?example=q30&token=5,full')
+    found.page.locator(focused).focus()
+    for key, name in (('j', 'q31'), ('j', 'q32'), ('k', 'q31')):
+        found.page.keyboard.press(key)
+        assert found.page.locator('#browser-id').text_content() == name
+        assert found.page.evaluate('document.activeElement.dataset.view') == 'full'
+    assert not found.page.locator('#browser-card').is_visible()
 
 
 def test_runs_chosen_one_after_the_other_and_keys_meanwhile_make_no_error(shown):

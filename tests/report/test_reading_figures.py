@@ -96,3 +96,39 @@ def test_a_run_that_is_hidden_is_neither_drawn_nor_read(opened, plain):
     assert 'lora' not in reading(figure)
     figure.get_by_label('lora').check()
     assert drawn.first.is_visible()
+
+
+def test_what_is_read_out_follows_the_runs_that_are_shown(opened, plain):
+    found = opened(plain)
+    figure = curves(found)
+    hint = reading(figure)
+    focus(figure)
+    found.page.keyboard.press('ArrowRight')
+    both = reading(figure)
+    assert 'lora' in both
+    figure.get_by_label('lora').uncheck()
+    one = reading(figure)
+    assert one.startswith('position in the response, from 1: 1. mean KL')
+    assert 'full' in one
+    assert 'lora' not in one
+    figure.get_by_label('lora').check()
+    assert reading(figure) == both
+    for run in ('lora', 'full'):
+        figure.get_by_label(run).uncheck()
+    assert reading(figure) == hint
+    assert figure.locator('svg .here').count() == 0
+    figure.get_by_label('full').check()
+    focus(figure)
+    found.page.keyboard.press('ArrowRight')
+    assert reading(figure) == one
+    assert found.complaints == []
+
+
+def test_paper_has_the_runs_that_the_screen_hides(opened, plain):
+    found = opened(plain)
+    figure = curves(found)
+    drawn = figure.locator('[data-run=lora]').first
+    figure.get_by_label('lora').uncheck()
+    assert not drawn.is_visible()
+    found.page.emulate_media(media='print')
+    assert drawn.is_visible()

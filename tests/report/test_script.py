@@ -39,6 +39,10 @@ def test_headings_have_ids_of_their_own_and_stand_in_the_contents():
     assert body.startswith('<h2 id="what-why">What &amp; why</h2><p>x</p><h2 id="what-why-2">')
 
 
+def test_no_line_of_the_script_is_longer_than_those_of_the_program():
+    assert [line for line in script.joined().text.splitlines() if len(line) > 120] == []
+
+
 def test_no_two_files_of_the_script_declare_the_same_name():
     """They share a scope, where the later function would silently stand for both."""
     begins = re.compile(r'^(?:async )?(?:function|class|const|let) (\w+)', re.MULTILINE)

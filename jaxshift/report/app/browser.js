@@ -60,6 +60,7 @@ class Browser {
     setOrder(this);
     const {examples, matching} = choose(this.shared, this.shown(), this.state);
     const note = this.noteOfLink(examples);
+    if (note) Object.assign(this.state, {linked: null, token: null}); // said once; its token is of no other prompt
     if (examples.length && !examples.includes(this.state.example)) this.state.example = examples[0];
     this.say(examples, matching, note);
     byId('browser').classList.toggle('many', this.state.views.length > 2);
@@ -95,6 +96,7 @@ class Browser {
 
   // Draws the chosen example.
   draw() {
+    const focused = this.focused();
     hideCard();
     const {example} = this.state;
     const {ids, prompts} = this.shared.columns;
@@ -107,6 +109,7 @@ class Browser {
     byId('browser-prompt').textContent = visible(prompts[example], this.state.marks);
     const panes = this.shown().map((view) => responsePane(this, view, example));
     byId('browser-panes').replaceChildren(...panes);
+    this.boxOf(focused)?.focus({preventScroll: true});
     if (this.state.token) this.pin(this.state.token.view, this.state.token.place);
   }
 
@@ -136,7 +139,7 @@ class Browser {
   }
 
   unpin() {
-    if (byId('browser-card').contains(document.activeElement)) this.boxOf(this.state.token.view).focus();
+    this.boxOf(this.focused())?.focus();
     this.unmark();
     this.state.token = null;
     hideCard();
@@ -149,6 +152,13 @@ class Browser {
     token?.removeAttribute('aria-describedby');
     token?.parentElement.removeAttribute('aria-activedescendant');
     token?.removeAttribute('id');
+  }
+
+  // The view whose tokens have the focus, or whose token's card has it: both are about to go.
+  focused() {
+    const active = document.activeElement;
+    const inCard = byId('browser-card').contains(active);
+    return (inCard ? byId('browser-token') : active)?.closest('.tokens')?.dataset.view;
   }
 
   boxOf(name) {

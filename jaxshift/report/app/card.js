@@ -56,7 +56,8 @@ function cardParts(browser, view, row, pinned) {
     ),
   ];
   const worth = (span) => 2 * span.borrowed + (span.origin !== null);
-  const spans = view.spans(browser.state.example).filter((each) => row - first >= each.first && row - first < each.last);
+  const place = row - first;
+  const spans = view.spans(browser.state.example).filter((each) => place >= each.first && place < each.last);
   return [...parts, ...spans.sort((one, other) => worth(other) - worth(one)).map(spanPart)];
 }
 
@@ -73,7 +74,8 @@ function closeButton(browser) {
 }
 
 function facts(pairs) {
-  return element('dl', {id: 'browser-card-facts'}, ...pairs.flatMap(([name, value]) => [element('dt', {}, name), element('dd', {}, value)]));
+  const items = pairs.flatMap(([name, value]) => [element('dt', {}, name), element('dd', {}, value)]);
+  return element('dl', {id: 'browser-card-facts'}, ...items);
 }
 
 // The likeliest tokens of a model with their bars; the token that was said has a mark, and a line of its own where it

@@ -76,7 +76,7 @@ function keyInTokens(browser, event) {
   const place = token?.view === box.dataset.view ? token.place : -1;
   const next = {
     ArrowRight: () => place + ahead, ArrowLeft: () => place - ahead, Home: () => 0, End: () => tokens.length - 1,
-    ArrowDown: () => lineBelow(tokens, place), ArrowUp: () => lineAbove(tokens, place),
+    ArrowDown: () => lineBelow(tokens, place, ahead), ArrowUp: () => lineAbove(tokens, place, ahead),
     n: () => remarkable(tokens, place, 1), p: () => remarkable(tokens, place, -1),
   }[event.key];
   if (!next || !tokens.length) return;
@@ -91,17 +91,24 @@ function remarkable(tokens, place, by) {
   return place;
 }
 
-function lineBelow(tokens, place) {
+// Where a token begins and ends along its line, or its first one; counted from the right where the text runs so.
+function edges(token, ahead) {
+  const {left, right} = token.getClientRects()[0];
+  return ahead > 0 ? {begin: left, end: right} : {begin: -right, end: -left};
+}
+
+function lineBelow(tokens, place, ahead) {
   const from = tokens[Math.max(0, place)];
-  const right = (token) => token.offsetLeft + token.offsetWidth;
-  const at = tokens.findIndex((token) => token.offsetTop > from.offsetTop + 4 && right(token) > from.offsetLeft);
+  const {begin} = edges(from, ahead);
+  const at = tokens.findIndex((token) => token.offsetTop > from.offsetTop + 4 && edges(token, ahead).end > begin);
   return at < 0 ? tokens.length - 1 : at;
 }
 
-function lineAbove(tokens, place) {
+function lineAbove(tokens, place, ahead) {
   const from = tokens[Math.max(0, place)];
-  const left = (token) => token.offsetLeft;
-  const at = tokens.findLastIndex((token) => token.offsetTop < from.offsetTop - 4 && left(token) <= left(from));
+  const {begin} = edges(from, ahead);
+  const above = (token) => token.offsetTop < from.offsetTop - 4;
+  const at = tokens.findLastIndex((token) => above(token) && edges(token, ahead).begin <= begin);
   return at < 0 ? 0 : at;
 }
 

@@ -53,12 +53,13 @@ class ExampleList {
     const example = this.examples[place];
     const {ids, prompts} = this.browser.shared.columns;
     const chosen = example === this.browser.state.example;
+    const line = visible(prompts[example] || ids[example], false).replaceAll('\n', ' ');
     const row = element(
       'div', {
         role: 'option', id: `browser-example-${place}`, class: 'example', 'data-place': place,
         'aria-selected': String(chosen), 'aria-setsize': this.examples.length, 'aria-posinset': place + 1,
       },
-      element('span', {class: 'prompt-line', dir: 'auto'}, visible(prompts[example] || ids[example], false).replaceAll('\n', ' ')),
+      element('span', {class: 'prompt-line', dir: 'auto'}, line),
       element('small', {}, noteOf(this.browser.shown(), example, this.browser.state)),
       element('canvas', {'aria-hidden': 'true', width: 240, height: STRIP * this.browser.state.views.length}),
     );

@@ -28,7 +28,8 @@ const MEASURES = [
     bounds: [0.1, 0.3, 0.6, 1, 2, 3, 5], unit: 'nats', hint: 'how unsure the tuned model is',
   },
   {
-    key: 'delta', label: 'Δ log p', of: (view) => byRow(view, (row) => view.delta(row)), bounds: [-3, -1, -0.3, 0.3, 1, 3], signed: true,
+    key: 'delta', label: 'Δ log p', of: (view) => byRow(view, (row) => view.delta(row)),
+    bounds: [-3, -1, -0.3, 0.3, 1, 3], signed: true,
     unit: 'nats', hint: 'log-probability of this token: tuned minus base',
   },
 ];

@@ -25,7 +25,8 @@ function reading({ x, y, lines }, place, hidden) {
     .filter((line) => !hidden.has(line.run))
     .map((line) => [line.name, line.y[line.x.indexOf(place)] ?? null])
     .filter(([, value]) => value !== null);
-  return `${x.name}: ${x.names[place] ?? place}. ${y.name}: ${told.map(([name, value]) => `${name} ${value}`).join('; ')}.`;
+  const values = told.map(([name, value]) => `${name} ${value}`).join('; ');
+  return `${x.name}: ${x.names[place] ?? place}. ${y.name}: ${values}.`;
 }
 
 /** Whether the panel holds a point of its figure (shares, from below). */
@@ -41,8 +42,9 @@ class Readable {
       JSON.parse(svg.dataset.plot).map((panel) => ({ svg, panel })));
     this.at = null;
     this.hidden = new Set();
-    this.output = element('p', { class: 'reading', id: `reading-${number}`, 'aria-live': 'polite' },
-      `Point at lines to read them, or step along them with ← →${this.panels.length > 1 ? ' and from panel to panel with ↑ ↓' : ''}.`);
+    const across = this.panels.length > 1 ? ' and from panel to panel with ↑ ↓' : '';
+    this.hint = `Point at lines to read them, or step along them with ← →${across}.`;
+    this.output = element('p', { class: 'reading', id: `reading-${number}`, 'aria-live': 'polite' }, this.hint);
     figure.querySelector('figcaption').before(this.output);
     this.box.tabIndex = 0;
     this.box.setAttribute('aria-describedby', this.output.id);
@@ -61,7 +63,8 @@ class Readable {
     const index = this.panels.findIndex((each) => each.svg === svg && holds(each.panel, x, y));
     if (index < 0) return;
     const { panel } = this.panels[index];
-    if (places(panel, this.hidden).length) this.show(index, nearest(panel, (x - panel.box[0]) / panel.box[2], this.hidden));
+    const share = (x - panel.box[0]) / panel.box[2];
+    if (places(panel, this.hidden).length) this.show(index, nearest(panel, share, this.hidden));
   }
 
   step(event) {
@@ -95,6 +98,19 @@ class Readable {
     svg.append(this.mark);
   }
 
+  /** Says the place anew when other runs are shown; nothing where none of them has a value there. */
+  update() {
+    if (!this.at) return;
+    const { index, place } = this.at;
+    if (places(this.panels[index].panel, this.hidden).includes(place)) {
+      this.show(index, place);
+      return;
+    }
+    this.at = null;
+    this.mark.remove();
+    this.output.textContent = this.hint;
+  }
+
   /** A box to tick for each run. */
   choice(figure, runs) {
     const ticks = runs.map((run) => {
@@ -104,6 +120,7 @@ class Readable {
         for (const drawn of figure.querySelectorAll('[data-run]')) {
           if (drawn.dataset.run === run) drawn.classList.toggle('hidden', !tick.checked);
         }
+        this.update();
       });
       return element('label', { class: 'tick' }, tick, ` ${run}`);
     });

@@ -10,9 +10,8 @@ async function start() {
   listenToHands(browser);
   window.addEventListener('hashchange', () => reopen(browser));
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => browser.refresh());
-  // A linked token comes into sight as it is drawn.
-  if (location.hash.startsWith(MARK) && !browser.state.token) byId('browser').scrollIntoView();
   browser.refresh();
+  if (location.hash.startsWith(MARK)) reveal(browser);
   byId('browser').classList.add('ready');
   performance.mark('browser-ready');
 }
@@ -20,11 +19,14 @@ async function start() {
 async function reopen(browser) {
   clearTimeout(browser.remembering);
   if (!location.hash.startsWith(MARK)) return;
-  const asked = stateOf(location.hash, browser.shared, browser.names);
-  const {token} = asked;
-  await browser.change(asked);
+  await browser.change(stateOf(location.hash, browser.shared, browser.names));
   setControls(browser);
-  if (!token) byId('browser').scrollIntoView();
+  reveal(browser);
+}
+
+// A linked token came into sight as it was drawn.
+function reveal(browser) {
+  if (!browser.state.token) byId('browser').scrollIntoView();
 }
 
 // Says why responses are not shown; controls that would do nothing go.

@@ -2,15 +2,16 @@
 
 function responsePane(browser, view, example) {
   const [first, last] = view.rows(example);
-  const {run, whose, method} = view.about;
+  const {run, whose, method, context} = view.about;
   const head = element(
     'div', {class: 'pane-head'},
     element('strong', {}, run), method === run ? ' ' : ` (${method}) `,
-    element('span', {class: view.about.context === 'own' ? 'whose' : 'whose given'}, `${view.about.context} context: ${whose}`),
+    element('span', {class: context === 'own' ? 'whose' : 'whose given'}, `${context} context: ${whose}`),
     element('small', {}, last > first ? summaryOf(view, first, last) : 'no records of this prompt'),
   );
   const box = element('div', {
-    class: 'tokens', role: 'listbox', tabindex: 0, dir: 'auto', 'aria-label': `Tokens of ${run}, ${whose}`, 'data-view': view.name,
+    class: 'tokens', role: 'listbox', tabindex: 0, dir: 'auto', 'aria-label': `Tokens of ${run}, ${whose}`,
+    'data-view': view.name,
   });
   drawTokens(browser, view, example, box);
   return element('div', {class: 'pane'}, head, box);
