@@ -16,8 +16,8 @@ Prints one JSON object:
     *_median, *_processor           the median by the clock; the mean time on the processor, painting included, which
                                     tells more where other work has the machine
 
-Exit code 1 where one is above what it should be at the most (`AT_MOST`, at the size above). Without a browser only the
-first two lines are measured, and it says so.
+Exit code 1 where one is above what it should be at the most (`AT_MOST`, at the size above) in all of three tries.
+Without a browser only the first two lines are measured, and it says so.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ AT_MOST = {
     'page_bytes': 25_000_000, 'build_seconds': 60, 'build_bytes': 2 << 30, 'paint_ms': 1000, 'example_ms': 50,
     'filter_ms': 200,
 }  # fmt: skip
+TRIES = 3  # in the browser: a busy machine makes it slower, never faster
 
 
 def build(folder: Path) -> dict[str, float]:
@@ -137,14 +138,22 @@ def main() -> int:
         # A process of its own, whose peak of memory is that of the page alone.
         command = [sys.executable, '-m', 'benchmarks.page', f'--build={folder}']
         built = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        found = json.loads(built.splitlines()[-1]) | browse((folder / 'report' / 'index.html').resolve())
+        found = json.loads(built.splitlines()[-1])
+        for _ in range(TRIES):
+            seen = browse((folder / 'report' / 'index.html').resolve())
+            found |= {name: min(value, found.get(name, value)) for name, value in seen.items()}
+            if not missed(found):
+                break
     print(json.dumps({name: round(value, 3) for name, value in found.items()}))
     if 'paint_ms' not in found:
         print('not measured without a browser: paint_ms, example_ms, filter_ms', file=sys.stderr)
-    failed = [name for name, limit in AT_MOST.items() if found.get(name, 0) > limit]
-    if failed:
+    if failed := missed(found):
         print(f'not met: {", ".join(failed)}', file=sys.stderr)
     return 1 if failed else 0
+
+
+def missed(found: dict[str, float]) -> list[str]:
+    return [name for name, limit in AT_MOST.items() if found.get(name, 0) > limit]
 
 
 if __name__ == '__main__':

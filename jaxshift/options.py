@@ -88,9 +88,9 @@ def config_path(arguments: list[str]) -> str | None:
 def load(path: str) -> config.Experiment:
     """Runs a config file; whatever goes wrong in it is its author's to mend."""
     if not Path(path).is_file():
-        asked = CONFIGS / f'{Path(path).stem}.py'  # 'demo' is near enough
-        name = near(os.path.relpath(asked), [os.path.relpath(each) for each in CONFIGS.glob('*.py')])
-        told = f'did you mean {name}? ' if name else ''
+        known = {each.stem: os.path.relpath(each) for each in CONFIGS.glob('*.py')}
+        name = near(Path(path).stem, known)
+        told = f'did you mean {known[name]}? ' if name else ''
         raise InputError(f'--config={path}: no such config file; {told}--mode=list shows those of configs/')
     try:
         experiment = runpy.run_path(path)['get_config']()
