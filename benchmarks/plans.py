@@ -14,8 +14,6 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from jaxshift.llama.config import to_hf
@@ -23,9 +21,8 @@ from jaxshift.store import paths
 from jaxshift.weights import known
 
 ROOT = Path(__file__).parent.parent
-Arguments = tuple[str, ...]  # of run.py, beside --mode=plan
-LORA: Arguments = ('--config=configs/lora_70b.py', '--topology=v5e:4x4')
-PLANS: tuple[Arguments, ...] = (
+LORA = ('--config=configs/lora_70b.py', '--topology=v5e:4x4')
+PLANS = (
     LORA,
     ('--config=configs/lora_70b.py', '--topology=v5e:2x4', '--config.base.quantize=nf4'),
     ('--config=configs/full_70b.py', '--topology=v5p:4x4x4'),
@@ -40,15 +37,16 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         config = known.CONFIGS['meta-llama/Llama-2-70b-hf']
         paths.write_json(Path(folder) / 'config.json', to_hf(dataclasses.replace(config, num_hidden_layers=8)))
-        eight: Arguments = (*LORA, f'--config.base.source=dir:{folder}')
-        for arguments, found in planned(eight, *PLANS):
+        eight = (*LORA, f'--config.base.source=dir:{folder}')
+        for arguments in (eight, *PLANS):
+            found = planned(*arguments)
             seconds[arguments] = compile_seconds(found)
             if not found['fits'] or max(seconds[arguments]) > SECONDS:
                 failed.append(' '.join(arguments))
         least = {arguments: sum(seconds[arguments]) for arguments in (eight, LORA)}
         for _ in range(TRIES - 1):
             if least[LORA] > RATIO * least[eight]:
-                least = {each: min(least[each], sum(compile_seconds(found))) for each, found in planned(*least)}
+                least = {each: min(took, sum(compile_seconds(planned(*each)))) for each, took in least.items()}
     ratio = least[LORA] / least[eight]
     print(f'80 layers compile {ratio:.2f} times as long as 8 ({least[LORA]:.0f} s, {least[eight]:.0f} s)')
     if ratio > RATIO:
@@ -58,29 +56,20 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def planned(*plans: Arguments) -> Iterator[tuple[Arguments, dict]]:
-    """What plans say, made two at a time: a compilation keeps one core busy. Those that are compared stand together."""
-    with ThreadPoolExecutor(2) as pool:
-        for arguments, found in zip(plans, pool.map(plan, plans), strict=True):
-            tell(arguments, found)
-            yield arguments, found
-
-
-def plan(arguments: Arguments) -> dict:
+def planned(*arguments: str) -> dict:
+    """What a plan says; prints its line."""
     command = [sys.executable, 'run.py', '--mode=plan', '--json', *arguments]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     if ended.returncode not in (0, 3):
         sys.exit(f'{" ".join(arguments)} failed:\n{ended.stderr[-3000:]}')
-    return json.loads(ended.stdout)
-
-
-def tell(arguments: Arguments, found: dict) -> None:
+    found = json.loads(ended.stdout)
     print(' '.join(arguments), 'fits' if found['fits'] else 'DOES NOT FIT', flush=True)
     for run in found['runs'].values():
         for name, step in run['steps'].items():
             sizes = (step[kind] / 2**30 for kind in ('argument_bytes', 'temporary_bytes'))
             taken = ' + '.join(f'{size:.2f}' for size in sizes)
             print(f'  {name}: {taken} GiB, compiled in {step["compile_seconds"]:.0f} s', flush=True)
+    return found
 
 
 def compile_seconds(found: dict) -> list[float]:
