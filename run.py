@@ -15,6 +15,7 @@ from jaxshift import cells, config, helptext, options
 from jaxshift.errors import InputError, meant, outcome
 from jaxshift.lines import inert
 
+CONFIGS = Path(__file__).parent / 'configs'  # of the repository; an installed package has none
 FLAGS = flags.FLAGS
 ARGUMENTS: list[str] = []  # filled by `guarded`; config_flags would read sys.argv when it is imported
 CONFIG = config_flags.DEFINE_config_file('config', None, 'the experiment, as configs/demo.py', sys_argv=ARGUMENTS)
@@ -30,7 +31,8 @@ OF_MODES = {'topology': ('plan',), 'json': ('plan', 'advise'), 'profile': ('run'
 
 def help_text(path: str | None) -> str:
     """What `--help` prints: the flags, and the keys of the config if one is named."""
-    experiment = options.load(path) if path else config.Experiment(runs={'RUN': config.Run()}, world=config.World())
+    without = config.Experiment(runs={'RUN': config.Run()}, world=config.World())
+    experiment = options.load(path, CONFIGS) if path else without
     typed = {'config=FILE': CONFIG, 'workdir=DIR': WORKDIR, 'mode=MODE': MODE, 'only=RUN,RUN': ONLY}
     typed |= {'topology=NAME': TOPOLOGY, 'json': JSON, 'profile': PROFILE, 'debug': DEBUG}
     return helptext.text({text: FLAGS[flag.name].help for text, flag in typed.items()}, path, experiment)
@@ -45,7 +47,7 @@ def parse(argv: list[str]) -> tuple[config.Experiment | None, dict[str, cells.Ce
     """Reads flags and config, and the cells of a grid; no experiment when the mode needs none."""
     path, grid = options.config_path(argv[1:]), {}
     if path is not None:
-        asked, grid = options.load(path), cells.load(path)
+        asked, grid = options.load(path, CONFIGS), cells.load(path)
         options.check_overrides(argv[1:], asked)
         cells.check_overrides(argv[1:], grid)
         argv = options.list_texts(argv, asked)
@@ -92,7 +94,7 @@ def main(argv: list[str]) -> int:
         from jaxshift import listing
 
         folder = Path(workdir) if workdir else None
-        print(inert(listing.text(options.CONFIGS, folder, tuple(grid), helptext.columns())), flush=True)
+        print(inert(listing.text(CONFIGS, folder, tuple(grid), helptext.columns())), flush=True)
         return 0
     from jaxshift.devices import host_memory, topology
 

@@ -18,7 +18,6 @@ from absl import flags
 from jaxshift import checks, config
 from jaxshift.errors import InputError, near
 
-CONFIGS = Path(__file__).parents[1] / 'configs'
 # What the flag parser reads a value with, by the type of its key, and what that must be.
 PARSERS = {
     kind.__name__: (parser, checks.WORDS[kind])
@@ -85,10 +84,10 @@ def config_path(arguments: list[str]) -> str | None:
     return path
 
 
-def load(path: str) -> config.Experiment:
-    """Runs a config file; whatever goes wrong in it is its author's to mend."""
+def load(path: str, known_in: Path = Path('configs')) -> config.Experiment:
+    """Runs a config file; whatever goes wrong in it is its author's to mend. `known_in` has those that may be meant."""
     if not Path(path).is_file():
-        known = {each.stem: os.path.relpath(each) for each in CONFIGS.glob('*.py')}
+        known = {each.stem: os.path.relpath(each) for each in known_in.glob('*.py')}
         name = near(Path(path).stem, known)
         told = f'did you mean {known[name]}? ' if name else ''
         raise InputError(f'--config={path}: no such config file; {told}--mode=list shows those of configs/')
