@@ -53,7 +53,7 @@ def records(prompts: Any) -> list[dict[str, Any]]:
             shown = repr(prompt) if isinstance(prompt, str | int | float | None) else f'of type {type(prompt).__name__}'
             raise InputError(
                 f"prompts[{index}] is {shown}; it must be a text that is not empty, or a list of {{'role': ..., "
-                "'content': ...}"
+                "'content': ...} with no empty text"
             )
     if all(isinstance(prompt, str) for prompt in listed):
         return [{'instruction': prompt} for prompt in listed]
@@ -110,4 +110,5 @@ def _is_conversation(prompt: Any) -> bool:
 
 
 def _is_message(value: Any) -> bool:
-    return isinstance(value, Mapping) and all(isinstance(value.get(key), str) for key in ('role', 'content'))
+    texts = [value.get(key) for key in ('role', 'content')] if isinstance(value, Mapping) else [None]
+    return all(isinstance(text, str) and text.strip() for text in texts)

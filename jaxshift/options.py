@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import inspect
 import json
 import os
@@ -68,6 +69,7 @@ def sections(part, prefix: str = '', title: str = '') -> Iterator[Section]:
         yield from sections(inner, inner_prefix, inner_title)
 
 
+@functools.cache  # each override asks for all keys, and Python reads the whole module again to find one class
 def _notes(section: type) -> dict[str, str]:
     """The comments at the ends of the lines of a dataclass: they are its help."""
     found = re.findall(r'^    (\w+): .*?  # (.+)$', inspect.getsource(section), re.MULTILINE)

@@ -135,7 +135,9 @@ def _run(
     # The leader alone looks before it writes: a shared file system may remember for a while that a file was not there.
     before = workdir.experiment.read_text(encoding='utf-8') if process.leads() and workdir.experiment.is_file() else ''
     process.by_leader('experiment', lambda: paths.write_json(workdir.experiment, record))
-    if not workdir.experiment.is_file():
+    # All must have looked before the leader goes on, which takes the file away where it refuses the config.
+    there = process.agree('workdir', workdir.experiment.is_file(), lambda answers: answers)
+    if not there[jax.process_index()]:
         raise InputError(f'--workdir={folder}: process 0 writes to another; name a folder that all processes share')
     devices = record['devices']
     among = f' in {devices["processes"]} processes' if devices['processes'] > 1 else ''

@@ -211,6 +211,7 @@ class Long:
         ({'prompts': ['the', 3]}, 'prompts[1] is 3; it must be a text that is not empty, or a list of'),
         ({'prompts': [Long()]}, 'prompts[0] is of type Long; it must be a text'),
         ({'prompts': [{'role': 'user', 'content': 'Hi'}]}, 'prompts[0] is of type dict; it must be a text'),
+        ({'prompts': [[{'role': 'user', 'content': ' '}]]}, 'prompts[0] is of type list; it must be a text'),
         ({'prompts': None}, 'prompts is of type NoneType; give a list of texts, or the path of a file'),
         ({'prompts': {'instruction': 'Hi'}}, 'prompts is of type dict; give a list of texts'),
         ({'prompts': 'nowhere.json'}, 'prompts: nowhere.json does not exist; give the path of a file, of a folder of'),

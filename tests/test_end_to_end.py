@@ -157,7 +157,7 @@ def test_training_goes_on_on_other_devices(copy):
         '--config.mesh.data=1',
         '--config.mesh.fsdp=2',
     )
-    two = os.environ | {'XLA_FLAGS': '--xla_force_host_platform_device_count=2'}
+    two = os.environ | {'XLA_FLAGS': f'{os.environ["XLA_FLAGS"]} --xla_force_host_platform_device_count=2'}
     ended = subprocess.run([sys.executable, ROOT / 'run.py', *command], env=two, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert 'going on from step 6' in ended.stdout

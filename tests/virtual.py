@@ -11,8 +11,7 @@ from commandline import ROOT
 def environment(devices: int) -> dict[str, str]:
     return os.environ | {
         'JAX_PLATFORMS': 'cpu',
-        # Without optimisation it compiles sooner.
-        'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0',
+        'XLA_FLAGS': f'{os.environ["XLA_FLAGS"]} --xla_force_host_platform_device_count={devices}',
         'PJRT_NPROC': '64',  # threads: with those of two cores, devices that wait for each other's may stand still
         'PYTHONPATH': str(ROOT),
     }

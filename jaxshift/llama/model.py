@@ -6,6 +6,7 @@ Linen, not NNX: parameters are an argument, which is what a functional parameter
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -198,9 +199,12 @@ def head(params: dict) -> jax.Array:
 
 def shapes(config: LlamaConfig, dtype=jnp.float32) -> dict:
     """The one abstract description of the parameters: a tree of `jax.ShapeDtypeStruct`."""
-    token = jnp.zeros((1, 1), jnp.int32)
-    tree = jax.eval_shape(Llama(config).init, jax.random.key(0), token, token, token)['params']
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), tree)
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), _traced(config))
+
+
+@functools.cache  # a start asks a dozen times, and each time the whole model would be traced
+def _traced(config: LlamaConfig) -> dict:
+    return jax.eval_shape(functools.partial(init, config), jax.random.key(0))
 
 
 def init(config: LlamaConfig, key: jax.Array) -> dict:

@@ -146,6 +146,13 @@ def test_a_process_with_another_config_ends_both(copy):
         assert 'error: start: process 1 has another config.runs.lora.learning_rate (0.002, there 0.5)' in err
 
 
+def test_a_process_with_a_workdir_of_its_own_ends_both(copy, tmp_path):
+    pair = begin(copy, *TINY, *MESH, alone=('', f'--workdir={tmp_path / "other"}'))
+    for code, _, err in pair.ended():
+        assert code == 2
+        assert 'process 0 writes to another; name a folder that all processes share' in err
+
+
 def test_a_process_with_other_data_ends_both(copy, tmp_path):
     folders = [tmp_path / name for name in ('here', 'there')]
     for folder in folders:

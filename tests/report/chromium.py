@@ -19,6 +19,17 @@ class Opened:
     requests: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
+    def faults(self) -> list[str]:
+        """Whatever is wrong with the page as it stands: it asks for its own file and nothing else."""
+        wide = [f'{self.overflow()} pixels wider than the window'] if self.overflow() else []
+        others = [f'asks for {address}' for address in self.requests if address != self.page.url]
+        return [*wide, *self.violations(), *others, *self.complaints]
+
+    def handlers(self) -> list[str]:
+        """Attributes that would run a script."""
+        names = self.page.evaluate('[...document.querySelectorAll("*")].flatMap(e => e.getAttributeNames())')
+        return [name for name in names if name.startswith('on')]
+
     def overflow(self) -> int:
         """By how many pixels the page as a whole can be scrolled sideways."""
         return self.page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth')
