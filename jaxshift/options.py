@@ -54,7 +54,8 @@ def sections(part, prefix: str = '', title: str = '') -> Iterator[Section]:
         for name, inner in part.items():
             yield from sections(inner, f'{prefix}{name}.')
         return
-    notes, types = _notes(type(part)), typing.get_type_hints(type(part))
+    section: type = type(part)
+    notes, types = _notes(section), typing.get_type_hints(section)
     own, below = [], []
     for field in dataclasses.fields(part):
         value = getattr(part, field.name)
@@ -64,7 +65,7 @@ def sections(part, prefix: str = '', title: str = '') -> Iterator[Section]:
             kind = types[field.name]
             shown = str(kind) if typing.get_args(kind) else kind.__name__
             own.append(Option(prefix + field.name, shown, value, notes.get(field.name, '')))
-    yield Section(prefix, title or (type(part).__doc__ or '').partition('\n')[0], own)
+    yield Section(prefix, title or (section.__doc__ or '').partition('\n')[0], own)
     for inner, inner_prefix, inner_title in below:
         yield from sections(inner, inner_prefix, inner_title)
 

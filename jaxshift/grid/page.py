@@ -8,6 +8,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from jaxshift import closing
 from jaxshift.cells import Cell, experiments
 from jaxshift.config import Experiment
 from jaxshift.devices import process
@@ -16,6 +17,7 @@ from jaxshift.report import explained, reference, rendering, tables
 from jaxshift.report.tables import Row
 from jaxshift.store import paths
 from jaxshift.study import MADE_HERE, Study
+from jaxshift.terminal import table
 
 
 def write(
@@ -70,5 +72,7 @@ def write(
     paths.write_text(place / 'index.html', text)
     told = markdown.text(common.name, record['command'], groups, asked_of, list(found.missing))
     paths.write_text(place / 'findings.md', told)
+    say('shift of each run, over seeds; KL(tuned || base) in nats')
+    table(closing.grid_rows(whole['means']))
     say(f'{len(cells) - len(found.missing)} of {len(cells)} cells: {place / "index.html"}, {place / "findings.md"}')
     return place / 'index.html'
