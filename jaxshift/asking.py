@@ -53,7 +53,7 @@ def records(prompts: Any) -> list[dict[str, Any]]:
             shown = repr(prompt) if isinstance(prompt, str | int | float | None) else f'of type {type(prompt).__name__}'
             raise InputError(
                 f"prompts[{index}] is {shown}; it must be a text that is not empty, or a list of {{'role': ..., "
-                "'content': ...} with no empty text"
+                "'content': ...} of which the last is not empty"
             )
     if all(isinstance(prompt, str) for prompt in listed):
         return [{'instruction': prompt} for prompt in listed]
@@ -105,10 +105,10 @@ def _source(given: str | Path, kinds: Sequence[str], plain: str) -> str:
 
 
 def _is_conversation(prompt: Any) -> bool:
-    """Whether it has the form of messages; what they say is checked where they are read."""
-    return isinstance(prompt, list | tuple) and bool(prompt) and all(_is_message(each) for each in prompt)
+    """Whether it has the form of messages and the last one asks; what they say is checked where they are read."""
+    form = isinstance(prompt, list | tuple) and bool(prompt) and all(_is_message(each) for each in prompt)
+    return form and bool(prompt[-1]['content'].strip())
 
 
 def _is_message(value: Any) -> bool:
-    texts = [value.get(key) for key in ('role', 'content')] if isinstance(value, Mapping) else [None]
-    return all(isinstance(text, str) and text.strip() for text in texts)
+    return isinstance(value, Mapping) and all(isinstance(value.get(key), str) for key in ('role', 'content'))

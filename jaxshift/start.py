@@ -135,15 +135,15 @@ def _run(
     # The leader alone looks before it writes: a shared file system may remember for a while that a file was not there.
     before = workdir.experiment.read_text(encoding='utf-8') if process.leads() and workdir.experiment.is_file() else ''
     process.by_leader('experiment', lambda: paths.write_json(workdir.experiment, record))
-    # All must have looked before the leader goes on, which takes the file away where it refuses the config.
-    there = process.agree('workdir', workdir.experiment.is_file(), lambda answers: answers)
-    if not there[jax.process_index()]:
-        raise InputError(f'--workdir={folder}: process 0 writes to another; name a folder that all processes share')
     devices = record['devices']
     among = f' in {devices["processes"]} processes' if devices['processes'] > 1 else ''
     say(f'{experiment.name}: {devices["count"]} {devices["kind"]}{among}, runs {", ".join(only)}, workdir {folder}')
     study = Study(experiment, workdir, only, stop, say, profile, others)
     try:
+        # All must have looked before the leader goes on, which takes the file away where it refuses the config.
+        if away := process.agree('workdir', workdir.experiment.is_file(), _absent):
+            line = f'process {away[0]} does not find what process 0 writes; name a folder that all processes share'
+            raise InputError(f'--workdir={folder}: {line}')
         computes = stages.computes(study, mode)
         if computes:
             capacity.check(experiment, only, mode)
@@ -156,6 +156,11 @@ def _run(
         elif process.leads() and not any(folder.glob('done/*.json')):
             workdir.experiment.unlink()
         raise
+
+
+def _absent(found: list[bool]) -> list[int]:
+    """The processes that have not found it."""
+    return [index for index, there in enumerate(found) if not there]
 
 
 def describe(experiment: Experiment, argv: list[str]) -> dict:

@@ -10,7 +10,7 @@ import pytest
 
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 # Compiling takes most of the time of these tests, and what they compile is small: it is sooner done without
-# optimisation, and in half of that again without the emitters of fusions, which later versions cannot leave out.
+# optimisation, and in a third of that without the emitters of fusions, which later versions cannot leave out.
 FLAGS = ['--xla_backend_optimization_level=0']
 if tuple(map(int, importlib.metadata.version('jax').split('.')[:2])) < (0, 11):
     FLAGS.append('--xla_cpu_use_fusion_emitters=false')

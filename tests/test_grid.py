@@ -62,9 +62,9 @@ def test_the_grid_is_summed_up_over_seeds(ran):
     folder, ended = ran
     heading, first, *_, last = ended.out.splitlines()[-6:]  # two sizes of two runs
     assert last.startswith('3 of 3 cells: ')
-    assert heading.split() == ['size', 'run', 'seeds', 'mean', 'KL', '95', '%', 'interval', 'base', 'prob', *CLASSES]
+    assert heading.split() == ['run', 'size', 'seeds', 'mean', 'KL', '95', '%', 'interval', 'base', 'prob', *CLASSES]
     mean = pq.read_table(folder / 'report/tables/means.parquet').to_pylist()[0]
-    assert first.split()[:4] == ['16', mean['run'], '2', f'{mean["kl_tuned_base"]:#.3g}']
+    assert first.split()[:4] == [mean['run'], '16', '2', f'{mean["kl_tuned_base"]:#.3g}']
     assert first.split()[-2] == f'{mean["shifted"]:.1f}'
     page = (folder / 'report/index.html').read_text()
     for part in ('Which findings of the paper hold here', 'Shift against the size of the data', 'Which tokens shift'):

@@ -6,7 +6,7 @@ import numpy as np
 import safetensors.numpy
 from commandline import TINY, start
 
-from jaxshift import closing
+from jaxshift.report import shifts
 from jaxshift.shift import summary
 from jaxshift.shift.classes import CLASSES
 
@@ -85,8 +85,15 @@ def test_windows_other_than_the_plain_ones_and_missing_intervals():
         'b': [shared | {'all': figures(2.0, None)}],
         'c': [summary.PLAIN | {'all': figures(9, None)}],
     }
-    assert closing.rows(found, shared)[1:] == [
+    assert shifts.of_runs(found, shared)[1:] == [
         ('a', '0.250', '0.200 to 0.300', '0.500', '90.0 %', '8.0 %', '2.0 %'),
         ('b', '2.00', '–', '0.500', '90.0 %', '8.0 %', '2.0 %'),
         ('c', *('–',) * 6),
     ]
+
+
+def test_several_windows_are_no_plain_ones():
+    plain, short = summary.PLAIN, summary.PLAIN | {'context_length': 8}
+    assert shifts.title('each run', [plain, plain]) == 'shift of each run; KL(tuned || base) in nats'
+    assert 'each run (context own, template matched, prompt tokens kept: 8);' in shifts.title('each run', [short])
+    assert 'each run (of several windows);' in shifts.title('each run', [plain, short])

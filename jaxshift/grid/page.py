@@ -8,13 +8,14 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from jaxshift import closing
 from jaxshift.cells import Cell, experiments
 from jaxshift.config import Experiment
 from jaxshift.devices import process
 from jaxshift.grid import comparisons, findings, markdown, results, sections
-from jaxshift.report import explained, reference, rendering, tables
+from jaxshift.grid.pairing import KEY
+from jaxshift.report import explained, reference, rendering, shifts, tables
 from jaxshift.report.tables import Row
+from jaxshift.shift import summary
 from jaxshift.store import paths
 from jaxshift.study import MADE_HERE, Study
 from jaxshift.terminal import table
@@ -72,7 +73,7 @@ def write(
     paths.write_text(place / 'index.html', text)
     told = markdown.text(common.name, record['command'], groups, asked_of, list(found.missing))
     paths.write_text(place / 'findings.md', told)
-    say('shift of each run, over seeds; KL(tuned || base) in nats')
-    table(closing.grid_rows(whole['means']))
+    say(shifts.title('each run, over seeds', [{name: row[name] for name in summary.PLAIN} for row in found.rows]))
+    table(shifts.over_seeds(whole['means'], KEY))
     say(f'{len(cells) - len(found.missing)} of {len(cells)} cells: {place / "index.html"}, {place / "findings.md"}')
     return place / 'index.html'

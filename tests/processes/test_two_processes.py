@@ -147,10 +147,12 @@ def test_a_process_with_another_config_ends_both(copy):
 
 
 def test_a_process_with_a_workdir_of_its_own_ends_both(copy, tmp_path):
+    before = (copy / 'experiment.json').read_text()
     pair = begin(copy, *TINY, *MESH, alone=('', f'--workdir={tmp_path / "other"}'))
     for code, _, err in pair.ended():
         assert code == 2
-        assert 'process 0 writes to another; name a folder that all processes share' in err
+        assert 'process 1 does not find what process 0 writes; name a folder that all processes share' in err
+    assert (copy / 'experiment.json').read_text() == before
 
 
 def test_a_process_with_other_data_ends_both(copy, tmp_path):

@@ -21,9 +21,10 @@ class Opened:
 
     def faults(self) -> list[str]:
         """Whatever is wrong with the page as it stands: it asks for its own file and nothing else."""
-        wide = [f'{self.overflow()} pixels wider than the window'] if self.overflow() else []
-        others = [f'asks for {address}' for address in self.requests if address != self.page.url]
-        return [*wide, *self.violations(), *others, *self.complaints]
+        found = self.violations()  # first: it takes a while, in which the page may ask for more
+        found += [f'{self.overflow()} pixels wider than the window'] if self.overflow() else []
+        found += [f'asks for {self.requests}'] if self.requests != [self.page.url] else []
+        return found + self.complaints
 
     def handlers(self) -> list[str]:
         """Attributes that would run a script."""
